@@ -1,0 +1,53 @@
+# make demo   a first GAN, trained and scored on this machine
+# make test   the tests, as CI runs them
+# make help   all targets
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow faults lint format lock benchmark clean
+
+help: ## this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+# The stamp holds until the lock or the metadata changes. --no-deps: the lock has everything, with hashes.
+.venv/.installed: requirements.lock pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	touch $@
+
+install: .venv/.installed ## create .venv and install from the lock
+
+demo: install ## train a DCGAN on real digits, two to three minutes on two cores
+	$(BIN)/python train.py
+
+test: install ## the tests, under fifteen minutes on two cores
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+
+slow: install ## the long tests
+	$(BIN)/python -m pytest -m slow
+
+faults: install ## kill -9, full disks, closed ports: every row of docs/reliability.md, about half an hour
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
+
+lint: install ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install ## let ruff format and mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+benchmark: install ## ratios against straightforward code on one thread, about ten minutes
+	$(BIN)/python benchmarks/loader.py
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py --memory
+
+lock: install ## renew requirements.lock for all supported Pythons and platforms
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-emit-index-url --no-header \
+		--upgrade -o requirements.lock pyproject.toml
+
+clean: ## remove the environment and caches; outputs stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

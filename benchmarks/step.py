@@ -1,0 +1,247 @@
+"""What a round costs: ours, a bare PyTorch loop with the same tricks, and the loop that a tutorial would write.
+
+    python benchmarks/step.py [--slices 15] [--memory] [--ranks]
+
+Ours is what ``train.py`` runs: the same config, callbacks and trainer, with scores and pictures left out. The ways take
+turns, a slice of rounds each, on one thread of one process and on the same networks; a slice's figure is its CPU time,
+and a ratio the median over slices. So a busy machine slows all alike.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import logging
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from plain_loops import BareLoop, Loop, TutorialLoop
+
+from saddlepoint.commands import build, train
+from saddlepoint.commands.composition import compose_config
+from saddlepoint.commands.main import config_directory
+from saddlepoint.commands.scoring import NoScores
+from saddlepoint.tracking.local import LocalLogger
+from saddlepoint.tracking.record import RunRecord
+
+IMAGES = ["data=digits", "data.image_size=32", "data.fit=resize", "data.channels=3", "features=none"]
+"""Real images of CIFAR-10's shape, without a download."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """Networks and settings to compare on.
+
+    Attributes:
+        name: in the table.
+        overrides: on train.py's command line.
+        rounds: in a slice.
+    """
+
+    name: str
+    overrides: Sequence[str]
+    rounds: int
+
+
+DCGAN = Case("DCGAN-32", ["model=dcgan", *IMAGES, "network.width=32", "batch_size=64"], 4)
+SNGAN = Case("SNGAN-32", ["model=sngan", *IMAGES, "network.width=16", "batch_size=32"], 10)
+POINTS = Case("MLP on points", ["model=gan", "data=gaussians", "network.width=32", "batch_size=64"], 100)
+CASES = {case.name: case for case in (DCGAN, SNGAN, POINTS)}
+
+
+class TakingTurns(pl.Callback):
+    """Lets the other ways play a slice after each of ours, and clocks all of them. Comes last in the list.
+
+    Args:
+        others: the ways by name.
+        rounds: in a slice.
+        slices: to measure, after a first one that warms up.
+    """
+
+    def __init__(self, others: dict[str, Loop], rounds: int, slices: int) -> None:
+        self.others = others
+        self.rounds = rounds
+        self.slices = slices
+        self.seconds: dict[str, list[float]] = {name: [] for name in ("ours", *others)}
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start our clock."""
+        self._since = time.process_time()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
+        """Stop our clock at the end of a slice, run the others', start ours anew."""
+        if pl_module.progress.rounds % self.rounds:
+            return
+        self.seconds["ours"].append(time.process_time() - self._since)
+        for name, loop in self.others.items():
+            torch.set_autocast_cache_enabled(True)  # PyTorch's own setting, which our engine changes
+            start = time.process_time()
+            loop.play(self.rounds)
+            self.seconds[name].append(time.process_time() - start)
+        trainer.should_stop = len(self.seconds["ours"]) > self.slices
+        self._since = time.process_time()
+
+    def a_round(self, name: str) -> list[float]:
+        """Return the seconds of a round in each slice but the first."""
+        return [seconds / self.rounds for seconds in self.seconds[name][1:]]
+
+    def ratio(self, one: str, other: str) -> float:
+        """Return the median of one way's time over another's."""
+        return statistics.median(a / b for a, b in zip(self.a_round(one), self.a_round(other), strict=True))
+
+
+def prepare(case: Case, precision: str = "32-true") -> train.Plan:
+    """Build what train.py would run, on the CPU; its budget is never reached, and nothing is scored."""
+    options = [f"trainer.precision={precision}", "trainer.accelerator=cpu", "budget.images=1000000000"]
+    config = compose_config("train", [*case.overrides, *options], str(config_directory()))
+    choices = dict(override.split("=") for override in case.overrides if "." not in override.split("=")[0])
+    return dataclasses.replace(train.prepare(config, choices), scorer=NoScores())
+
+
+def compare(plan: train.Plan, ways: Sequence[str], rounds: int, slices: int) -> TakingTurns:
+    """Play ours and the named ways in turns; they start from the same weights, which the seed gives."""
+    makers: dict[str, Callable[..., Loop]] = {"bare": BareLoop, "tutorial": TutorialLoop}
+    settings = (samples(plan), plan.config.batch_size, plan.config.trainer.precision)
+    turns = TakingTurns({way: makers[way](build.build_system(plan.config), *settings) for way in ways}, rounds, slices)
+    with tempfile.TemporaryDirectory() as folder:
+        record = RunRecord(Path(folder), [LocalLogger(Path(folder))])
+        plan.trainer.callbacks.extend([*train.build_callbacks(plan, record, None), turns])  # type: ignore[attr-defined]
+        plan.trainer.fit(plan.system, datamodule=plan.data)
+    return turns
+
+
+def samples(plan: train.Plan) -> torch.Tensor:
+    """Return the train split as it lies in memory: images uint8 [N, H, W, C], or points [N, D]."""
+    values = plan.data.arrays("train").samples
+    return values.permute(0, 2, 3, 1) if values.dim() == 4 else values
+
+
+def row(what: str, ours: str, other: str, ratio: float, wanted: str) -> None:
+    """Print a line of the table."""
+    print(f"{what:<46}{ours:>11}{other:>11}{ratio:>9.2f}  {wanted}", flush=True)
+
+
+def milliseconds(turns: TakingTurns, name: str) -> str:
+    """Return the median of a round."""
+    return f"{statistics.median(turns.a_round(name)) * 1e3:.2f} ms"
+
+
+def images(case: Case, slices: int) -> None:
+    """Compare on images, in float32 and, where the CPU computes in it, in bfloat16."""
+    turns = compare(prepare(case), ["bare", "tutorial"], case.rounds, slices)
+    ours, bare, tutorial = (milliseconds(turns, name) for name in ("ours", "bare", "tutorial"))
+    row(f"{case.name}: ours / bare loop", ours, bare, turns.ratio("ours", "bare"), "<= 1.03")
+    row(f"{case.name}: tutorial / ours", ours, tutorial, turns.ratio("tutorial", "ours"), ">= 1.3")
+    if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        print(f"{case.name}: this CPU does not compute in bfloat16")
+        return
+    turns = compare(prepare(case, "bf16-mixed"), ["bare", "tutorial"], case.rounds, slices)
+    ours, bare, tutorial = (milliseconds(turns, name) for name in ("ours", "bare", "tutorial"))
+    row(f"{case.name}: ours / bare loop, both bf16", ours, bare, turns.ratio("ours", "bare"), "")
+    row(f"{case.name}: tutorial in float32 / ours in bf16", ours, tutorial, turns.ratio("tutorial", "ours"), ">= 2")
+
+
+def points(slices: int) -> None:
+    """Compare on the smallest networks, where everything around them shows."""
+    turns = compare(prepare(POINTS), ["bare"], POINTS.rounds, slices)
+    ours, bare = milliseconds(turns, "ours"), milliseconds(turns, "bare")
+    row(f"{POINTS.name}: ours / bare loop", ours, bare, turns.ratio("ours", "bare"), "<= 1.25")
+    added = statistics.median(turns.a_round("ours")) - statistics.median(turns.a_round("bare"))
+    print(f"{POINTS.name}: a turn adds {added / 2 * 1e6:.0f} µs")
+
+
+def memory(case: Case) -> None:
+    """Compare what training adds to the memory of a process, at most, for each way."""
+    added = {}
+    for way in ("ours", "bare"):
+        asked = [sys.executable, __file__, "--memory-of", way, "--case", case.name]
+        added[way] = float(subprocess.run(asked, capture_output=True, text=True, check=True).stdout.split()[-1])
+    ours, bare = (f"{added[way]:.0f} MB" for way in ("ours", "bare"))
+    row(f"{case.name}: memory that training adds, ours / bare", ours, bare, added["ours"] / added["bare"], "")
+
+
+def memory_of(way: str, case: Case) -> None:
+    """Print by how many 10⁶ bytes the largest resident size after 40 rounds exceeds that before them."""
+    plan = prepare(case)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is resident now; Linux only
+    before = peak()
+    if way == "ours":
+        compare(plan, [], 20, 1)
+    else:
+        BareLoop(plan.system, samples(plan), plan.config.batch_size, "32-true").play(40)
+    print(peak() - before)
+
+
+def peak() -> float:
+    """Return this process's largest resident size so far, in 10⁶ bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
+
+
+def ranks(repeats: int = 3) -> None:
+    """Compare images a second of two gloo processes with one: by the wall clock, so on an idle machine."""
+    speeds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(repeats):
+        for devices, found in speeds.items():
+            with tempfile.TemporaryDirectory() as folder:
+                trainer = "ddp" if devices > 1 else "cpu"
+                options = [f"trainer={trainer}", f"trainer.devices={devices}", "trainer.accelerator=cpu"]
+                options += ["trainer.precision=32-true", f"budget.images={64 * 120 * devices}", f"run.dir={folder}/run"]
+                options += ["callbacks.history.every_rounds=40", "logger=none"]
+                command = [sys.executable, "-m", "saddlepoint.commands", "train", *DCGAN.overrides, *options]
+                subprocess.run(command, check=True, capture_output=True)
+                lines = (Path(folder) / "run" / "history.jsonl").read_text().splitlines()
+            found.append(
+                statistics.median(r["images_per_second"] for r in map(json.loads, lines) if "images_per_second" in r)
+            )
+    one, two = (f"{statistics.median(found):.0f}/s" for found in speeds.values())
+    ratio = statistics.median(b / a for a, b in zip(*speeds.values(), strict=True))
+    row("DCGAN-32: images/s, two gloo ranks / one", two, one, ratio, "")
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--slices", type=int, default=15, help="measured slices of each way")
+    parser.add_argument("--case", choices=CASES, help="this one only")
+    parser.add_argument("--memory", action="store_true", help="compare memory too")
+    parser.add_argument("--ranks", action="store_true", help="compare two processes with one too")
+    parser.add_argument("--memory-of", choices=["ours", "bare"], help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning_fabric").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+    if arguments.memory_of:
+        memory_of(arguments.memory_of, CASES[arguments.case])
+        return
+    print(f"PyTorch {torch.__version__}, Lightning {pl.__version__}, {platform.processor() or platform.machine()}")
+    print(f"{'what':<46}{'ours':>11}{'other':>11}{'ratio':>9}  wanted")
+    chosen = [CASES[arguments.case]] if arguments.case else list(CASES.values())
+    for case in chosen:
+        if case is POINTS:
+            points(arguments.slices)
+        else:
+            images(case, arguments.slices)
+        if arguments.memory:
+            memory(case)
+    if arguments.ranks:
+        ranks()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""Alarms: signs of collapse and divergence, said once in the log and in W&B. They change nothing about the run."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytorch_lightning as pl
+import wandb
+
+from saddlepoint.callbacks.periodic import _game
+from saddlepoint.tracking.record import RunRecord
+
+log = logging.getLogger(__name__)
+
+DUPLICATES = 0.5
+"""Share of samples with a near duplicate above which a generator has collapsed; of real images it is near 0."""
+START = 0.3
+"""Share of the budget before which all samples look alike in a healthy run too."""
+LOSS = 1e4
+"""No objective here has losses of this size while it works."""
+
+
+class Alarms(pl.Callback):
+    """Warns of a loss that has exploded, and of samples that are copies of one another once the start is past.
+
+    Args:
+        record: the run's record, whose rows and cards are watched.
+    """
+
+    def __init__(self, record: RunRecord) -> None:
+        self.record = record
+        self.raised: set[str] = set()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Look at what was logged anew."""
+        if not trainer.is_global_zero:
+            return
+        system = _game(pl_module)
+        for name, value in self.record.row.items():
+            if name.endswith("/loss") and abs(value) > LOSS:
+                self._raise("divergence", f"{name} is {value:.3g} after {system.progress.images_seen:,} images")
+        if system.budget.fraction(system.progress) < START:
+            return
+        for name, card in self.record.latest.items():
+            if name.startswith("duplicates") and card.value > DUPLICATES and (card.real or 0.0) < DUPLICATES / 2:
+                text = (
+                    f"{card.value:.0%} of the samples have a near duplicate ({name}) after {card.images_seen:,} images"
+                )
+                self._raise("collapse", text)
+
+    def _raise(self, kind: str, text: str) -> None:
+        if kind in self.raised:
+            return
+        self.raised.add(kind)
+        log.warning("alarm, %s: %s", kind, text)
+        if wandb.run is not None:
+            wandb.run.alert(title=kind, text=text)

@@ -1,0 +1,59 @@
+"""Logs losses, critic outputs, learning rates and speed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pydantic import PositiveInt
+
+from saddlepoint.callbacks.periodic import _game
+from saddlepoint.systems.game import Game
+from saddlepoint.tracking.record import RunRecord
+
+
+class History(pl.Callback):
+    """Writes a row every ``every_rounds`` rounds; the only place where training waits for the device.
+
+    Args:
+        record: the run's record.
+        every_rounds: rounds between two rows.
+    """
+
+    def __init__(self, record: RunRecord, every_rounds: PositiveInt = 50) -> None:
+        self.record = record
+        self.every_rounds = every_rounds
+        self._since: tuple[float, int] | None = None
+        self._logged_round = 0
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Log when it is time."""
+        system = _game(pl_module)
+        if system.progress.rounds % self.every_rounds == 0 or system.progress.rounds == 1:
+            self._log(system)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the last round, unless it has been."""
+        system = _game(pl_module)
+        if system.logs and self._logged_round != system.progress.rounds:
+            self._log(system)
+
+    def _log(self, system: Game) -> None:
+        self._logged_round = system.progress.rounds
+        self.record.log(system.progress, self._row(system))
+
+    def _row(self, system: Game) -> dict[str, float]:
+        logs = dict(system.logs)
+        for name, player in system.players.items():  # what clipping has not computed is computed for the row alone
+            if (norm := player.gradient_norm()) is not None:
+                logs.setdefault(f"{name}/weight_gradient_norm", norm)
+        names, values = zip(*((key, value.float().mean()) for key, value in logs.items()), strict=True)
+        row = dict(zip(names, torch.stack(values).tolist(), strict=True))  # one transfer for all
+        for name, optimizer in zip(system.players, system.raw_optimizers, strict=True):
+            row[f"{name}/learning_rate"] = optimizer.param_groups[0]["lr"]
+        seconds, images = system.progress.seconds, system.progress.images_seen
+        if self._since is not None and seconds > self._since[0]:
+            row["images_per_second"] = (images - self._since[1]) / (seconds - self._since[0])
+        self._since = (seconds, images)
+        return row

@@ -1,0 +1,68 @@
+"""Things that happen every so many images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+from pydantic import PositiveInt
+
+from saddlepoint.systems.game import Game
+
+DEFAULT_EVENTS = 10
+"""How often, over a run with a budget of images, where the config does not say."""
+DEFAULT_EVERY_IMAGES = 100_000
+"""For a run that has no budget of images."""
+
+
+class Periodic(pl.Callback):
+    """Calls :meth:`fire` whenever ``images_seen`` passes a multiple of ``every_images``, at the start and at the end.
+
+    Args:
+        every_images: data-set images between two events; a tenth of ``budget.images`` by default.
+    """
+
+    at_start = True
+
+    def __init__(self, every_images: PositiveInt | None = None) -> None:
+        self.every_images = every_images
+        self._fired_at = -1
+
+    def fire(self, trainer: pl.Trainer, system: Game) -> None:
+        """Do it."""
+        raise NotImplementedError(f"{type(self).__name__} does nothing")
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Fire on the untrained system."""
+        system = _game(pl_module)
+        if self.every_images is None:
+            images = system.budget.images
+            self.every_images = max(1, images // DEFAULT_EVENTS) if images else DEFAULT_EVERY_IMAGES
+        self._passed = system.progress.images_seen // self.every_images
+        if self.at_start and system.progress.images_seen == 0:
+            self._fire(trainer, system)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Fire when a multiple is passed."""
+        system = _game(pl_module)
+        passed = system.progress.images_seen // (self.every_images or DEFAULT_EVERY_IMAGES)
+        if passed > self._passed:
+            self._passed = passed
+            self._fire(trainer, system)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Fire on the finished system, unless it has just been done."""
+        system = _game(pl_module)
+        if self._fired_at != system.progress.images_seen:
+            self._fire(trainer, system)
+
+    def _fire(self, trainer: pl.Trainer, system: Game) -> None:
+        self._fired_at = system.progress.images_seen
+        system.stopwatch.pause()
+        self.fire(trainer, system)
+        system.stopwatch.start()
+
+
+def _game(module: pl.LightningModule) -> Game:
+    assert isinstance(module, Game)
+    return module

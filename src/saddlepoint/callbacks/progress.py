@@ -1,0 +1,101 @@
+"""The progress bar: losses, images a second, the latest scores; plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pydantic import PositiveFloat
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from saddlepoint.callbacks.periodic import _game
+from saddlepoint.systems.game import Game
+from saddlepoint.tracking.record import RunRecord
+
+
+class ProgressBar(pl.Callback):
+    """Shows how far the run is.
+
+    Args:
+        record: the run's record.
+        seconds: between two refreshes of the bar.
+        line_seconds: between two lines where the output is no terminal.
+    """
+
+    def __init__(self, record: RunRecord, seconds: PositiveFloat = 0.5, line_seconds: PositiveFloat = 30.0) -> None:
+        self.record = record
+        self.console = Console(stderr=True)
+        self.seconds = seconds if self.console.is_terminal else line_seconds
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        self._shown_at = 0.0
+        self._speed_since: tuple[float, int] = (0.0, 0)
+        self._shown_cards = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Start the bar."""
+        if not trainer.is_global_zero:
+            return
+        self._shown_at = time.monotonic()
+        self._speed_since = (_game(pl_module).progress.seconds, _game(pl_module).progress.images_seen)
+        if self.console.is_terminal:
+            self._bar = Progress(
+                BarColumn(bar_width=20),
+                TextColumn("{task.percentage:3.0f}%"),
+                TextColumn("{task.description}"),
+                TimeElapsedColumn(),
+                TextColumn("left"),
+                TimeRemainingColumn(),
+                console=self.console,
+            )
+            self._task = self._bar.add_task("starting", total=1.0)
+            self._bar.start()
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Refresh, when it is time."""
+        now = time.monotonic()
+        if trainer.is_global_zero and now - self._shown_at >= self.seconds:
+            self._shown_at = now
+            self._show(_game(pl_module))
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the last state and end the bar."""
+        if trainer.is_global_zero:
+            self._show(_game(pl_module))
+        self._stop()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Give the terminal back."""
+        self._stop()
+
+    def _stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _show(self, system: Game) -> None:
+        text = self._text(system)
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=system.budget.fraction(system.progress), description=text)
+        else:
+            self.console.print(
+                f"{system.budget.fraction(system.progress):4.0%} {text}", highlight=False, soft_wrap=True
+            )
+
+    def _text(self, system: Game) -> str:
+        progress = system.progress
+        seconds, images = progress.seconds - self._speed_since[0], progress.images_seen - self._speed_since[1]
+        if seconds > 0:
+            self._speed = images / seconds
+            self._speed_since = (progress.seconds, progress.images_seen)
+        losses = " ".join(f"{name[0].upper()} {system.logs[f'{name}/loss'].item():.3f}" for name in _seen(system))
+        scores = " ".join(f"{card.metric} {card.value:.3g}" for card in self.record.headlines())
+        return f"{progress.images_seen:,} images  {self._speed:,.0f}/s  {losses}  {scores}"
+
+    _speed = 0.0
+
+
+def _seen(system: Game) -> list[str]:
+    return [name for name in system.players if f"{name}/loss" in system.logs]

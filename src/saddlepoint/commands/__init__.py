@@ -1,0 +1,1 @@
+"""The commands: compose a config, check it, build its parts, run."""

@@ -1,0 +1,76 @@
+"""The table at the end of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.systems.game import Game
+from saddlepoint.tracking.record import RunRecord
+
+
+def summarise(record: RunRecord, system: Game) -> dict[str, Any]:
+    """Return the run in a few plain figures, for ``summary.json`` and a sweep's table."""
+    return {
+        "directory": str(record.directory),
+        "images_seen": system.progress.images_seen,
+        "generator_updates": system.progress.generator_updates,
+        "seconds": round(system.progress.seconds, 1),
+        "evaluation_seconds": round(record.evaluation_seconds, 1),
+        "untrained": {name: card.value for name, card in record.first.items() if card.images_seen == 0},
+        "last": {name: card.value for name, card in record.latest.items()},
+        "best": None if record.best is None else {record.best.metric: record.best.value},
+        "best_at_images": None if record.best is None else record.best.images_seen,
+    }
+
+
+def print_table(record: RunRecord, system: Game) -> None:
+    """Print scores, cost, where things lie and how to go on from them."""
+    console = Console(width=None if Console().is_terminal else 110)
+    if record.latest:
+        console.print(_scores(record))
+    progress = system.progress
+    rate = progress.images_seen / max(progress.seconds, 1e-9)
+    console.print(
+        f"{progress.images_seen:,} images and {progress.generator_updates:,} generator updates in "
+        f"{progress.seconds:,.0f} s ({rate:,.0f} images/s), and {record.evaluation_seconds:,.0f} s of scoring",
+        highlight=False,
+    )
+    directory = record.directory
+    checkpoint = "best" if (directory / "checkpoints" / "best.ckpt").exists() else "last"
+    console.print(
+        f"[bold]{directory}[/bold] holds samples/, checkpoints/, scores.jsonl, history.jsonl, config.yaml\n"
+        f"sample from it:  python sample.py checkpoint={directory}/checkpoints/{checkpoint}.ckpt n=64",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _scores(record: RunRecord) -> Table:
+    table = Table()
+    table.add_column("score")
+    for heading in ("untrained", "last", "best", "real", "n"):
+        table.add_column(heading, justify="right")
+    for name, card in record.latest.items():
+        first = record.first[name]
+        best = record.best if record.best is not None and record.best.metric == name else None
+        table.add_row(
+            name,
+            _figure(first.value) if first.images_seen == 0 else "",
+            _figure(card.value),
+            f"{_figure(best.value)} at {best.images_seen:,}" if best else "",
+            "" if card.real is None else _figure(card.real),
+            _counts(card),
+        )
+    return table
+
+
+def _figure(value: float) -> str:
+    return f"{value:.4g}"
+
+
+def _counts(card: ScoreCard) -> str:
+    return f"{card.n:,}"

@@ -1,0 +1,93 @@
+"""How an image of any size becomes one of the size that networks see: by a stated policy, never silently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from saddlepoint.data.images import Channels, Pixels, decode, pixels, to_channels
+from saddlepoint.errors import UserError
+
+Policy = Literal["pad", "crop", "resize"]
+
+# Antialiased in Pillow whenever it shrinks, and computed on uint8: the kernel that evaluation protocols use, too.
+KERNEL = Image.Resampling.BICUBIC
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Size and channels that networks see, and how images get there.
+
+    Attributes:
+        height: in pixels.
+        width: in pixels.
+        channels: 1 gray, 3 RGB, 4 RGBA.
+        policy: ``pad`` centres the image on 0 (-1 to networks; the odd row and column go below and right) and never
+            shrinks; ``crop`` resizes until the image just covers the size, then cuts out the centre; ``resize``
+            stretches straight to the size.
+    """
+
+    height: int
+    width: int
+    channels: Channels
+    policy: Policy
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """The result's shape, (H, W, C)."""
+        return self.height, self.width, self.channels
+
+    def file(self, raw: bytes, where: str) -> Pixels:
+        """Decode an image file and fit it: uint8 [H, W, C].
+
+        Raises:
+            UserError: the file is corrupt, or too large for ``pad``.
+        """
+        return self.image(decode(raw, where, self.channels), where)
+
+    def image(self, image: Image.Image, where: str) -> Pixels:
+        """Fit one image whose channels are right: uint8 [H, W, C]."""
+        size = self.width, self.height
+        if image.size == size:
+            return pixels(image)
+        if self.policy == "pad":
+            return self._pad(pixels(image)[None], where)[0]
+        if self.policy == "resize":
+            return pixels(image.resize(size, KERNEL))
+        scale = max(self.width / image.width, self.height / image.height)
+        covering = max(self.width, round(image.width * scale)), max(self.height, round(image.height * scale))
+        left, top = (covering[0] - self.width) // 2, (covering[1] - self.height) // 2
+        box = left, top, left + self.width, top + self.height
+        return pixels(image.resize(covering, KERNEL).crop(box))
+
+    def arrays(self, values: Pixels, where: str) -> Pixels:
+        """Fit a stack of images, uint8 [N, h, w, c], to uint8 [N, H, W, C]."""
+        if values.shape[1:] == self.shape:
+            return values
+        if values.shape[3] == self.channels and self.policy == "pad":
+            return self._pad(values, where)
+        stack = (Image.fromarray(value[..., 0] if value.shape[2] == 1 else value) for value in values)
+        return np.stack([self.image(to_channels(image, self.channels), where) for image in stack])
+
+    def _pad(self, values: Pixels, where: str) -> Pixels:
+        height, width = values.shape[1:3]
+        self.check(height, width, where)
+        top, left = (self.height - height) // 2, (self.width - width) // 2
+        padded = np.zeros((len(values), *self.shape), dtype=np.uint8)
+        padded[:, top : top + height, left : left + width] = values
+        return padded
+
+    def check(self, height: int, width: int, where: str) -> None:
+        """Say by name that an image cannot be padded to the size.
+
+        Raises:
+            UserError: the policy is ``pad`` and the image is larger.
+        """
+        if self.policy == "pad" and (height > self.height or width > self.width):
+            raise UserError(
+                f"{where}: {height}x{width} does not fit into {self.height}x{self.width} by padding; "
+                "say data.fit=crop or data.fit=resize, or a larger data.image_size"
+            )

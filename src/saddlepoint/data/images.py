@@ -1,0 +1,134 @@
+"""From the bytes of an image file to pixels, safely.
+
+Pixels are uint8 [H, W, C]. Gray stays one channel, a palette or CMYK becomes RGB, 16 bits become 8 (65535 → 255), the
+camera's orientation is applied and alpha is composited on white, unless four channels are asked for.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from saddlepoint.errors import UserError
+
+Pixels = NDArray[np.uint8]
+Channels = Literal[1, 3, 4]
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+MAX_PIXELS = 89_478_485  # Pillow's own bound, a quarter of a gigabyte of RGB: above it Pillow warns of a bomb
+
+ORIENTATION = 0x0112  # the EXIF tag; 5 … 8 turn the image by a quarter
+MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+
+# Pillow only warns of a decompression bomb. The filter is per process, so `_opened` checks the size once more itself.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+class Header(NamedTuple):
+    """What an image file's header says: its size as displayed, and 1 for gray or 3 for colour (alpha apart)."""
+
+    height: int
+    width: int
+    channels: Literal[1, 3]
+
+
+@contextmanager
+def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
+    """Open an image; whatever a decoder raises over it becomes one line that names the file."""
+    try:
+        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+            if image.width * image.height > MAX_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+    except UserError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise UserError(f"{where}: more than {MAX_PIXELS:,} pixels, refused; shrink or remove the file") from None
+    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error … over broken bytes
+        reason = "not a PNG, JPEG, WebP or BMP" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise UserError(f"{where}: corrupt image ({reason}); replace or remove the file") from None
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return the EXIF orientation that the header states; PNG's own ``getexif`` would decode the image to look on."""
+    orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _is_gray(image: Image.Image) -> bool:
+    if image.mode == "P":  # a gray PNG is often saved as a palette of grays
+        colours = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
+        return bool((colours == colours[:, :1]).all())
+    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+
+
+def read_header(raw: bytes, where: str) -> Header:
+    """Read size and colour of an image file without decoding it.
+
+    Args:
+        raw: the file's bytes.
+        where: the file's name, for the message.
+
+    Raises:
+        UserError: no image, or too large a one.
+    """
+    with _opened(raw, where) as image:
+        width, height = image.size
+        if _orientation(image) >= 5:
+            width, height = height, width
+        return Header(height, width, 1 if _is_gray(image) else 3)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Scale 16-bit gray to 8 bits, rounding; Pillow's own conversion would clip at 255."""
+    values = np.asarray(image).astype(np.int64).clip(0, 65535)
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    """Composite on white, round(alpha · colour + (1 - alpha) · 255), in integers."""
+    rgba = np.asarray(image.convert("RGBA")).astype(np.uint32)
+    colour, alpha = rgba[..., :3], rgba[..., 3:]
+    return Image.fromarray(((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8))
+
+
+def to_channels(image: Image.Image, channels: Channels) -> Image.Image:
+    """Convert an image of any mode to mode L, RGB or RGBA of 8 bits."""
+    if image.mode.startswith("I"):
+        image = _eight_bits(image)
+    if channels != 4 and image.has_transparency_data:
+        image = _on_white(image)
+    return image if image.mode == MODES[channels] else image.convert(MODES[channels])
+
+
+def decode(raw: bytes, where: str, channels: Channels) -> Image.Image:
+    """Decode an image file.
+
+    Args:
+        raw: the file's bytes.
+        where: the file's name, for the message.
+        channels: 1 gray, 3 RGB, 4 RGBA.
+
+    Returns:
+        An image of mode L, RGB or RGBA, turned as its EXIF orientation says.
+
+    Raises:
+        UserError: the file is corrupt, no image, or too large.
+    """
+    with _opened(raw, where) as image:
+        turned = _orientation(image) != 1
+        image.load()
+        return to_channels(ImageOps.exif_transpose(image) if turned else image, channels)
+
+
+def pixels(image: Image.Image) -> Pixels:
+    """Return an image's pixels, uint8 [H, W, C]."""
+    array = np.asarray(image)
+    return array[..., None] if array.ndim == 2 else array

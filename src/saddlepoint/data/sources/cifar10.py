@@ -1,0 +1,81 @@
+"""CIFAR-10, as class folders of images or as its authors' batches."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torchvision
+
+from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest, digest_of
+from saddlepoint.data.store import open_store
+from saddlepoint.errors import UserError
+from saddlepoint.types import Split
+
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+
+
+class CIFAR10(Source):
+    """50,000 and 10,000 colour photographs of 32x32 pixels in ten classes (Krizhevsky 2009).
+
+    Either ``cifar10/train`` and ``cifar10/test`` under the root, class folders of images or zip files of them
+    (``train.zip``, ``test.zip``), or torchvision's ``cifar-10-batches-py``, downloaded where neither is there.
+
+    Args:
+        root: the folder above either.
+    """
+
+    name = "cifar10"
+
+    def __init__(self, root: str):
+        self.root = Path(root)
+
+    def open(self) -> Contents:
+        """See :meth:`Source.open`."""
+        return self._open_files() or self._open_batches()
+
+    def _open_files(self) -> Contents | None:
+        paths: dict[Split, Path | None] = {"train": self._path("train"), "held_out": self._path("test")}
+        found = [path for path in paths.values() if path is not None]
+        if not found:
+            return None
+        if len(found) < 2:
+            raise UserError(f"{found[0]}: found, but not the other split beside it; CIFAR-10 needs train and test")
+        splits = {split: _file_split(cast(Path, path)) for split, path in paths.items()}
+        parts = [part for split in splits.values() for part in (split.store.digest(split.names), "|")]
+        return Contents(splits, CLASSES, digest(parts), files_shape=(32, 32, 3))
+
+    def _path(self, name: str) -> Path | None:
+        candidates = (self.root / "cifar10" / name, self.root / "cifar10" / f"{name}.zip")
+        return next((path for path in candidates if path.exists()), None)
+
+    def _open_batches(self) -> Contents:
+        # torchvision unpickles these files, and unpickling can run code. It is safe here because its constructor first
+        # compares each file's md5 with the one pinned in torchvision for the authors' files and refuses any other:
+        # to slip in a pickle that runs code, one would need a second preimage of md5, which nobody can compute.
+        try:
+            train = self._batches(train=True)
+            test = self._batches(train=False)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"{self.root}: neither cifar10/train and cifar10/test nor cifar-10-batches-py, and the download failed "
+                f"({reason}); put one of them there, or set data.root to a folder that has them"
+            ) from None
+        splits: dict[Split, ArraySplit] = {"train": train, "held_out": test}
+        return Contents(splits, CLASSES, digest_of(splits))
+
+    def _batches(self, train: bool) -> ArraySplit:
+        data = torchvision.datasets.CIFAR10(self.root, train=train, download=True)
+        return ArraySplit(np.ascontiguousarray(data.data), np.array(data.targets, dtype=np.int64))
+
+
+def _file_split(path: Path) -> FileSplit:
+    store = open_store(path, "CIFAR-10 needs cifar10/train and cifar10/test there")
+    names = store.names()
+    folders = [name.split("/")[-2] if "/" in name else "" for name in names]
+    if set(folders) != set(CLASSES):
+        raise UserError(f"{path}: its class folders are not CIFAR-10's ten; they should be {', '.join(CLASSES)}")
+    labels = np.array([CLASSES.index(folder) for folder in folders], dtype=np.int64)
+    return FileSplit(store, names, labels)

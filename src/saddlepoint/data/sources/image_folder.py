@@ -1,0 +1,115 @@
+"""Anyone's folder or zip file of images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from saddlepoint.data.sources.base import Contents, FileSplit, Labels, Source, digest
+from saddlepoint.data.store import Store, open_store
+from saddlepoint.errors import UserError
+from saddlepoint.types import Split
+
+# The first of these folders beside ``train/`` is the held-out split; others are left out.
+HELD_OUT_FOLDERS = ("held_out", "test", "val")
+HELD_OUT_TENTH = 10
+
+HOW_TO_GET = "set data.root to a folder or zip file of PNG, JPEG, WebP or BMP images"
+
+
+class ImageFolder(Source):
+    """PNG, JPEG, WebP and BMP images of any size and mode under one folder or in one zip file.
+
+    Folders that wrap everything (a zip often holds its folder) are dropped first. Then ``train/`` and one of
+    ``held_out/``, ``test/``, ``val/`` (the first there is) are the splits; without them, the images whose relative name
+    hashes to 0 modulo 10 are held out, so that adding images moves none, and each split has at least one. Then an
+    image's class is its first folder; images that lie in no folder have no labels.
+
+    Args:
+        root: the folder or zip file.
+        labels: ``folders`` as above, or ``none`` to ignore them.
+    """
+
+    def __init__(self, root: str, labels: Literal["folders", "none"] = "folders"):
+        self.root = Path(root)
+        self.labels = labels
+        self.name = self.root.resolve().name.removesuffix(".zip")
+
+    def open(self) -> Contents:
+        """See :meth:`Source.open`."""
+        store = open_store(self.root, HOW_TO_GET)
+        names = store.names()
+        if not names:
+            raise UserError(f"{self.root}: no images inside; {HOW_TO_GET}")
+        relative = _unwrapped(names)
+        splits = _split_by_folders(relative) or _split_by_hash(relative, self.root)
+        classes = self._classes(splits)
+        return Contents(
+            splits={split: _file_split(store, files, classes) for split, files in splits.items()},
+            class_names=classes,
+            digest=digest([store.digest(names), self.labels]),
+        )
+
+    def _classes(self, splits: Mapping[Split, Mapping[str, str]]) -> tuple[str, ...] | None:
+        inside = [name for files in splits.values() for name in files]
+        flat = [name for name in inside if "/" not in name]
+        if self.labels == "none" or len(flat) == len(inside):
+            return None
+        if flat:
+            raise UserError(
+                f"{self.root}: {flat[0]} and {len(flat) - 1} more lie in no class folder but others do; "
+                "move them, or say data.source.labels=none"
+            )
+        return tuple(sorted({name.split("/")[0] for name in inside}))
+
+
+def _unwrapped(names: Sequence[str]) -> dict[str, str]:
+    """Map each name without the folders that all share to the name in the store."""
+    parts = [name.split("/") for name in names]
+    depth = 0
+    while all(len(part) > depth + 1 and part[depth] == parts[0][depth] for part in parts):
+        depth += 1
+    return {"/".join(part[depth:]): name for part, name in zip(parts, names, strict=True)}
+
+
+def _split_by_folders(relative: Mapping[str, str]) -> dict[Split, dict[str, str]] | None:
+    folders = {name.split("/")[0] for name in relative if "/" in name}
+    held_out = next((folder for folder in HELD_OUT_FOLDERS if folder in folders), None)
+    if "train" not in folders or held_out is None:
+        return None
+    return {"train": _under(relative, "train"), "held_out": _under(relative, held_out)}
+
+
+def _under(relative: Mapping[str, str], folder: str) -> dict[str, str]:
+    return {name[len(folder) + 1 :]: stored for name, stored in relative.items() if name.startswith(f"{folder}/")}
+
+
+def _split_by_hash(relative: Mapping[str, str], root: Path) -> dict[Split, dict[str, str]]:
+    if len(relative) < 2:
+        raise UserError(f"{root}: one image cannot be split into training and held-out images; add images")
+    hashes = {
+        name: int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") for name in relative
+    }
+    held_out = {name for name, value in hashes.items() if value % HELD_OUT_TENTH == 0}
+    by_hash = sorted(hashes, key=hashes.__getitem__)
+    least = 2 if len(relative) >= 4 else 1  # statistics of the held-out images need two of them
+    if len(held_out) < least:
+        held_out |= set(by_hash[:least])
+    if len(relative) - len(held_out) < least:
+        held_out -= set(by_hash[-least:])
+    return {
+        "train": {name: stored for name, stored in relative.items() if name not in held_out},
+        "held_out": {name: stored for name, stored in relative.items() if name in held_out},
+    }
+
+
+def _file_split(store: Store, files: Mapping[str, str], classes: tuple[str, ...] | None) -> FileSplit:
+    labels: Labels | None = None
+    if classes is not None:
+        index = {name: position for position, name in enumerate(classes)}
+        labels = np.array([index[name.split("/")[0]] for name in files], dtype=np.int64)
+    return FileSplit(store, tuple(files.values()), labels)

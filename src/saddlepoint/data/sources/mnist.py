@@ -1,0 +1,91 @@
+"""MNIST and the data sets of its format: four idx files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import torchvision
+from numpy.typing import NDArray
+
+from saddlepoint.data.sources.base import ArraySplit, Contents, Source, digest_of
+from saddlepoint.errors import UserError
+from saddlepoint.types import Split
+
+
+class MNIST(Source):
+    """60,000 and 10,000 gray handwritten digits of 28x28 pixels (LeCun et al. 1998), in torchvision's folders.
+
+    Args:
+        root: the folder above ``MNIST/raw``; what is missing there is downloaded through torchvision.
+    """
+
+    name = "mnist"
+    folder: ClassVar[str] = "MNIST"
+    class_names: ClassVar[tuple[str, ...]] = tuple(str(digit) for digit in range(10))
+
+    def __init__(self, root: str):
+        self.root = Path(root)
+
+    def open(self) -> Contents:
+        """See :meth:`Source.open`."""
+        raw = self.root / self.folder / "raw"
+        files = {
+            prefix: (raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte")
+            for prefix in ("train", "t10k")
+        }
+        if not all(path.is_file() for pair in files.values() for path in pair):
+            self._download(raw)
+        splits: dict[Split, ArraySplit] = {
+            "train": self._split(*files["train"]),
+            "held_out": self._split(*files["t10k"]),
+        }
+        return Contents(splits, self.class_names, digest_of(splits))
+
+    def _download(self, raw: Path) -> None:
+        try:
+            getattr(torchvision.datasets, self.folder)(self.root, download=True)
+        except (OSError, RuntimeError) as error:
+            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+            raise UserError(
+                f"{raw}: {self.folder}'s four idx files are missing and the download failed ({reason}); "
+                "copy them there unpacked, or set data.root to a folder that has them"
+            ) from None
+
+    def _split(self, images: Path, labels: Path) -> ArraySplit:
+        pixels, classes = read_idx(images, 3), read_idx(labels, 1).astype(np.int64)
+        if len(pixels) != len(classes) or len(pixels) == 0:
+            raise UserError(f"{images}: {len(pixels)} images but {len(classes)} labels; delete both and run again")
+        if classes.max() >= len(self.class_names):
+            raise UserError(f"{labels}: label {classes.max()} is no class; delete the file and run again")
+        return ArraySplit(pixels[..., None], classes)
+
+
+class FashionMNIST(MNIST):
+    """60,000 and 10,000 gray pictures of clothes, 28x28 pixels, ten classes (Xiao et al. 2017, arXiv:1708.07747).
+
+    Args:
+        root: the folder above ``FashionMNIST/raw``; what is missing there is downloaded through torchvision.
+    """
+
+    name = "fashion_mnist"
+    folder = "FashionMNIST"
+    class_names = tuple(torchvision.datasets.FashionMNIST.classes)
+
+
+def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
+    """Read an idx file of unsigned bytes: 0, 0, 8, the number of dimensions, their big-endian sizes, the data.
+
+    Raises:
+        UserError: the file is of another kind, or its length is not what its header says.
+    """
+    raw = path.read_bytes()
+    start = 4 + 4 * dimensions
+    if len(raw) < start or raw[:4] != bytes((0, 0, 8, dimensions)):
+        raise UserError(f"{path}: not an idx file of {dimensions}-d bytes; delete it and run again to download it")
+    shape = tuple(int(size) for size in np.frombuffer(raw[4:start], dtype=">u4"))
+    expected = start + int(np.prod(shape, dtype=np.int64))
+    if len(raw) != expected:
+        raise UserError(f"{path}: {len(raw):,} bytes where its header says {expected:,}; delete it and run again")
+    return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)

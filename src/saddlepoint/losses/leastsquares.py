@@ -1,0 +1,36 @@
+"""Mao et al. 2017, "Least Squares Generative Adversarial Networks", arXiv:1611.04076."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from saddlepoint.losses.base import AdversarialLoss, scores
+from saddlepoint.types import CriticOutput
+
+
+class LeastSquares(AdversarialLoss):
+    """The least-squares objective of equation 2.
+
+    - discriminator: ½ E(D(x) - b)² + ½ E(D(G(z)) - a)²
+    - generator: ½ E(D(G(z)) - c)²
+    """
+
+    def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
+        """Take the targets of section 3.3.
+
+        Args:
+            a: the discriminator's target for generated samples.
+            b: the discriminator's target for real samples.
+            c: what the generator wants the discriminator to say. b - c = 1 and b - a = 2 minimise Pearson's χ²
+                divergence (a=-1, b=1, c=0); the default is the paper's 0-1 coding.
+        """
+        super().__init__()
+        self.a, self.b, self.c = a, b, c
+
+    def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
+        """Return ½ E(D(x) - b)² + ½ E(D(G(z)) - a)², a scalar >= 0."""
+        return 0.5 * (scores(real) - self.b).square().mean() + 0.5 * (scores(fake) - self.a).square().mean()
+
+    def generator(self, fake: CriticOutput, real: CriticOutput | None = None) -> Tensor:
+        """Return ½ E(D(G(z)) - c)², a scalar >= 0."""
+        return 0.5 * (scores(fake) - self.c).square().mean()

@@ -1,0 +1,160 @@
+"""What a metric is: what it keeps of a stream of images, what it asks of the real side, and what it makes of both."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from saddlepoint import randomness
+from saddlepoint.metrics.moments import Moments
+
+if TYPE_CHECKING:
+    from saddlepoint.metrics.features.base import FeatureExtractor, Features
+
+Need = Literal["moments", "pool", "logits", "pixels", "label_counts"]
+"""What a pass over images can leave behind; it keeps no more than the metrics ask for."""
+
+PIXELS_SIDE = 32
+"""Pixels are compared at no more than this many a side: enough to tell copies, and 50,000 images stay affordable."""
+
+
+@dataclass
+class Sample:
+    """What one pass over images leaves behind for the metrics.
+
+    Attributes:
+        moments: of the pooled features of *all* images of the pass.
+        pool: features of the kept rows, float32 [M, F], on the CPU like all rows.
+        logits: float32 [M, K].
+        pixels: uint8 [M, D], averaged down to at most 32 a side.
+        label_counts: long [K], the true labels of all images; None where there are none.
+    """
+
+    moments: Moments | None = None
+    pool: Tensor | None = None
+    logits: Tensor | None = None
+    pixels: Tensor | None = None
+    label_counts: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One number that a metric found, before its card.
+
+    Attributes:
+        name: the score's full name, such as ``fid_classifier``.
+        value: the number.
+        n: how many generated (or held-out) images it rests on.
+        splits: in how many parts they were judged, where that matters.
+        interval: the value minus and plus one standard deviation over the splits or subsets.
+        features: (name, version, resize) where the number rests on something other than the extractor.
+        details: tensors for a picture, such as the closest pairs; they never enter a card.
+    """
+
+    name: str
+    value: float
+    n: int
+    splits: int | None = None
+    interval: tuple[float, float] | None = None
+    features: tuple[str, str, str] | None = None
+    details: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+class Metric(ABC):
+    """A family of figures.
+
+    Args:
+        seed: keys every subset that the metric draws.
+        splits: parts in which figures that split their samples do so, >= 1.
+
+    Attributes:
+        name: as in ``metrics=[fid, is]``; score names begin with it.
+        lower_is_better: which way is up.
+        needs: what it keeps of a pass.
+    """
+
+    name: ClassVar[str]
+    lower_is_better: ClassVar[bool]
+    needs: ClassVar[frozenset[Need]]
+
+    def __init__(self, seed: int = 0, splits: int = 10) -> None:
+        self.seed = seed
+        self.splits = splits
+
+    def applies_to(self, extractor: FeatureExtractor) -> bool:
+        """Whether this extractor gives what the metric needs."""
+        return extractor.has_logits or "logits" not in self.needs
+
+    @abstractmethod
+    def reference(self, real: Sample) -> dict[str, Tensor]:
+        """Return what :meth:`figures` needs of the real side; small, for checkpoints carry it."""
+
+    @abstractmethod
+    def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
+        """Return the figures of ``sample`` against what :meth:`reference` kept."""
+
+
+def permutation(n: int, seed: int, purpose: str) -> Tensor:
+    """Return a permutation of ``range(n)`` keyed by seed and purpose, so that every prefix is a fair subset."""
+    return torch.randperm(n, generator=randomness.generator("cpu", seed, purpose))
+
+
+class Collector:
+    """Gathers a :class:`Sample` batch by batch, and keeps only what is needed.
+
+    Args:
+        needs: the union of what the metrics need.
+        dim: number of features.
+        num_classes: number of labels, for their counts; 0 without.
+    """
+
+    def __init__(self, needs: frozenset[Need], dim: int, num_classes: int = 0) -> None:
+        self.needs = needs
+        self.moments = Moments(dim) if "moments" in needs else None
+        self.label_counts = torch.zeros(num_classes, dtype=torch.long)
+        self.rows: dict[Need, list[Tensor]] = {"pool": [], "logits": [], "pixels": []}
+
+    def add(self, images: Tensor, features: Features, labels: Tensor | None = None, keep: Tensor | None = None) -> None:
+        """Add a batch.
+
+        Args:
+            images: uint8 [N, C, H, W].
+            features: of these images.
+            labels: long [N], or None.
+            keep: indices of the rows to keep; None keeps all. Moments and label counts take all in any case.
+        """
+        if self.moments is not None:
+            self.moments.update(features.pool)
+        if labels is not None and "label_counts" in self.needs:
+            self.label_counts += torch.bincount(labels.cpu(), minlength=len(self.label_counts))
+        if keep is None:
+            keep = torch.arange(len(images))
+        for need, rows in (("pool", features.pool), ("logits", features.logits)):
+            if need in self.needs and rows is not None:
+                self.rows[need].append(rows.cpu()[keep])
+        if "pixels" in self.needs and len(keep):
+            self.rows["pixels"].append(small_pixels(images.cpu()[keep]))
+
+    def sample(self) -> Sample:
+        """Return what was gathered."""
+        rows = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
+        counts = self.label_counts if self.label_counts.sum() > 0 else None
+        return Sample(self.moments, rows["pool"], rows["logits"], rows["pixels"], counts)
+
+
+def small_pixels(images: Tensor) -> Tensor:
+    """Flatten uint8 images [N, C, H, W] to uint8 [N, D], averaged down to at most 32 pixels a side.
+
+    >>> small_pixels(torch.full((1, 1, 64, 128), 7, dtype=torch.uint8)).shape
+    torch.Size([1, 512])
+    """
+    factor = -(-max(images.shape[-2:]) // PIXELS_SIDE)
+    if factor > 1:
+        images = functional.avg_pool2d(images.float(), factor, ceil_mode=True).round().to(torch.uint8)
+    return images.flatten(1)

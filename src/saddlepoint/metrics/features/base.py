@@ -1,0 +1,128 @@
+"""What every feature extractor promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import torch
+from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from saddlepoint.metrics.real import RealData
+
+
+class Features(NamedTuple):
+    """What an extractor says of a batch.
+
+    Attributes:
+        pool: float32 [N, F].
+        logits: float32 [N, K], or None.
+    """
+
+    pool: Tensor
+    logits: Tensor | None = None
+
+
+class FeatureExtractor(ABC):
+    """Maps uint8 images to :class:`Features`.
+
+    It is deliberately no nn.Module: as an attribute of one it enters neither its state dict, nor its EMA, nor its
+    ``train()``.
+
+    Attributes:
+        name: as in ``features=<name>`` and on score cards.
+        has_logits: whether it classifies at all, which the Inception Score needs.
+        predicts_labels: whether its classes are the data set's own.
+        resize: the kernel that fits images to it, as a score card states it.
+        dim: number of pooled features.
+        network: the frozen network, once :meth:`prepare` or :meth:`from_state` made it.
+        device: where it computes.
+    """
+
+    name: ClassVar[str]
+    has_logits: ClassVar[bool]
+    predicts_labels: ClassVar[bool] = False
+    resize: ClassVar[str]
+    dim: int
+
+    def __init__(self) -> None:
+        self.network: nn.Module | None = None
+        self.device = torch.device("cpu")
+
+    @property
+    @abstractmethod
+    def version(self) -> str:
+        """Names architecture *and* weights: two extractors of one name and version give the same features."""
+
+    @abstractmethod
+    def prepare(self, real: RealData, cache_dir: Path) -> None:
+        """Train or load what it needs, before any training of a GAN; the second call finds it in ``cache_dir``.
+
+        Raises:
+            UserError: it cannot serve these images, or its weights cannot be had.
+        """
+
+    @abstractmethod
+    def extract(self, images: Tensor) -> Features:
+        """Compute the features of uint8 [N, C, H, W] on :attr:`device`; called through :meth:`__call__`."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Any]:
+        """Return plain containers and tensors that :meth:`from_state` rebuilds the prepared extractor from."""
+
+    @classmethod
+    @abstractmethod
+    def from_state(cls, state: Mapping[str, Any], cache_dir: Path) -> Self:
+        """Rebuild a prepared extractor with no data set.
+
+        Raises:
+            UserError: the state is of another version, or the weights that it names cannot be had.
+        """
+
+    def __call__(self, images: Tensor) -> Features:
+        """Return the features of uint8 images [N, C, H, W] from any device, in full float32, without gradients."""
+        if images.dtype != torch.uint8 or images.ndim != 4:
+            raise TypeError(f"features need uint8 [N, C, H, W], not {images.dtype} {tuple(images.shape)}")
+        with torch.inference_mode(), torch.autocast(self.device.type, enabled=False), full_float32(self.device):
+            features = self.extract(images.to(self.device, non_blocking=True))
+            return Features(features.pool.float(), None if features.logits is None else features.logits.float())
+
+    def to(self, device: torch.device | str) -> Self:
+        """Compute on ``device`` from now on."""
+        self.device = torch.device(device)
+        if self.network is not None:
+            self.network.to(self.device)
+        return self
+
+    def score_name(self, metric: str) -> str:
+        """Return a score's full name: other features than Inception's stand in it."""
+        return f"{metric}_{self.name}"
+
+    def _adopt(self, network: nn.Module) -> None:
+        """Take a network in: frozen, in evaluation mode, on this device."""
+        self.network = network.requires_grad_(False).eval().to(self.device)
+
+    def _ready(self) -> nn.Module:
+        """Return the network of a prepared extractor."""
+        if self.network is None:
+            raise RuntimeError(f"features={self.name}: call prepare() before use")
+        return self.network
+
+
+@contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Switch TF32 and autotuned kernels off on CUDA: training may round to 10 bits, scores may not."""
+    if device.type != "cuda":
+        yield
+        return
+    precision = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(precision)

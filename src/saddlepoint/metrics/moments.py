@@ -1,0 +1,52 @@
+"""Mean and covariance of a stream of features."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+class Moments:
+    """Mean and covariance of a stream in float64, by the pairwise update of Chan, Golub and LeVeque (1979).
+
+    It centres each batch before it squares, so that a large mean costs no digits; two streams merge, whatever their
+    order.
+
+    Attributes:
+        n: rows seen.
+        mean: float64 [F].
+        scatter: float64 [F, F], the sum of outer products of centred rows.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.n = 0
+        self.mean = torch.zeros(dim, dtype=torch.float64)
+        self.scatter = torch.zeros(dim, dim, dtype=torch.float64)
+
+    def update(self, rows: Tensor) -> None:
+        """Add rows [N, F] of any floating type; the sums stand on the rows' device where it has float64."""
+        rows = (rows.cpu() if rows.device.type == "mps" else rows).double()
+        mean = rows.mean(0)
+        centred = rows - mean
+        self._add(len(rows), mean, centred.T @ centred)
+
+    def merge(self, other: Moments) -> None:
+        """Add what another stream has seen."""
+        self._add(other.n, other.mean, other.scatter)
+
+    def _add(self, n: int, mean: Tensor, scatter: Tensor) -> None:
+        if n == 0:
+            return
+        self.mean, self.scatter = self.mean.to(mean.device), self.scatter.to(mean.device)
+        total = self.n + n
+        delta = mean - self.mean
+        self.scatter += scatter + torch.outer(delta, delta) * (self.n * n / total)
+        self.mean += delta * (n / total)
+        self.n = total
+
+    @property
+    def covariance(self) -> Tensor:
+        """The unbiased covariance, float64 [F, F]; needs two rows."""
+        if self.n < 2:
+            raise ValueError(f"a covariance needs at least 2 samples, not {self.n}")
+        return self.scatter / (self.n - 1)

@@ -1,0 +1,181 @@
+"""The real side of every score: computed once per data set, split and extractor, and kept on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from saddlepoint.errors import UserError
+from saddlepoint.metrics import cache, catalogue
+from saddlepoint.metrics.base import Collector, Metric, Sample, permutation
+from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.progress import line
+from saddlepoint.types import DataInfo, Split
+
+FORMAT = "1"
+"""Raised whenever what is kept, or how it is computed, changes."""
+EMBEDDABLE_DIM = 512
+
+
+class RealData(Protocol):
+    """What metrics ask of a data set."""
+
+    @property
+    def info(self) -> DataInfo:
+        """What the data set is."""
+
+    def uint8_batches(self, split: Split, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield uint8 [N, C, H, W] and labels, long [N] or None, of the whole split in a fixed order."""
+
+
+def chosen(size: int, n: int, seed: int) -> Tensor:
+    """Return a seeded choice of n of ``size`` rows as a mask, bool [size]; a smaller choice lies within a larger."""
+    mask = torch.zeros(size, dtype=torch.bool)
+    mask[permutation(size, seed, "real rows")[:n]] = True
+    return mask
+
+
+def rows_of(real: RealData, split: Split, n: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
+    """Yield a split's batches, each with the indices of its rows that belong to a seeded choice of n, long [k]."""
+    mask, start = chosen(real.info.sizes[split], n, seed), 0
+    for images, labels in real.uint8_batches(split):
+        yield images, labels, mask[start : start + len(images)].nonzero().flatten()
+        start += len(images)
+
+
+@dataclass(frozen=True)
+class RealStatistics:
+    """What the metrics kept of a real split, and what they say of the held-out one.
+
+    Attributes:
+        header: plain values that say what this is about; the cache's key.
+        tensors: by ``metric.name``, such as ``fid.mean``.
+        held_out: by score name, the held-out split's own value against the reference and its number of images.
+    """
+
+    header: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    held_out: Mapping[str, tuple[float, int]]
+
+    @classmethod
+    def compute(
+        cls,
+        real: RealData,
+        extractor: FeatureExtractor,
+        cache_dir: Path,
+        n: int,
+        seed: int = 0,
+        metrics: Sequence[str] = catalogue.DEFAULT,
+        splits: int = 10,
+        reference_n: int | None = None,
+    ) -> RealStatistics:
+        """Compute the train split's statistics, or find them under ``cache_dir/features``.
+
+        Args:
+            real: the data set.
+            extractor: prepared.
+            cache_dir: where results are kept.
+            n: the evaluation's number of samples; thresholds hold for it, and the held-out figures rest on as many
+                images, or all that there are.
+            seed: keys every choice of rows.
+            metrics: names, as in :data:`catalogue.METRICS`.
+            splits: as for :class:`~saddlepoint.metrics.evaluation.Evaluator`.
+            reference_n: how many train images the moments rest on; None means all, as published scores have it.
+
+        Raises:
+            UserError: a metric is unknown, or n is below 2.
+        """
+        if n < 2:
+            raise UserError(f"evaluation needs n >= 2 samples, not {n}")
+        info, parts = real.info, catalogue.build(metrics, extractor, seed, splits)
+        size = min(reference_n or info.sizes["train"], info.sizes["train"])
+        header = {
+            "kind": "real", "format": FORMAT, "data": info.name, "fingerprint": info.fingerprint, "split": "train",
+            "size": size, "features": extractor.name, "version": extractor.version, "dim": extractor.dim, "n": n,
+            "seed": seed, "splits": splits, "metrics": [part.name for part in parts],
+        }  # fmt: skip
+        path = cache_dir / "features" / f"real-{extractor.name}-{cache.short_key(header)}.safetensors"
+        if (cached := cache.read(path, header)) is not None:
+            tensors, facts = cached
+            return cls(header, tensors, {name: (value, count) for name, (value, count) in facts.items()})
+        with line(transient=True) as progress:
+            progress.add_task(f"statistics of {info.name} by features={extractor.name}, once", total=None)
+            train = sample_of(real, "train", extractor, parts, n, seed, size)
+            held_out = sample_of(real, "held_out", extractor, parts, n, seed, n)
+            kept = {part.name: part.reference(train) for part in parts}
+            figures = [figure for part in parts for figure in part.figures(held_out, kept[part.name], extractor)]
+        tensors = {f"{metric}.{name}": tensor for metric, own in kept.items() for name, tensor in own.items()}
+        own_scores = {figure.name: (figure.value, figure.n) for figure in figures}
+        cache.write(path, tensors, header, own_scores)
+        return cls(header, tensors, own_scores)
+
+    def part(self, metric: Metric) -> dict[str, Tensor]:
+        """Return what ``metric`` kept of the real side.
+
+        Raises:
+            UserError: it was not among the metrics when this was computed.
+        """
+        if metric.name not in self.header["metrics"]:
+            raise UserError(
+                f"no real statistics for metric '{metric.name}': only {', '.join(self.header['metrics'])} were kept; "
+                "evaluate with the data set at hand to compute them"
+            )
+        prefix = f"{metric.name}."
+        return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
+
+    @property
+    def reference(self) -> str:
+        """The reference as a score card states it, such as ``mnist/train:60000@3fa1b2c4``."""
+        header = self.header
+        return f"{header['data']}/{header['split']}:{header['size']}@{header['fingerprint'][:8]}"
+
+    @property
+    def embeddable(self) -> bool:
+        """Whether it is small enough for a checkpoint: up to 512 features, a few megabytes."""
+        return bool(self.header["dim"] <= EMBEDDABLE_DIM)
+
+    def state(self) -> dict[str, Any]:
+        """Return plain containers and tensors for :meth:`from_state`."""
+        held_out = {name: list(pair) for name, pair in self.held_out.items()}
+        return {"header": dict(self.header), "tensors": dict(self.tensors), "held_out": held_out}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> RealStatistics:
+        """Rebuild from :meth:`state`, with no data set.
+
+        Raises:
+            UserError: another version of the project kept it.
+        """
+        if state["header"].get("format") != FORMAT:
+            raise UserError(
+                "the checkpoint's real statistics are of another version: evaluate with the data set at hand"
+            )
+        held_out = {name: (float(value), int(n)) for name, (value, n) in state["held_out"].items()}
+        return cls(dict(state["header"]), dict(state["tensors"]), held_out)
+
+
+def sample_of(
+    real: RealData,
+    split: Split,
+    extractor: FeatureExtractor,
+    metrics: Sequence[Metric],
+    rows: int,
+    seed: int,
+    size: int,
+) -> Sample:
+    """Pass ``size`` images of a split through the extractor and keep ``rows`` of them; both choices are seeded."""
+    needs = frozenset[Any]().union(*(metric.needs for metric in metrics))
+    collector = Collector(needs, extractor.dim, real.info.num_classes)
+    kept, start = chosen(real.info.sizes[split], min(rows, size), seed), 0
+    for images, labels, used in rows_of(real, split, size, seed):
+        keep = kept[start : start + len(images)][used].nonzero().flatten()
+        start += len(images)
+        if len(used):
+            batch = images[used]
+            collector.add(batch, extractor(batch), None if labels is None else labels[used], keep)
+    return collector.sample()

@@ -1,0 +1,36 @@
+"""Activations by name, and maxout."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+SLOPE = 0.2
+"""LeakyReLU's slope for negative inputs, in every network here (Radford et al. 2015, arXiv:1511.06434, section 4)."""
+
+Activation = Literal["relu", "leaky_relu", "maxout"]
+"""The activations that a perceptron can be built with."""
+
+
+class Maxout(nn.Module):
+    """The largest of ``pieces`` neighbouring inputs: [N, units·pieces] → [N, units] (Goodfellow et al. 2013, eq. 1)."""
+
+    def __init__(self, pieces: int) -> None:
+        super().__init__()
+        self.pieces = pieces
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, units·pieces] to [N, units]."""
+        return x.unflatten(1, (-1, self.pieces)).amax(2)
+
+    def extra_repr(self) -> str:
+        """Show the number of pieces."""
+        return f"pieces={self.pieces}"
+
+
+def make_activation(kind: Activation, pieces: int = 1) -> nn.Module:
+    """Return the activation named ``kind``; ``pieces`` is maxout's."""
+    if kind == "maxout":
+        return Maxout(pieces)
+    return nn.ReLU() if kind == "relu" else nn.LeakyReLU(SLOPE)

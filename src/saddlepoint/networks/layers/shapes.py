@@ -1,0 +1,87 @@
+"""The size arithmetic that all convolutional networks share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from saddlepoint.errors import UserError
+
+SMALLEST, LARGEST = 8, 128
+SIDES = [base << level for level in range(1, 6) for base in range(4, 8) if base << level <= LARGEST]
+"""What the short side may be: 8, 10, 12, 14, 16, 20, 24, 28, 32, …, 112, 128."""
+
+
+class Pyramid(NamedTuple):
+    """How an image comes down to a small base by halving.
+
+    Attributes:
+        channels: of the image.
+        height: of the base.
+        width: of the base.
+        levels: how often the image is halved, 1 to 5.
+    """
+
+    channels: int
+    height: int
+    width: int
+    levels: int
+
+
+def image_pyramid(network: str, shape: Sequence[int]) -> Pyramid:
+    """Return the pyramid of images of ``shape`` (C, H, W): base · 2^levels with a base of 4 to 7 on the short side.
+
+    >>> image_pyramid("dcgan", (1, 28, 28))
+    Pyramid(channels=1, height=7, width=7, levels=2)
+    >>> image_pyramid("dcgan", (3, 64, 32))
+    Pyramid(channels=3, height=8, width=4, levels=3)
+
+    Raises:
+        UserError: no pyramid has that shape; names the network, the shape and what can be built.
+    """
+    if len(shape) != 3:
+        raise UserError(f"network '{network}' builds for images (C, H, W); got {_show(shape)}: set network=mlp")
+    channels, height, width = shape
+    if not 1 <= channels <= 4:
+        raise UserError(f"network '{network}' builds for 1 to 4 channels; got {channels}: set data.channels to 1 or 3")
+    levels = _levels(min(height, width))
+    fits = all(SMALLEST <= side <= LARGEST and side % 2**levels == 0 for side in (height, width))
+    if not fits:
+        raise UserError(
+            f"network '{network}' builds for images of 8 to 128 px whose short side is 4 to 7 times a power of two "
+            f"(8, 10, 12, 14, 16, 20, 24, 28, 32, …) and whose long side is a multiple of that power; got "
+            f"{height}x{width}: set data.image_size={_nearest(height, width)}"
+        )
+    return Pyramid(channels, height >> levels, width >> levels, levels)
+
+
+def check_shape(network: str, shape: Sequence[int]) -> tuple[int, ...]:
+    """Return ``shape`` as a tuple if it is an image's (C, H, W) or a point's (D,).
+
+    Raises:
+        UserError: it is neither.
+    """
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise UserError(
+            f"network '{network}' builds for images (C, H, W) and points (D,); got {_show(shape)}: see data.*"
+        )
+    return tuple(shape)
+
+
+def _levels(short: int) -> int:
+    """Return how often a side can be halved until it lies in [4, 8), at least once."""
+    return max((short // 4).bit_length() - 1, 1)
+
+
+def _nearest(height: int, width: int) -> str:
+    """Return the closest size that can be built, as it is written on the command line."""
+    short = min(SIDES, key=lambda side: (abs(side - min(height, width)), -side))
+    unit = 2 ** _levels(short)
+    long = min(range(short, LARGEST + 1, unit), key=lambda side: (abs(side - max(height, width)), -side))
+    if short == long:
+        return str(short)
+    return f"[{long},{short}]" if height > width else f"[{short},{long}]"
+
+
+def _show(shape: Sequence[int]) -> str:
+    return f"points of dimension {shape[0]}" if len(shape) == 1 else f"shape {tuple(shape)}"

@@ -1,0 +1,52 @@
+"""Gradient accumulation: a batch larger than memory, played in pieces whose gradients add up to the whole one's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from saddlepoint.errors import UserError
+from saddlepoint.losses import AdversarialLoss
+from saddlepoint.regularizers import Regularizer
+from saddlepoint.types import Batch
+
+
+def pieces(batch: Batch, count: int) -> list[tuple[Batch, float]]:
+    """Split a batch in pieces of nearly equal size, each with its share of the samples.
+
+    Args:
+        batch: of n samples.
+        count: pieces, >= 1; fewer where a piece would have less than the two samples that BatchNorm needs.
+
+    Returns:
+        Pairs (piece, share), in order; the shares sum to 1. Pieces are views.
+
+    >>> import torch
+    >>> from saddlepoint.types import VectorBatch
+    >>> [(len(piece.samples), share) for piece, share in pieces(VectorBatch(torch.zeros(8, 2)), 3)]
+    [(3, 0.375), (3, 0.375), (2, 0.25)]
+    """
+    n = len(batch.samples)
+    count = max(1, min(count, n // 2))
+    if count == 1:
+        return [(batch, 1.0)]
+    samples = batch.samples.tensor_split(count)
+    labels = [None] * count if batch.labels is None else batch.labels.tensor_split(count)
+    return [(type(batch)(x, y), len(x) / n) for x, y in zip(samples, labels, strict=True)]
+
+
+def check_separable(accumulate: int, parts: Mapping[str, AdversarialLoss | Regularizer]) -> None:
+    """Refuse accumulation where the mean over pieces is not the value of the batch.
+
+    Args:
+        accumulate: pieces of a batch.
+        parts: losses and regularizers by name.
+
+    Raises:
+        UserError: naming a part whose value depends on the whole batch at once.
+    """
+    for name, part in parts.items():
+        if accumulate > 1 and part.batch_coupled:
+            raise UserError(
+                f"model.accumulate={accumulate}: {name} ({type(part).__name__}) compares the samples of a batch with "
+                "one another, so a batch may not be split: set model.accumulate=1"
+            )

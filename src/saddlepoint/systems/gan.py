@@ -1,0 +1,143 @@
+"""The GAN: a generator against a discriminator. Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1.
+
+Every variant that differs only in its parts (network, loss, regularizers, optimizer) is this class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor, nn
+
+from saddlepoint.losses import AdversarialLoss
+from saddlepoint.networks.layers.statistics import uses_batch_statistics
+from saddlepoint.systems import ema, latents
+from saddlepoint.systems.accumulation import check_separable
+from saddlepoint.systems.game import Game
+from saddlepoint.types import Batch, CriticOutput, Turn
+
+
+class GAN(Game):
+    """min_G max_D, alternating: ``discriminator_steps`` turns of D, then one of G.
+
+    Args:
+        networks: ``generator`` and ``discriminator``.
+        loss: the two objectives.
+        discriminator_steps: the paper's k: D's turns, each on a batch of its own, for each turn of G.
+        latent_dim: dimension Z of the latents.
+        prior: the latents' law, ``normal`` or ``uniform`` on [-1, 1].
+        ema_decay: of the generator's averaged weights, per generator update; None keeps no average.
+        game: see :class:`~saddlepoint.systems.game.Game`.
+    """
+
+    roles = {"discriminator": ("discriminator",), "generator": ("generator",)}  # noqa: RUF012
+
+    generator: nn.Module
+    discriminator: nn.Module
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        loss: AdversarialLoss,
+        discriminator_steps: PositiveInt = 1,
+        latent_dim: PositiveInt = 128,
+        prior: latents.Prior = "normal",
+        ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.999,
+        **game: Any,
+    ) -> None:
+        super().__init__(networks, **game)
+        check_separable(self.accumulate, {"loss": loss})
+        self.loss = loss
+        self.discriminator_steps = discriminator_steps
+        self.latent_dim = latent_dim
+        self.prior = prior
+        self.ema_decay = ema_decay
+        self.ema_generator = None if ema_decay is None else ema.frozen_copy(self.generator)
+        # BatchNorm must see real and fake apart (Radford et al. 2015); any other critic judges both in one pass.
+        self.judges_together = not uses_batch_statistics(self.discriminator)
+
+    def round(self, batch: Batch) -> None:
+        """One turn of D; then one of G, when it is due."""
+        self.turn("discriminator", self.discriminator_loss, batch)
+        if self.generator_is_due():
+            self.turn("generator", self.generator_loss, batch)
+            self.progress.generator_updates += 1
+            if self.ema_generator is not None and self.ema_decay is not None:
+                ema.update(self.ema_generator, self.generator, self.ema_decay, self.progress.generator_updates)
+
+    def generator_is_due(self) -> bool:
+        """Whether D has had its k turns."""
+        return self.progress.turns["discriminator"] % self.discriminator_steps == 0
+
+    def discriminator_loss(self, batch: Batch) -> Turn:
+        """D's objective on a batch of real samples and as many fakes."""
+        z = self.draw_latents(len(batch.samples))
+        with torch.no_grad():
+            fake = self.generator(z, batch.labels)
+        judged_real, judged_fake = self.judge(batch.samples, fake, batch.labels)
+        return Turn(
+            self.loss.discriminator(judged_real, judged_fake),
+            self.networks,
+            self.random,
+            real=batch.samples,
+            fake=fake,
+            latents=z,
+            labels=batch.labels,
+            outputs={"real": judged_real, "fake": judged_fake},
+        )
+
+    def generator_loss(self, batch: Batch) -> Turn:
+        """G's objective on as many fakes as the batch has real samples."""
+        z = self.draw_latents(len(batch.samples))
+        fake = self.generator(z, batch.labels)
+        if self.loss.needs_real_in_generator:
+            judged_real, judged_fake = self.judge(batch.samples, fake, batch.labels)
+            outputs = {"real": judged_real, "fake": judged_fake}
+        else:
+            judged_real, judged_fake = None, self.discriminator(fake, batch.labels)
+            outputs = {"fake": judged_fake}
+        return Turn(
+            self.loss.generator(judged_fake, judged_real),
+            self.networks,
+            self.random,
+            real=batch.samples,
+            fake=fake,
+            latents=z,
+            labels=batch.labels,
+            outputs=outputs,
+        )
+
+    def judge(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[CriticOutput, CriticOutput]:
+        """Pass real and fake through the discriminator: together where its normalisation allows."""
+        if not self.judges_together:
+            return self.discriminator(real, labels), self.discriminator(fake, labels)
+        both = self.discriminator(
+            torch.cat([real, fake.to(real.dtype)]), None if labels is None else torch.cat([labels, labels])
+        )
+        n = len(real)
+        return (
+            CriticOutput(*(None if part is None else part[:n] for part in both)),  # type: ignore[arg-type]
+            CriticOutput(*(None if part is None else part[n:] for part in both)),  # type: ignore[arg-type]
+        )
+
+    def draw_latents(self, n: int) -> Tensor:
+        """Draw latents [n, Z] for this turn."""
+        return latents.draw(self.prior, n, self.latent_dim, self.random)
+
+    def draw_sample_latents(self, seed: int, start: int, count: int, truncation: float) -> Tensor:
+        """Return latents keyed by (seed, sample index)."""
+        return latents.keyed(self.prior, self.latent_dim, seed, start, count, truncation)
+
+    def sample_block(self, latents: Tensor, labels: Tensor | None, ema: bool) -> Tensor:
+        """Generate in evaluation mode, so that a sample does not depend on its neighbours."""
+        network = self.ema_generator if ema and self.ema_generator is not None else self.generator
+        training = network.training
+        network.eval()
+        try:
+            samples: Tensor = network(latents, labels)
+        finally:
+            network.train(training)
+        return samples

@@ -1,0 +1,39 @@
+"""The prior of the latents, and its truncation."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from saddlepoint import randomness
+
+Prior = Literal["normal", "uniform"]
+
+
+def draw(prior: Prior, n: int, dim: int, random: torch.Generator, truncation: float = 1.0) -> Tensor:
+    """Draw latents [n, dim] on the generator's device.
+
+    Args:
+        prior: ``normal`` is N(0, I), ``uniform`` is U[-1, 1].
+        n: how many.
+        dim: their dimension.
+        random: the generator that they are drawn from.
+        truncation: in (0, 1]; 1 leaves the prior as it is. Below 1, the normal is cut at ±2·truncation (Brock et al.
+            2019, section 3.1, there by resampling, here by the inverse distribution function: the same law) and the
+            uniform shrinks to ±truncation.
+    """
+    if prior == "uniform":
+        return torch.empty(n, dim, device=random.device).uniform_(-truncation, truncation, generator=random)
+    if truncation == 1.0:
+        return torch.randn(n, dim, device=random.device, generator=random)
+    mass = math.erf(2 * truncation / math.sqrt(2))
+    centred = torch.empty(n, dim, device=random.device, dtype=torch.float64).uniform_(-mass, mass, generator=random)
+    return (math.sqrt(2) * torch.erfinv(centred)).float()
+
+
+def keyed(prior: Prior, dim: int, seed: int, start: int, count: int, truncation: float = 1.0) -> Tensor:
+    """Return latents ``start … start + count - 1`` of the table that ``seed`` names, [count, dim], on the CPU."""
+    return randomness.rows(lambda n, random: draw(prior, n, dim, random, truncation), seed, "sample", start, count)

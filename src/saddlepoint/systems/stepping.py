@@ -1,0 +1,170 @@
+"""How a player's step is taken: backward, all-reduce, guard, clipping, optimizer; in any precision, on any ranks.
+
+Lightning's own optimizer wrapper is not used: it counts every player's step as a global step, and costs a third of a
+small network's turn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.amp.grad_scaler import GradScaler
+from torch.optim import Optimizer
+
+from saddlepoint.networks.layers.precision import full_precision
+
+
+class NonFiniteError(ArithmeticError):
+    """A loss or gradient was NaN or infinite; it has not reached the weights."""
+
+
+class Stepper:
+    """Takes the optimizer steps of a game.
+
+    Args:
+        scaler: for fp16, else None.
+        world_size: ranks whose gradients are averaged.
+        rank: this one.
+
+    Attributes:
+        stop_requested: this rank has been told to stop.
+        stop_agreed: some rank had been told so when the last step was reduced; all ranks see the same.
+    """
+
+    def __init__(self, scaler: GradScaler | None = None, world_size: int = 1, rank: int = 0) -> None:
+        self.scaler = scaler
+        self.world_size = world_size
+        self.rank = rank
+        self.stop_requested = False
+        self.stop_agreed = False
+        self._pending: list[tuple[str, Tensor, Any]] = []
+
+    def backward(self, loss: Tensor) -> None:
+        """Accumulate the loss's gradients, each in the precision that its forward pass had.
+
+        Under autocast the backward pass of what ran in float32, a penalty's second derivatives too, would be cast.
+        """
+        if self.scaler is not None:
+            loss = self.scaler.scale(loss)
+        with full_precision(loss.device):
+            loss.backward()
+
+    def step(
+        self,
+        name: str,
+        optimizer: Optimizer,
+        parameters: Sequence[nn.Parameter],
+        loss: Tensor,
+        clip: float | None = None,
+        buffers: Sequence[Tensor] = (),
+    ) -> Tensor | None:
+        """Step along the accumulated gradients.
+
+        Args:
+            name: the player's, for errors.
+            optimizer: the player's.
+            parameters: the player's.
+            loss: the turn's total, a detached scalar; where it or a gradient is not finite no weight moves.
+            clip: largest norm of the gradient, or None.
+            buffers: running statistics to average over ranks along with the gradients.
+
+        Returns:
+            The gradient's norm before clipping, a scalar on the device; None without clipping, which alone needs it.
+
+        Raises:
+            NonFiniteError: for this step on a CPU, for an earlier one on a GPU, which is not waited for.
+        """
+        if self.world_size > 1:
+            loss, stops = average_over_ranks(parameters, buffers, loss, self.world_size, self.stop_requested)
+        else:
+            stops = None
+        gradients = [p.grad for p in parameters if p.grad is not None]
+        # Under a scaler an infinite gradient is an overflow: the scaler skips the step and lowers the scale.
+        if self.scaler is not None:
+            self.scaler.unscale_(optimizer)
+            faults = non_finite(loss, [])
+        else:
+            faults = non_finite(loss, gradients)
+        self._check(name, faults, stops)
+        norm = None
+        if clip is not None:
+            norm = torch.nn.utils.get_total_norm(gradients)
+            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        if self.scaler is not None:
+            self.scaler.step(optimizer)
+            self.scaler.update()
+        else:
+            if faults.device.type != "cpu":
+                _skip_where(optimizer, faults)
+            optimizer.step()
+        return norm
+
+    def _check(self, name: str, faults: Tensor, stops: Tensor | None) -> None:
+        answers = faults if stops is None else torch.stack([faults, stops])
+        if faults.device.type == "cpu":
+            self._read(name, answers)
+            return
+        # The answers are copied while the GPU works on, and read a step later, when they have long arrived.
+        for earlier, answer, arrived in self._pending:
+            arrived.synchronize()
+            self._read(earlier, answer)
+        copied = answers.to("cpu", non_blocking=True)
+        arrived = torch.cuda.Event()
+        arrived.record()
+        self._pending = [(name, copied, arrived)]
+
+    def _read(self, name: str, answers: Tensor) -> None:
+        fault, *stop = answers.tolist() if answers.dim() else [answers.item()]
+        if fault:
+            raise NonFiniteError(f"the {name}'s loss or gradient is not finite")
+        self.stop_agreed = self.stop_agreed or any(stop)
+
+
+def non_finite(loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:
+    """Whether the loss or any gradient holds a NaN or an infinity: 1 or 0, a float scalar on their device.
+
+    The kernel is the gradient scaler's, at a scale of 1, which leaves the gradients as they are: one pass for all of
+    them, a third of what their norm costs, and right for finite gradients whose squares overflow too.
+    """
+    found = (loss - loss).ne(0).float()  # NaN - NaN and inf - inf are NaN
+    if gradients:
+        torch._amp_foreach_non_finite_check_and_unscale_(list(gradients), found, torch.ones_like(found))
+    return found
+
+
+def _skip_where(optimizer: Optimizer, faults: Tensor) -> None:
+    """Make the coming step do nothing where ``faults`` is 1, without waiting for the device."""
+    if all(group.get("fused") for group in optimizer.param_groups):
+        optimizer.found_inf = faults  # type: ignore[attr-defined]  # the fused kernels look for it
+        optimizer.grad_scale = None  # type: ignore[attr-defined]
+    elif faults:  # the others have no such switch: they wait
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+
+
+def average_over_ranks(
+    parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor], loss: Tensor, world_size: int, stop: bool
+) -> tuple[Tensor, Tensor]:
+    """Average gradients, floating-point buffers and the loss over all ranks, in one flattened all-reduce.
+
+    Returns:
+        The averaged loss: if it is not finite on one rank it is so on all, so that all stop together. And the share of
+        ranks that want to stop, which travels along for the same reason.
+    """
+    for parameter in parameters:
+        if parameter.grad is None:  # a rank may not skip what another reduces
+            parameter.grad = torch.zeros_like(parameter)
+    tensors = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    tensors += [buffer for buffer in buffers if buffer.is_floating_point()]
+    head = torch.stack([loss.float(), loss.new_tensor(float(stop), dtype=torch.float32)])
+    flat = torch.cat([head, *(tensor.flatten().float() for tensor in tensors)])
+    dist.all_reduce(flat)
+    flat /= world_size
+    parts = flat[2:].split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
+    return flat[0], flat[1]

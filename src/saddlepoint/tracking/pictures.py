@@ -1,0 +1,79 @@
+"""Pictures of samples: grids of images, and scatters of points."""
+
+from __future__ import annotations
+
+import io
+import math
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+GRID_SIDE = 800
+"""Small images are enlarged, by whole factors and without smoothing, until their grid is about this wide."""
+
+
+def grid(images: Tensor, columns: int | None = None) -> Image.Image:
+    """Lay images out in rows.
+
+    Args:
+        images: uint8 [N, C, H, W]; one channel is gray, three RGB, four RGBA (shown on white).
+        columns: images a row; the square root of N by default.
+    """
+    images = _on_white(images.cpu()) if images.shape[1] == 4 else images.cpu()
+    n, channels, height, width = images.shape
+    columns = columns or math.ceil(math.sqrt(n))
+    rows = math.ceil(n / columns)
+    gap = 1 if max(height, width) < 64 else 2
+    canvas = torch.full((channels, rows * (height + gap) + gap, columns * (width + gap) + gap), 128, dtype=torch.uint8)
+    for i, image in enumerate(images):
+        top = gap + (i // columns) * (height + gap)
+        left = gap + (i % columns) * (width + gap)
+        canvas[:, top : top + height, left : left + width] = image
+    picture = to_picture(canvas)
+    scale = max(1, GRID_SIDE // picture.width)
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def _on_white(images: Tensor) -> Tensor:
+    """Composite uint8 [N, 4, H, W] on white, rounding: [N, 3, H, W]."""
+    colour, alpha = images[:, :3].int(), images[:, 3:].int()
+    return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).to(torch.uint8)
+
+
+def to_picture(image: Tensor) -> Image.Image:
+    """Turn uint8 [C, H, W] into a picture; two channels are shown as their mean."""
+    array = image.cpu().numpy()
+    if array.shape[0] == 2:
+        array = array.mean(axis=0, keepdims=True).astype(np.uint8)
+    if array.shape[0] == 1:
+        return Image.fromarray(array[0], mode="L")
+    return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
+
+
+def scatter(points: Tensor, real: Tensor, title: str) -> Image.Image:
+    """Draw generated points [N, D] over real ones [M, D]: a scatter in 2-D, two histograms in 1-D."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    generated, true = points.cpu().numpy(), real.cpu().numpy()
+    low, high = true.min(axis=0), true.max(axis=0)
+    margin = 0.15 * (high - low).max()
+    if true.shape[1] == 1:
+        bins = np.linspace(low[0] - margin, high[0] + margin, 120).tolist()
+        axes.hist(true[:, 0], bins, density=True, color="0.75", label="real")
+        axes.hist(generated[:, 0], bins, density=True, histtype="step", color="tab:red", label="generated")
+    else:
+        axes.scatter(true[:, 0], true[:, 1], s=4, color="0.75", linewidths=0, label="real")
+        axes.scatter(generated[:, 0], generated[:, 1], s=4, color="tab:red", linewidths=0, alpha=0.6, label="generated")
+        axes.set_ylim(low[1] - margin, high[1] + margin)
+        axes.set_aspect("equal")
+    axes.set_xlim(low[0] - margin, high[0] + margin)
+    axes.set_title(title, fontsize=10)
+    axes.legend(loc="upper right", fontsize=8)
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(buffer)
+    return Image.open(buffer).convert("RGB")

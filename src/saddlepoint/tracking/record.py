@@ -1,0 +1,127 @@
+"""What a run has recorded so far, in one place: callbacks write to it, the closing table reads it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import wandb
+from PIL import Image
+from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers.logger import Logger
+
+from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.catalogue import lower_is_better
+from saddlepoint.systems.progress import Progress
+from saddlepoint.tracking.run_directory import append_json_line, read_json_lines, write_atomically
+
+
+@dataclass
+class RunRecord:
+    """A run's directory and loggers, and its scores: latest and best.
+
+    Attributes:
+        directory: where everything lies.
+        loggers: the local history and, unless disabled, W&B.
+        monitor: the metric that says which checkpoint is best, or None without scores.
+        first: the first card of each metric: the untrained network's, unless ``scores.at_start=false``.
+        latest: the newest card of each metric.
+        best: the card of ``monitor`` with the best value so far.
+        evaluation_seconds: time spent on scores.
+        wandb_id: of the W&B run, which a resumed run continues.
+        row: the newest row of the history.
+    """
+
+    directory: Path
+    loggers: Sequence[Logger] = ()
+    monitor: str | None = None
+    first: dict[str, ScoreCard] = field(default_factory=dict)
+    latest: dict[str, ScoreCard] = field(default_factory=dict)
+    best: ScoreCard | None = None
+    evaluation_seconds: float = 0.0
+    wandb_id: str | None = None
+    row: Mapping[str, float] = field(default_factory=dict)
+
+    def log(self, progress: Progress, metrics: Mapping[str, float]) -> None:
+        """Write a row to every logger, with both axes in it."""
+        row = {
+            "images_seen": progress.images_seen,
+            "generator_updates": progress.generator_updates,
+            "seconds": round(progress.seconds, 3),
+            **metrics,
+        }
+        self.row = row
+        for logger in self.loggers:
+            logger.log_metrics(row)
+
+    def log_picture(self, progress: Progress, key: str, picture: Image.Image) -> Path:
+        """Save a picture under ``samples/`` and log it to W&B."""
+        path = self.directory / "samples" / f"{key}-{progress.images_seen:09d}.png"
+        path.parent.mkdir(exist_ok=True)
+        picture.save(path)
+        for logger in self.loggers:
+            if isinstance(logger, WandbLogger):
+                # Not log_image: the axis must be in the same call.
+                logger.experiment.log({key: wandb.Image(picture), "images_seen": progress.images_seen})
+        return path
+
+    def add(self, progress: Progress, cards: Iterable[ScoreCard], seconds: float) -> None:
+        """Record an evaluation: a card a line in ``scores.jsonl``, the values in the history."""
+        row: dict[str, float] = {}
+        self.evaluation_seconds += seconds
+        for card in cards:
+            append_json_line(self.directory / "scores.jsonl", dataclasses.asdict(card))
+            self.first.setdefault(card.metric, card)
+            self.latest[card.metric] = card
+            row[card.metric] = card.value
+            if card.metric == self.monitor and self._improves(card):
+                self.best = card
+        if self.best is not None:
+            # The plain key too: sweeps optimise it, and W&B's summary="min" would drop it.
+            row[f"{self.best.metric}_best"] = self.best.value
+        row["evaluation_seconds"] = round(seconds, 3)
+        self.log(progress, row)
+
+    def is_best(self, progress: Progress) -> bool:
+        """Whether the evaluation at this very point of the run is the best so far."""
+        return self.best is not None and self.best.images_seen == progress.images_seen
+
+    def headlines(self) -> list[ScoreCard]:
+        """Return the newest cards worth a place in the progress bar: the monitored score and the first two others."""
+        cards = list(self.latest.values())
+        return sorted(cards, key=lambda card: card.metric != self.monitor)[:3]
+
+    def _improves(self, card: ScoreCard) -> bool:
+        if self.best is None:
+            return math.isfinite(card.value)
+        return card.value < self.best.value if lower_is_better(card.metric) else card.value > self.best.value
+
+    def state(self) -> dict[str, Any]:
+        """Return the scores so far as plain containers, for a checkpoint."""
+        return {
+            "best": None if self.best is None else self.best.to_json(),
+            "first": [card.to_json() for card in self.first.values()],
+            "latest": [card.to_json() for card in self.latest.values()],
+            "evaluation_seconds": self.evaluation_seconds,
+            "wandb_id": self.wandb_id,
+        }
+
+    def restore(self, state: Mapping[str, Any], progress: Progress) -> None:
+        """Take up the scores of a checkpoint, and drop the rows that the stopped run wrote after it.
+
+        The resumed run comes to the same rows again.
+        """
+        self.best = None if state["best"] is None else ScoreCard.from_json(state["best"])
+        for cards, lines in ((self.first, state["first"]), (self.latest, state["latest"])):
+            cards.update((card.metric, card) for card in map(ScoreCard.from_json, lines))
+        self.evaluation_seconds = state["evaluation_seconds"]
+        for name in ("history.jsonl", "scores.jsonl"):
+            path = self.directory / name
+            rows = [row for row in read_json_lines(path) if row["images_seen"] <= progress.images_seen]
+            if path.exists():
+                write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -1,0 +1,101 @@
+"""A run's own directory. Two runs never share one, also when both start in the same second."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from saddlepoint.errors import UserError
+
+
+def create(root: Path, name: str) -> Path:
+    """Make ``root/name``, or ``root/name-2`` and so on where that exists, and return it.
+
+    Raises:
+        UserError: where nothing can be written.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        for attempt in itertools.count(1):
+            directory = root / (name if attempt == 1 else f"{name}-{attempt}")
+            try:
+                directory.mkdir()  # the operating system lets one of two runs win
+            except FileExistsError:
+                continue
+            return directory
+    except OSError as error:
+        raise UserError(
+            f"cannot write to {root}: {error.strerror}; set run.root to a folder that can be written"
+        ) from None
+    raise AssertionError("itertools.count ended")
+
+
+def claim(directory: Path, again: bool = False) -> Path:
+    """Make exactly ``directory``, which must be new or empty.
+
+    Args:
+        directory: the run's.
+        again: take over a run that was stopped there before its first checkpoint; its rows are dropped.
+
+    Raises:
+        UserError: where it holds something, or cannot be made.
+    """
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        occupied = any(directory.iterdir())
+    except OSError as error:
+        raise UserError(f"cannot write to {directory}: {error.strerror}; choose another run.dir") from None
+    if occupied and again and (directory / "config.yaml").exists():
+        for name in ("history.jsonl", "scores.jsonl"):
+            (directory / name).unlink(missing_ok=True)
+    elif occupied:
+        raise UserError(f"run.dir={directory} is not empty; choose another, since two runs never share one")
+    return directory
+
+
+def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
+    """Append one JSON object as a line, in one write, so that a killed run leaves whole lines."""
+    line = json.dumps(record, allow_nan=False).encode() + b"\n"
+    with path.open("ab+") as file:
+        if file.seek(0, os.SEEK_END) > 0:
+            file.seek(-1, os.SEEK_END)
+            line = line if file.read(1) == b"\n" else b"\n" + line  # a killed run's last line stays by itself
+        file.write(line)
+
+
+def read_json_lines(path: Path) -> list[dict[str, Any]]:
+    """Read what :func:`append_json_line` wrote; a line that a killed run left unfinished is left out."""
+    records = []
+    for line in path.read_bytes().split(b"\n") if path.exists() else ():
+        with contextlib.suppress(ValueError):
+            records.append(json.loads(line))
+    return records
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is either the old one or the new one, whole, whenever the machine stops."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def stamp() -> str:
+    """Return the local time as run names carry it: ``2026-01-31_23-59-59``."""
+    return time.strftime("%Y-%m-%d_%H-%M-%S")

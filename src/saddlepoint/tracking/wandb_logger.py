@@ -1,0 +1,142 @@
+"""W&B: online where there is a key and a network, else offline with one line of notice; never a login prompt."""
+
+from __future__ import annotations
+
+import logging
+import netrc
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import urlparse
+
+import wandb
+from pytorch_lightning.loggers import WandbLogger
+from wandb.errors import CommError, UsageError
+
+log = logging.getLogger(__name__)
+
+Mode = Literal["auto", "online", "offline", "disabled"]
+SECONDS_TO_CONNECT = 5.0
+SECONDS_TO_START = 20.0
+SECONDS_TO_FINISH = 60.0
+"""W&B's own default is to wait for a lost network for as long as it takes. What is not uploaded stays on this disk."""
+
+
+def build(
+    directory: Path,
+    config: Mapping[str, Any],
+    *,
+    mode: Mode = "auto",
+    project: str = "saddlepoint",
+    entity: str | None = None,
+    name: str | None = None,
+    group: str | None = None,
+    tags: list[str] | None = None,
+    run_id: str | None = None,
+) -> WandbLogger | None:
+    """Start a W&B record of the run in ``directory/wandb``.
+
+    Args:
+        directory: the run's directory.
+        config: the run's config as plain containers.
+        mode: ``auto`` goes offline where a key or the network is missing; ``disabled`` keeps no record.
+        project: W&B project.
+        entity: W&B team or user.
+        name: the run's name.
+        group: the sweep's name; groups its runs.
+        tags: the run's tags.
+        run_id: of the W&B run to continue.
+
+    Returns:
+        The logger, or None when disabled.
+    """
+    if mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
+        return None
+    reason = _why_offline(mode)
+    if reason:
+        log.info("W&B: %s, so this run is recorded offline (upload it later with `wandb sync`)", reason)
+    try:
+        return _start(directory, config, reason is not None, project, entity, name, group, tags, run_id)
+    except (UsageError, CommError, TimeoutError) as error:
+        first_line = (str(error).splitlines() or [""])[0]
+        log.warning("W&B: cannot start online (%s), so this run is recorded offline", first_line)
+        wandb.teardown()
+        return _start(directory, config, True, project, entity, name, group, tags, run_id)
+
+
+def finish() -> None:
+    """Close the live W&B run, if any: a sweep's next job must not log into it."""
+    if wandb.run is not None:
+        wandb.finish()
+
+
+def _start(
+    directory: Path,
+    config: Mapping[str, Any],
+    offline: bool,
+    project: str,
+    entity: str | None,
+    name: str | None,
+    group: str | None,
+    tags: list[str] | None,
+    run_id: str | None,
+) -> WandbLogger:
+    # WandbLogger(offline=True) would set WANDB_MODE for the whole process, sweeps' later jobs included.
+    run = wandb.init(
+        dir=str(directory.resolve()),  # W&B's service is a process of its own, which may have started elsewhere
+        config=dict(config),
+        mode="offline" if offline else "online",
+        project=project,
+        entity=entity,
+        name=name,
+        group=group,
+        job_type="train",
+        tags=tags,
+        id=run_id,
+        resume="allow" if run_id and not offline else None,
+        settings=wandb.Settings(
+            init_timeout=SECONDS_TO_START,
+            finish_timeout=SECONDS_TO_FINISH,
+            silent=True,
+            console="off",
+            disable_git=True,
+            save_code=False,
+        ),
+    )
+    run.define_metric("images_seen")
+    run.define_metric("*", step_metric="images_seen")
+    return WandbLogger(experiment=run, save_dir=str(directory))
+
+
+def _why_offline(mode: Mode) -> str | None:
+    if mode == "offline" or (mode == "auto" and os.environ.get("WANDB_MODE") == "offline"):
+        return "offline by setting"
+    base_url = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
+    host = urlparse(base_url).hostname or "api.wandb.ai"
+    if not _has_key(host):
+        return "no API key found"
+    if not _reachable(base_url, host):
+        return f"{host} cannot be reached"
+    return None
+
+
+def _has_key(host: str) -> bool:
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        return netrc.netrc(path).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+def _reachable(base_url: str, host: str) -> bool:
+    parsed = urlparse(base_url)
+    port = parsed.port or (80 if parsed.scheme == "http" else 443)
+    try:
+        with socket.create_connection((host, port), timeout=SECONDS_TO_CONNECT):
+            return True
+    except OSError:
+        return False

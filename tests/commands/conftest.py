@@ -1,0 +1,137 @@
+"""Whole commands in this process: what a shell would run, without the seconds that importing torch takes."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import torch
+import wandb
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.singleton import Singleton
+
+from saddlepoint.commands import sweep
+from saddlepoint.commands.main import main
+
+CLOSED = "http://127.0.0.1:9"
+"""A proxy that refuses at once: no test here needs a network, and none may use one."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command came to."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Invoke(Protocol):
+    def __call__(self, command: str | None, *arguments: str) -> Outcome: ...
+
+
+def invoke_command(command: str | None, *arguments: str) -> Outcome:
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    try:
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            main(command, arguments)
+    except SystemExit as ended:
+        code = int(ended.code or 0)
+    finally:
+        GlobalHydra.instance().clear()
+        Singleton._instances.pop(HydraConfig, None)  # type: ignore[call-overload]
+        sweep._sweep_directory = None
+    assert wandb.run is None, "a W&B run was left open"
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def user(folder: Path, cache: Path) -> Iterator[Invoke]:
+    """A user in an empty folder, with no W&B account, no network and no data; everything global is put back."""
+    handlers, level, argv = logging.root.handlers[:], logging.root.level, sys.argv
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_CACHE_HOME", str(cache))
+        patch.setenv("TORCH_HOME", str(cache / "torch"))
+        patch.setenv("NETRC", str(folder / "no-netrc"))
+        for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+            patch.setenv(name, CLOSED)
+        for name in [name for name in os.environ if name.startswith(("WANDB_", "SADDLEPOINT_"))]:
+            patch.delenv(name)
+        for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "HYDRA_FULL_ERROR"):
+            patch.setenv(name, "1")  # the command sets them; here they are unset again at the end
+        try:
+            yield invoke_command
+        finally:
+            sys.argv = argv
+            logging.root.handlers[:] = handlers
+            logging.root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by all tests here, so that the digits' classifier is trained once."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def invoke(tmp_path: Path, cache_home: Path) -> Iterator[Invoke]:
+    """Run commands in ``tmp_path``."""
+    with user(tmp_path, cache_home) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """A run of five batches on digits, the last one partial; about a second."""
+    return ("network.width=8", "budget.images=300", "batch_size=64", "callbacks.scores.n=64", "callbacks.samples.n=4")
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory, cache_home: Path, tiny: tuple[str, ...]) -> Path:
+    """The run directory of a tiny DCGAN on digits; tests read it and leave it as it is."""
+    folder = tmp_path_factory.mktemp("trained")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    with user(folder, cache_home) as run:
+        outcome = run("train", *tiny, "run.dir=run")
+    torch.set_num_threads(threads)
+    assert outcome.code == 0, outcome.err
+    return folder / "run"
+
+
+PROGRESS = re.compile(r"\s*$|classifier on |Looking at images|Decoding images|W&B: ")
+"""What may stand on stderr before the mistake."""
+
+
+def mistake(outcome: Outcome) -> str:
+    """Return the one line, having made sure that it is one."""
+    assert outcome.code == 2, outcome.err
+    *before, last = outcome.err.splitlines()
+    assert last.startswith("error: ")
+    assert all(PROGRESS.match(line) for line in before), outcome.err
+    assert "Traceback" not in outcome.err + outcome.out
+    return last.removeprefix("error: ")
+
+
+@pytest.fixture
+def refuse(invoke: Invoke, tmp_path: Path) -> Callable[..., str]:
+    """Run a command that must be refused, and return the line; nothing may have been written."""
+
+    def run(command: str | None, *arguments: str) -> str:
+        before = sorted(tmp_path.rglob("*"))
+        line = mistake(invoke(command, *arguments))
+        assert sorted(tmp_path.rglob("*")) == before
+        return line
+
+    return run

@@ -1,0 +1,68 @@
+"""What the README shows is what works."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from saddlepoint.commands.composition import compose_config
+from saddlepoint.commands.main import COMMANDS, config_directory
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_added_loss_and_model_train(tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worked example, from a package and a folder of the user's own."""
+    (package := tmp_path / "mypackage").mkdir()
+    (package / "__init__.py").write_text(blocks("python")[0])
+    for folder, name, text in (
+        ("loss", "squared_hinge", "_target_: mypackage.SquaredHinge\n"),
+        ("model", "mine", blocks("yaml")[0]),
+    ):
+        (tmp_path / "conf" / folder).mkdir(parents=True)
+        (tmp_path / "conf" / folder / f"{name}.yaml").write_text(text)
+    monkeypatch.syspath_prepend(tmp_path)
+    mine = [f"--config-dir={tmp_path / 'conf'}", "plugins=[mypackage]", "model=mine", "features=random"]
+    trained = invoke("train", *mine, "network.width=4", "budget.images=320", "callbacks.scores.n=64", "run.dir=run")
+    assert trained.code == 0, trained.err
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+    assert checkpoint["saddlepoint"]["config"]["loss"]["_target_"] == "mypackage.SquaredHinge"
+    assert checkpoint["progress"]["images_seen"] == 320
+    # sample.py does not take the checkpoint's word for a plugin.
+    refused = invoke("sample", "checkpoint=run", "n=4")
+    assert refused.code == 2
+    assert "target 'mypackage.SquaredHinge' not allowed" in refused.err
+    assert invoke("sample", "checkpoint=run", "n=4", "out=out", "plugins=[mypackage]").code == 0
+    assert (tmp_path / "out" / "grid.png").exists()
+
+
+@pytest.mark.parametrize("name", ["model", "data"])
+def test_the_tables_list_every_choice(name: str) -> None:
+    table = README.partition(f"| `{name}=` |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines()[2:])))
+    assert named == {path.stem for path in (ROOT / "conf" / name).glob("*.yaml")}
+
+
+def test_commands_compose() -> None:
+    """Every command line of the README names keys and choices that exist."""
+    lines = re.findall(r"^    python (\w+)\.py ?(.*)$", README, re.MULTILINE)
+    assert len(lines) >= 9
+    for command, rest in lines:
+        assert command in COMMANDS
+        arguments = [a.strip("'") for a in rest.partition("#")[0].split() if "=" in a]
+        singles = [re.sub(r"=([\w]+),.*", r"=\1", a) for a in arguments if not a.startswith("--")]
+        compose_config(command, singles, str(config_directory()))
+
+
+def test_links_lead_somewhere() -> None:
+    for target in re.findall(r"\]\(([^)#]+)", README):
+        assert target.startswith("http") or (ROOT / target).exists(), target

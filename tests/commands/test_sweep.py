@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from saddlepoint.tracking.run_directory import read_json_lines
+
+
+def only(paths: Any) -> Path:
+    (path,) = paths
+    assert isinstance(path, Path)
+    return path
+
+
+def test_a_sweep_is_a_run_and_a_record_a_job_and_one_table(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    quick = [*tiny, "budget.images=128", "features=random", "network=mlp"]
+    outcome = invoke("train", "-m", "model=dcgan,lsgan", "seed=0,1", *quick)
+    assert outcome.code == 0, outcome.err
+    sweep = only((tmp_path / "outputs" / "sweeps").iterdir())
+    names = ["0_dcgan_digits_seed0", "1_dcgan_digits_seed1", "2_lsgan_digits_seed0", "3_lsgan_digits_seed1"]
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
+    for name in names:
+        record = only((sweep / name / "wandb").glob("offline-run-*"))
+        asked = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(record)]
+        lines = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+        entries = [json.loads(line) for line in lines]
+        run = next(entry["run"] for entry in entries if entry["type"] == "run")
+        assert run["run_group"] == sweep.name
+        assert run["display_name"] == name
+        assert run["config"]["update"]["choices"]["model"] == name.split("_")[1]
+        logged = [e["history"]["item"]["images_seen"] for e in entries if e["type"] == "history"]
+        assert max(logged) == 128
+    jobs = read_json_lines(sweep / "jobs.jsonl")
+    assert [(job["num"], job["status"]) for job in jobs] == [(i, "done") for i in range(4)]
+    assert jobs[3]["overrides"][:2] == ["model=lsgan", "seed=1"]
+    table = outcome.out[outcome.out.index("4 jobs in ") :]
+    for i, name in enumerate(names):
+        summary = json.loads((sweep / name / "summary.json").read_text())
+        row = next(line for line in table.splitlines() if f"model={name.split('_')[1]} seed={i % 2}" in line)
+        assert f"{summary['last']['fid_random']:.4g}" in row
+        assert "128" in row
+
+
+def test_a_job_that_fails_does_not_stop_the_others(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    quick = [*tiny, "budget.images=128", "features=random", "logger=none", "network=mlp"]
+    outcome = invoke("train", "--multirun", "batch_size=64,5000,32", *quick[:2], *quick[3:])
+    assert outcome.code == 1
+    sweep = only((tmp_path / "outputs" / "sweeps").iterdir())
+    assert len(list(sweep.glob("*/summary.json"))) == 2
+    jobs = read_json_lines(sweep / "jobs.jsonl")
+    assert [job["status"] for job in jobs] == ["done", "failed", "done"]
+    assert "5000 is more than the 1,472 training samples" in jobs[1]["error"]
+    assert "failed: " in outcome.out
+    errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "a job of the sweep failed: batch_size: 5000" in errors[0]
+    assert "Traceback" not in outcome.err
+
+
+def test_two_sweeps_never_share_a_folder(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    quick = [*tiny, "budget.images=64", "features=none", "logger=none", "network=mlp"]
+    for _ in range(2):
+        assert invoke("train", "-m", "seed=0", *quick).code == 0
+    assert len(list((tmp_path / "outputs" / "sweeps").iterdir())) == 2

@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saddlepoint.tracking.checkpoints import load
+from saddlepoint.tracking.run_directory import read_json_lines
+
+
+def weights(directory: Path) -> dict[str, torch.Tensor]:
+    found: dict[str, torch.Tensor] = load(directory / "checkpoints" / "last.ckpt")["state_dict"]
+    return found
+
+
+def test_one_seed_is_one_run_and_another_seed_is_another(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    for name, seed in (("a", 3), ("b", 3), ("c", 4)):
+        outcome = invoke("train", *tiny, "features=random", "logger=none", f"seed={seed}", f"run.dir={name}")
+        assert outcome.code == 0, outcome.err
+    a, b, c = (weights(tmp_path / name) for name in "abc")
+    assert all(torch.equal(a[key], b[key]) for key in a)
+    assert any(not torch.equal(a[key], c[key]) for key in a)
+    assert not (tmp_path / "a" / "wandb").exists()
+    scores = [[row["value"] for row in read_json_lines(tmp_path / name / "scores.jsonl")] for name in "abc"]
+    assert scores[0] == scores[1] != scores[2]
+
+
+def test_init_from_starts_from_the_weights_and_nothing_else(
+    invoke: Any, tiny: tuple[str, ...], trained: Path, tmp_path: Path
+) -> None:
+    source = trained / "checkpoints" / "last.ckpt"
+    outcome = invoke("train", *tiny, f"init_from={source}", "seed=9", "run.dir=run", "logger=none")
+    assert outcome.code == 0, outcome.err
+    before, after = (read_json_lines(directory / "scores.jsonl") for directory in (trained, tmp_path / "run"))
+    # The very samples that the source ended with are the ones that the new run starts from.
+    end = {row["metric"]: row["value"] for row in before if row["images_seen"] == 300}
+    start = {row["metric"]: row["value"] for row in after if row["images_seen"] == 0}
+    assert start == pytest.approx(end, rel=1e-6)  # the eigenvalues' last digit is the library's
+    progress = load(tmp_path / "run" / "checkpoints" / "last.ckpt")["progress"]
+    assert progress["images_seen"] == 300
+
+
+def test_a_flat_folder_of_odd_pictures_needs_features_random_and_nothing_else(invoke: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for i in range(80):
+        size = int(random.integers(20, 90)), int(random.integers(20, 90)), 4
+        Image.fromarray(random.integers(0, 256, size, dtype=np.uint8)).save(folder / f"{i}.png")
+    # A CPU's patience: the narrowest network, the smallest batch and the fewest images.
+    quick = ["network.width=4", "batch_size=4", "budget.images=12", "run.dir=run", "callbacks.samples.n=4"]
+    outcome = invoke("train", "data=image_folder", f"data.root={folder}", "features=random", *quick)
+    assert outcome.code == 0, outcome.err
+    rows = read_json_lines(tmp_path / "run" / "scores.jsonl")
+    assert {row["metric"] for row in rows} == {"fid_random", "kid_random", "duplicates_random", "duplicates_pixels"}
+    assert rows[0]["reference"].startswith("pictures/train:")
+    picture = Image.open(tmp_path / "run" / "samples" / "samples-000000012.png")
+    assert picture.mode == "RGB"
+    checkpoint = str(tmp_path / "run")
+    assert invoke("sample", f"checkpoint={checkpoint}", "n=2", "format=[npz]").code == 0
+    assert np.load(tmp_path / "samples" / "samples.npz")["images"].shape == (2, 64, 64, 3)
+    assert invoke("evaluate", f"checkpoint={checkpoint}", "n=8").code == 0
+
+
+def test_points_train_are_scored_and_are_sampled(invoke: Any, tmp_path: Path) -> None:
+    quick = ["network.width=8", "budget.images=1000", "callbacks.scores.n=200", "run.dir=run", "logger=none"]
+    for layout, dimension in (("grid", 2), ("line", 1)):
+        outcome = invoke("train", "data=gaussians", f"data.layout={layout}", *quick, f"run.dir={layout}")
+        assert outcome.code == 0, outcome.err
+        directory = tmp_path / layout
+        end = {
+            row["metric"]: row["value"]
+            for row in read_json_lines(directory / "scores.jsonl")
+            if row["images_seen"] == 1000
+        }
+        assert {"modes", "high_quality", "reverse_kl"} <= end.keys()
+        assert json.loads((directory / "summary.json").read_text())["last"] == end
+
+        outcome = invoke("sample", f"checkpoint={directory}", "n=10", "format=[grid,npz]", f"out={layout}-samples")
+        assert outcome.code == 0, outcome.err
+        assert np.load(tmp_path / f"{layout}-samples" / "samples.npz")["points"].shape == (10, dimension)
+        assert Image.open(tmp_path / f"{layout}-samples" / "grid.png").size == (600, 600)
+        refused = invoke("sample", f"checkpoint={directory}", "format=[png]")
+        assert (refused.code, refused.err.startswith("error: format=png: these samples are points")) == (2, True)
+
+        last = directory / "checkpoints" / "last.ckpt"
+        outcome = invoke("evaluate", f"checkpoint={last}", f"out={layout}.jsonl")
+        assert outcome.code == 0, outcome.err
+        assert {row["metric"]: row["value"] for row in read_json_lines(tmp_path / f"{layout}.jsonl")} == end
+
+
+def test_features_none_trains_without_scores(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    outcome = invoke("train", *tiny, "features=none", "logger=none", "run.dir=run")
+    assert outcome.code == 0, outcome.err
+    assert not (tmp_path / "run" / "scores.jsonl").exists()
+    assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+    assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
+    refused = invoke("evaluate", "checkpoint=run")
+    assert (refused.code, "add data=NAME features=NAME" in refused.err) == (2, True)
+    named = invoke("evaluate", "checkpoint=run", "data=digits", "features=random", "n=64", "out=scores.jsonl")
+    assert named.code == 0, named.err
+    assert "fid_random" in {row["metric"] for row in read_json_lines(tmp_path / "scores.jsonl")}

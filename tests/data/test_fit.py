@@ -1,0 +1,77 @@
+"""Pad, crop and resize, against plain array arithmetic and against Pillow on images where the answer is known."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from saddlepoint.data.fit import Fit
+from saddlepoint.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+def rgb(height, width):
+    return RNG.integers(256, size=(height, width, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(("height", "width", "top", "left"), [(28, 28, 2, 2), (27, 30, 2, 1), (32, 1, 0, 15)])
+def test_pad_centres_on_zero(height, width, top, left):
+    image = rgb(height, width)
+    got = Fit(32, 32, 3, "pad").image(Image.fromarray(image), "x")
+    expected = np.zeros((32, 32, 3), dtype=np.uint8)
+    expected[top : top + height, left : left + width] = image
+    assert np.array_equal(got, expected)
+
+
+def test_pad_never_shrinks():
+    with pytest.raises(UserError, match=r"^a/b\.png: 33x20 does not fit into 32x32 by padding; say data\.fit=crop"):
+        Fit(32, 32, 3, "pad").image(Image.fromarray(rgb(33, 20)), "a/b.png")
+
+
+def test_crop_takes_the_centre_of_a_size_that_needs_no_resize():
+    image = rgb(16, 40)
+    assert np.array_equal(Fit(16, 16, 3, "crop").image(Image.fromarray(image), "x"), image[:, 12:28])
+
+
+@pytest.mark.parametrize(("height", "width"), [(7, 50), (50, 7), (64, 64), (5, 5), (33, 31), (1, 1), (1000, 3)])
+@pytest.mark.parametrize("policy", ["crop", "resize"])
+@pytest.mark.parametrize("size", [(16, 16), (8, 24)])
+def test_any_size_becomes_the_size(height, width, policy, size):
+    assert Fit(*size, 3, policy).image(Image.fromarray(rgb(height, width)), "x").shape == (*size, 3)
+
+
+def test_crop_keeps_proportions_where_resize_stretches():
+    disc = np.hypot(*np.mgrid[-50:50, -100:100]) < 40  # a circle in a 100x200 frame
+    image = Image.fromarray(np.where(disc, 255, 0).astype(np.uint8))
+    cropped = Fit(50, 50, 1, "crop").image(image, "x")[..., 0] > 127
+    stretched = Fit(50, 50, 1, "resize").image(image, "x")[..., 0] > 127
+    assert abs(cropped.sum() - np.pi * 20**2) < 25
+    assert abs(cropped.any(0).sum() - cropped.any(1).sum()) <= 1
+    assert abs(stretched.sum() - np.pi * 20 * 10) < 15
+
+
+def test_shrinking_is_antialiased():
+    # a checkerboard of single pixels averages to gray; without a filter it would stay black and white
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    got = Fit(8, 8, 1, "resize").image(Image.fromarray(board), "x")
+    assert np.abs(got[1:-1, 1:-1].astype(int) - 127).max() <= 3
+
+
+def test_transparent_colours_do_not_bleed_when_four_channels_shrink():
+    image = np.zeros((8, 8, 4), dtype=np.uint8)
+    image[:, :4] = [255, 0, 0, 255]
+    image[:, 4:] = [0, 255, 0, 0]  # invisible green
+    got = Fit(2, 2, 4, "resize").image(Image.fromarray(image), "x")
+    assert got[got[..., 3] > 0][:, 1].max() == 0
+
+
+@pytest.mark.parametrize("policy", ["pad", "crop", "resize"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("source_channels", [1, 3])
+def test_stacks_fit_as_single_images_do(policy, channels, source_channels):
+    stack = RNG.integers(256, size=(3, 10, 12, source_channels), dtype=np.uint8)
+    fit = Fit(14, 16, channels, policy)
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[channels]
+    singles = [Image.fromarray(image.squeeze()).convert(mode) for image in stack]
+    expected = np.stack([fit.image(image, "x") for image in singles])
+    assert np.array_equal(fit.arrays(stack, "x"), expected)

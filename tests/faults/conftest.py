@@ -1,0 +1,278 @@
+"""Real processes with real signals: nothing here is simulated but the time it takes to import torch."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from saddlepoint.tracking.checkpoints import load
+from saddlepoint.tracking.run_directory import read_json_lines
+
+WAIT = 90.0
+"""Seconds after which a process that should have done something has not."""
+
+
+@dataclass
+class Process:
+    """A running or finished command, in a session of its own."""
+
+    log: Path
+    pid: int = 0
+
+    def code(self) -> int | None:
+        """The exit code, negative for the signal that ended it, or None while it runs."""
+        return int((self.log / "code").read_text()) if (self.log / "code").exists() else None
+
+    def wait(self, seconds: float = WAIT) -> int:
+        """Wait for the end; a process that does not end is killed, and fails the test."""
+        end = time.monotonic() + seconds
+        while (code := self.code()) is None:
+            if time.monotonic() > end:
+                self.kill_all()
+                pytest.fail(f"still running after {seconds:.0f} s\n{self.out}\n{self.err}")
+            time.sleep(0.01)
+        return code
+
+    def until(self, condition: Callable[[], Any], seconds: float = WAIT, poll: float = 0.001) -> None:
+        """Wait for something that happens while it runs."""
+        end = time.monotonic() + seconds
+        while not condition():
+            if (code := self.code()) is not None or time.monotonic() > end:
+                self.kill_all()
+                pytest.fail(f"did not come to it (exit code {code})\n{self.out}\n{self.err}")
+            if poll:
+                time.sleep(poll)
+
+    def send(self, number: int) -> None:
+        """Signal this process."""
+        os.kill(self.pid, number)
+
+    def send_group(self, number: int) -> None:
+        """Signal it and all its children, as a terminal or a scheduler does."""
+        os.killpg(self.pid, number)
+
+    def members(self) -> list[int]:
+        """Return the living processes of the session: it, its ranks, its loader workers, W&B's service."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+            except OSError:
+                continue
+            if int(session) == self.pid and state != "Z":
+                found.append(int(path.parent.name))
+        return found
+
+    def children(self, word: str = "") -> list[int]:
+        """Return the session's other processes, those whose command line has ``word``."""
+        return [pid for pid in self.members() if pid != self.pid and word in _command_line(pid)]
+
+    def no_orphans(self, seconds: float = 30.0) -> bool:
+        """Whether all processes of the session end in time."""
+        end = time.monotonic() + seconds
+        while self.members():
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.05)
+        return True
+
+    def kill_all(self) -> None:
+        """Leave nothing behind."""
+        for pid in self.members():
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+    @property
+    def out(self) -> str:
+        return (self.log / "out").read_text()
+
+    @property
+    def err(self) -> str:
+        return (self.log / "err").read_text()
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return ""
+
+
+@dataclass
+class User:
+    """Somebody in an empty folder, with no account, no network and no data."""
+
+    folder: Path
+    warm: subprocess.Popen[str]
+    cache: Path
+    started: list[Process] = field(default_factory=list)
+    numbers: Iterator[int] = field(default_factory=itertools.count)
+    tiny = (
+        "network.width=4",
+        "batch_size=16",
+        "features=none",
+        "logger=none",
+        "callbacks.samples.n=4",
+        "callbacks.history.every_rounds=1",
+    )
+    """A run whose rounds take some milliseconds, every one of them logged."""
+    long = "budget.images=10_000_000"
+    """More than any test waits for."""
+    saves = ("budget.images=320", "callbacks.checkpoints.every_images=64")
+
+    def start(
+        self,
+        *arguments: str,
+        command: str = "train",
+        environment: Mapping[str, str] | None = None,
+        limits: Mapping[str, int] | None = None,
+    ) -> Process:
+        """Start a command."""
+        process = Process(self.folder / ".log" / str(next(self.numbers)))
+        process.log.mkdir(parents=True)
+        order = {
+            "command": command,
+            "arguments": arguments,
+            "folder": str(self.folder),
+            "log": str(process.log),
+            "environment": {**self.environment(), **(environment or {})},
+            "limits": dict(limits or {}),
+        }
+        assert self.warm.stdin is not None
+        self.warm.stdin.write(json.dumps(order) + "\n")
+        self.warm.stdin.flush()
+        self.started.append(process)
+        end = time.monotonic() + WAIT
+        while not (process.log / "pid").exists():
+            assert time.monotonic() < end, "the process did not start"
+            time.sleep(0.001)
+        process.pid = int((process.log / "pid").read_text())
+        return process
+
+    def run(self, *arguments: str, seconds: float = WAIT, **options: Any) -> Process:
+        """Start a command and wait for its end."""
+        process = self.start(*arguments, **options)
+        process.wait(seconds)
+        return process
+
+    def finish(self, *arguments: str, **options: Any) -> Process:
+        """Run a command, and see it succeed."""
+        process = self.run(*arguments, **options)
+        assert process.code() == 0, process.out + process.err
+        return process
+
+    def environment(self) -> dict[str, str]:
+        kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "SADDLEPOINT_"))}
+        closed = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+        return {
+            **kept,
+            **closed,
+            "no_proxy": "127.0.0.1",
+            "HOME": str(self.folder),
+            "XDG_CACHE_HOME": str(self.cache),
+            "NETRC": str(self.folder / "no-netrc"),
+            "OMP_NUM_THREADS": "1",
+        }
+
+    @staticmethod
+    def rows(run: Path) -> list[dict[str, Any]]:
+        """Return the history so far."""
+        return read_json_lines(run / "history.jsonl")
+
+    @classmethod
+    def rounded(cls, node: Any) -> Any:
+        """Round to nine digits: the last bits of a score depend on where its arrays lie in memory."""
+        if isinstance(node, dict):
+            return {key: cls.rounded(value) for key, value in node.items()}
+        return float(f"{node:.9g}") if isinstance(node, float) else node
+
+    @staticmethod
+    def fingerprint(run: Path, name: str = "last") -> str:
+        """Return the sha256 of all that training depends on: weights, buffers, optimizers, counters."""
+        content = load(run / "checkpoints" / f"{name}.ckpt")
+        progress = {key: value for key, value in content["progress"].items() if key != "seconds"}
+        digest = hashlib.sha256()
+        for part in _leaves([content["state_dict"], content["optimizer_states"], progress]):
+            digest.update(part)
+        return digest.hexdigest()
+
+
+@pytest.fixture(scope="session")
+def warm() -> Iterator[subprocess.Popen[str]]:
+    """The process that forks all others."""
+    program = [sys.executable, str(Path(__file__).with_name("warm.py"))]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    with subprocess.Popen(
+        program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def user(tmp_path: Path, warm: subprocess.Popen[str], cache: Path) -> Iterator[User]:
+    somebody = User(tmp_path, warm, cache)
+    yield somebody
+    for process in somebody.started:
+        process.kill_all()
+
+
+@pytest.fixture(scope="session")
+def finished_once(warm: subprocess.Popen[str], cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    somebody = User(tmp_path_factory.mktemp("finished"), warm, cache)
+    somebody.finish(*somebody.tiny, *somebody.saves, "run.dir=run")
+    return somebody.folder / "run"
+
+
+@pytest.fixture
+def finished(user: User, finished_once: Path) -> Path:
+    """A run of 320 images with a last checkpoint, and one before it."""
+    return Path(shutil.copytree(finished_once, user.folder / "run"))
+
+
+@pytest.fixture
+def faulty(user: User) -> tuple[str, ...]:
+    """A package of the user's own whose loss goes wrong as it is told to: ``loss.kind=… loss.at=…``."""
+    (user.folder / "faulty.py").write_text(Path(__file__).with_name("faulty_loss.txt").read_text())
+    (folder := user.folder / "conf" / "loss").mkdir(parents=True)
+    (folder / "faulty.yaml").write_text("_target_: faulty.Faulty\nkind: none\nat: 0\nseed: ${seed}\n")
+    return (f"--config-dir={user.folder / 'conf'}", "plugins=[faulty]", "loss=faulty")
+
+
+def _leaves(node: Any) -> Iterator[bytes]:
+    if isinstance(node, dict):
+        for key in sorted(node, key=str):
+            yield str(key).encode()
+            yield from _leaves(node[key])
+    elif isinstance(node, list | tuple):
+        for value in node:
+            yield from _leaves(value)
+    elif isinstance(node, torch.Tensor):
+        yield f"{node.dtype}{tuple(node.shape)}".encode()
+        yield node.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
+    else:
+        yield repr(node).encode()

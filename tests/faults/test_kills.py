@@ -1,0 +1,121 @@
+"""kill -9 in the middle of a step and in the middle of a save: what comes out is what would have come out."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from saddlepoint.tracking.checkpoints import load, load_newest
+
+MODELS = {
+    "dcgan": ("model=dcgan",),
+    "wgan_gp": ("model=wgan_gp", "network.generator.width=4"),
+    "sngan": ("model=sngan",),
+    "wgan_gp on two ranks": ("model=wgan_gp", "network.generator.width=4", "trainer=ddp", "trainer.accelerator=cpu"),
+}
+ROUNDS_BETWEEN_KILLS = 12
+
+
+def kill_at_a_random_step(process: Any, run: Path, before: int | None, draw: random.Random) -> None:
+    """Kill after 1 to 12 rounds, anywhere within one."""
+    history = run / "history.jsonl"
+
+    def inode() -> int | None:
+        return history.stat().st_ino if history.exists() else None
+
+    def rows() -> int:
+        return history.read_bytes().count(b"\n")
+
+    process.until(lambda: inode() not in (None, before))  # a resumed run writes the file anew
+    goal = rows() + draw.randint(1, ROUNDS_BETWEEN_KILLS)
+    process.until(lambda: rows() >= goal)
+    time.sleep(draw.uniform(0, 0.01))
+    process.send(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert process.no_orphans()
+
+
+def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: int) -> None:
+    """Kill and resume a run ``kills`` times, and compare it with one that was left alone."""
+    a_round = 32 if "trainer=ddp" in arguments else 16
+    images = a_round * (ROUNDS_BETWEEN_KILLS + 6) * (kills + 1)
+    command = (*arguments, *user.tiny, f"budget.images={images + 7}", "callbacks.checkpoints.every_images=50")
+    user.finish(*command, "run.dir=alone", seconds=600)
+    run, draw = user.folder / "killed", random.Random(0)
+    for _ in range(kills):
+        before = (run / "history.jsonl").stat().st_ino if run.exists() else None
+        process = user.start(*command, "run.dir=killed", "resume=auto")
+        kill_at_a_random_step(process, run, before, draw)
+    user.finish(*command, "run.dir=killed", "resume=auto", seconds=600)
+    assert user.fingerprint(run) == user.fingerprint(user.folder / "alone")
+    # The history too, but for the losses of a player that has not played since the last start.
+    alone = {row["images_seen"]: row for row in user.rows(user.folder / "alone")}
+    changing = ("seconds", "images_per_second")
+    for row in user.rows(run):
+        there = alone[row["images_seen"]]
+        assert {k: v for k, v in row.items() if k not in changing} == {k: there[k] for k in row if k not in changing}
+    # The row of the round that was saved last may be missing.
+    assert len(user.rows(run)) >= len(alone) - kills
+
+
+def test_killed_twice(user: Any) -> None:
+    assert_kills_change_nothing(user, MODELS["dcgan"], 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("loader", ["memory", "workers"])
+@pytest.mark.parametrize("model", MODELS)
+def test_killed_at_twenty_random_steps(user: Any, model: str, loader: str) -> None:
+    assert_kills_change_nothing(user, (*MODELS[model], f"data.loader={loader}"), 20)
+
+
+def test_a_part_with_a_state_resumes_without_code_of_its_own(user: Any, faulty: tuple[str, ...]) -> None:
+    """The loss depends on a buffer that counts its calls."""
+    assert_kills_change_nothing(user, (*faulty, "loss.kind=stateful", "optimizer.schedule=cosine"), 1)
+
+
+MOMENTS: dict[str, Callable[[Path], bool]] = {
+    "the temporary file appears": lambda folder: any(folder.glob(".last.ckpt.*.tmp")),
+    "it has grown": lambda folder: any(_size(file) > 1_000_000 for file in folder.glob(".last.ckpt.*.tmp")),
+    "the last one has become the previous": lambda folder: not (folder / "last.ckpt").exists(),
+    "the new one is there without its digest": lambda folder: (
+        (folder / "last.ckpt").exists() and not (folder / "last.ckpt.sha256").exists()
+    ),
+}
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def test_killed_in_the_middle_of_a_save(user: Any) -> None:
+    """With TMPDIR on another file system, where there is one."""
+    run, folder = user.folder / "run", user.folder / "run" / "checkpoints"
+    shared = Path("/dev/shm")
+    elsewhere = {"TMPDIR": str(shared)} if shared.is_dir() else {}
+    large = ["network=mlp", "network.width=1200", "data.loader=memory", "callbacks.checkpoints.every_images=32"]
+    command = (*user.tiny, "network=mlp", *large, user.long, "run.dir=run", "resume=auto")
+    for arrived in MOMENTS.values():
+        process = user.start(*command, environment=elsewhere)
+        started = time.time()
+        previous = folder / "previous.ckpt"
+        process.until(lambda: previous.exists() and previous.stat().st_mtime > started)  # noqa: B023
+        process.until(lambda: arrived(folder), poll=0)  # noqa: B023
+        process.send(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+        path, checkpoint = load_newest(folder)
+        assert load(path)["progress"]["images_seen"] == checkpoint["progress"]["images_seen"] > 0
+        assert checkpoint["progress"]["images_seen"] >= user.rows(run)[-1]["images_seen"] - 2 * 32
+    resumed = user.start(*command, environment=elsewhere)
+    rows = len(user.rows(run))
+    resumed.until(lambda: len(user.rows(run)) > rows + 2)
+    assert resumed.code() is None

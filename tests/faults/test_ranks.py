@@ -1,0 +1,36 @@
+"""Two ranks play one game: the same weights and buffers on both, and the same scores as that checkpoint has alone."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+RANKS = ("trainer=ddp", "trainer.accelerator=cpu")
+
+
+def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -> None:
+    """Batch norm, averaged weights, optimizers: each rank writes the hash of all it has when it ends."""
+    command = ("network.width=4", "batch_size=16", "budget.images=500", "callbacks.samples.n=4", "logger=none")
+    scored = ("features=random", "callbacks.scores.n=64")
+    user.finish(
+        *faulty, *command, *scored, "loss.kind=hash at the end", "loss.at=16", *RANKS, "run.dir=run",
+        environment={"PYTHONPATH": str(user.folder)},
+    )  # fmt: skip
+    assert user.started[0].no_orphans()
+    hashes = [(user.folder / f"rank{rank}").read_text() for rank in (0, 1)]
+    assert len(set(hashes)) == 1
+    assert len(hashes[0]) == 64
+    # Rank 0 alone scores; one process that reads the checkpoint comes to the same numbers.
+    process = user.run(
+        "checkpoint=run/checkpoints/last.ckpt", "out=alone.jsonl", "plugins=[faulty]", command="evaluate"
+    )
+    assert process.code() == 0, process.err
+    changing = ("seconds", "checkpoint")
+    there, alone = (
+        [
+            user.rounded({k: v for k, v in json.loads(line).items() if k not in changing})
+            for line in (user.folder / name).read_text().splitlines()
+        ]
+        for name in ("run/scores.jsonl", "alone.jsonl")
+    )
+    assert [row for row in there if row["images_seen"] == 500] == alone

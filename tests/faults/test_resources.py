@@ -1,0 +1,28 @@
+"""Memory that runs out, and workers that are killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+
+def test_memory_runs_out(user: Any, faulty: tuple[str, ...]) -> None:
+    """The limit, that of `ulimit -v`, is 400 MB above what the process has when its parts are built."""
+    large = ("data.image_size=64", "network.width=32", "batch_size=1400")
+    process = user.run(*faulty, *user.tiny, *large, "loss.kind=little memory", "run.dir=run")
+    assert process.code() == 1
+    assert process.err.splitlines()[-1] == ("error: out of memory: lower batch_size (now 1400) or the network's width")
+    assert "Traceback" not in process.err
+
+
+def test_a_loader_worker_is_killed(user: Any) -> None:
+    process = user.start(*user.tiny, "data.loader=workers", user.long, "run.dir=run")
+    process.until(lambda: len(user.rows(user.folder / "run")) >= 3)
+    os.kill(process.children()[0], signal.SIGKILL)
+    assert process.wait(30) == 1
+    last = process.err.splitlines()[-1]
+    assert last.startswith("error: DataLoader worker")
+    assert last.endswith("was it killed for want of memory? lower data.num_workers, or use data.loader=memory")
+    assert "Traceback" not in process.err
+    assert process.no_orphans()

@@ -1,0 +1,35 @@
+"""Runs that start together, and jobs that fail."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from saddlepoint.tracking.run_directory import read_json_lines
+
+
+def test_two_runs_in_the_same_second(user: Any) -> None:
+    """Three pairs: some pair falls into one second, and each run has a folder of its own all the same."""
+    command = (*user.tiny, "budget.images=32")
+    processes = [user.start(*command) for _ in range(6)]
+    assert [process.wait() for process in processes] == [0] * 6
+    runs = sorted(path.name for path in (user.folder / "outputs").iterdir())
+    assert len(runs) == 6
+    assert len({name[:19] for name in runs}) < 6
+    for name in runs:
+        assert [row["images_seen"] for row in user.rows(user.folder / "outputs" / name)] == [16, 32]
+
+
+def test_one_job_of_a_sweep_fails(user: Any, faulty: tuple[str, ...]) -> None:
+    options = ("loss.kind=fails for seed 2", "loss.at=3", "budget.images=160")
+    process = user.run("-m", *faulty, "seed=1,2,3", *user.tiny, *options)
+    assert process.code() == 1
+    (sweep,) = (user.folder / "outputs" / "sweeps").iterdir()
+    jobs = read_json_lines(sweep / "jobs.jsonl")
+    assert [job["status"] for job in jobs] == ["done", "failed", "done"]
+    assert jobs[1]["error"] == "RuntimeError: seed 2 is cursed"
+    finished = [json.loads(path.read_text())["images_seen"] for path in sorted(sweep.glob("*/summary.json"))]
+    assert finished == [160, 160]
+    assert "failed: RuntimeError: seed 2 is cursed" in process.out
+    assert process.err.splitlines()[-1] == "error: a job of the sweep failed: RuntimeError: seed 2 is cursed"
+    assert "Traceback" not in process.err

@@ -1,0 +1,111 @@
+"""SIGTERM and Ctrl-C: the run saves, says how to go on, and its exit code says how it ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+RANKS = ("trainer=ddp", "trainer.accelerator=cpu")
+
+
+def after_rounds(user: Any, process: Any, rounds: int = 5) -> None:
+    process.until(lambda: len(user.rows(user.folder / "run")) >= rounds)
+
+
+def assert_saved(user: Any, process: Any, name: str) -> int:
+    """Return the images of the checkpoint, which is of the very round."""
+    last = user.rows(user.folder / "run")[-1]["images_seen"]
+    assert f"stopped by {name} after {last:,} images; go on with: python train.py resume=run" in process.err
+    assert "Traceback" not in process.err
+    return int(last)
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "loader"),
+    [
+        pytest.param("SIGTERM", 143, "memory", marks=pytest.mark.slow),
+        ("SIGTERM", 143, "workers"),
+        ("SIGINT", 130, "memory"),
+        pytest.param("SIGINT", 130, "workers", marks=pytest.mark.slow),
+    ],
+)
+def test_a_signal_to_the_run_and_its_workers(user: Any, loader: str, name: str, code: int) -> None:
+    """As a scheduler or a terminal sends it; and what is resumed ends as if nothing had been."""
+    command = (*user.tiny, f"data.loader={loader}")
+    process = user.start(*command, user.long, "run.dir=run")
+    after_rounds(user, process)
+    process.send_group(getattr(signal, name))
+    assert process.wait(30) == code
+    images = assert_saved(user, process, name)
+    assert process.no_orphans()
+    user.finish("resume=run", f"budget.images={images + 100}")
+    user.finish(*command, "run.dir=alone", f"budget.images={images + 100}")
+    assert user.fingerprint(user.folder / "run") == user.fingerprint(user.folder / "alone")
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_round(user: Any, faulty: tuple[str, ...]) -> None:
+    process = user.start(*faulty, *user.tiny, "loss.kind=slow", user.long, "run.dir=run")
+    after_rounds(user, process, 1)
+    process.send(signal.SIGINT)
+    process.send(signal.SIGINT)
+    assert process.wait(30) != 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_before_training_there_is_nothing_to_save(
+    user: Any, faulty: tuple[str, ...], number: signal.Signals, code: int
+) -> None:
+    process = user.start(*faulty, *user.tiny, "loss.kind=slow to build", "run.dir=run")
+    process.until((user.folder / "building").exists)
+    process.send(number)
+    assert process.wait(30) == code
+    assert "Traceback" not in process.err
+    assert not (user.folder / "run").exists()
+
+
+def test_while_the_untrained_system_is_scored(user: Any) -> None:
+    """The scores are finished, and the run stops before its first round."""
+    scored = ("features=random", "callbacks.scores.n=1000")
+    process = user.start(*user.tiny, *scored, user.long, "run.dir=run")
+    process.until((user.folder / "run" / "samples" / "samples-000000000.png").exists)
+    process.send(signal.SIGTERM)
+    assert process.wait(60) == 143
+    assert "stopped by SIGTERM after 0 images" in process.err
+    user.finish("resume=run", "budget.images=64")
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
+def test_a_signal_to_one_of_two_ranks(user: Any, rank: int, name: str) -> None:
+    process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
+    after_rounds(user, process)
+    (other,) = process.children("saddlepoint.commands")
+    os.kill(process.pid if rank == 0 else other, getattr(signal, name))
+    assert process.wait(30) == (143 if name == "SIGTERM" or rank == 1 else 130)
+    assert process.no_orphans()
+    assert_saved(user, process, "SIGTERM" if rank == 1 else name)
+
+
+@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_one_of_two_ranks_is_killed(user: Any, rank: int) -> None:
+    process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run", "callbacks.checkpoints.every_images=64")
+    after_rounds(user, process)
+    (other,) = process.children("saddlepoint.commands")
+    os.kill(process.pid if rank == 0 else other, signal.SIGKILL)
+    assert process.wait(30) == (-signal.SIGKILL if rank == 0 else 1)
+    assert process.no_orphans()
+    assert "error: another rank has died, so this one ends too" in process.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
+def test_one_of_two_ranks_is_killed_before_they_are_connected(user: Any, rank: int) -> None:
+    process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
+    process.until(lambda: process.children("saddlepoint.commands"))
+    (other,) = process.children("saddlepoint.commands")
+    os.kill(process.pid if rank == 0 else other, signal.SIGKILL)
+    assert process.wait(30) == (-signal.SIGKILL if rank == 0 else 1)
+    assert process.no_orphans()

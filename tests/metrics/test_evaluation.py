@@ -1,0 +1,130 @@
+"""The one pass: every image meets the extractor once, and every number gets its card."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from saddlepoint.errors import UserError
+from saddlepoint.metrics.catalogue import lower_is_better
+from saddlepoint.metrics.evaluation import Evaluator, evaluate_vectors
+from saddlepoint.metrics.features import RandomFeatures
+from saddlepoint.metrics.frechet import Gaussian, frechet_distance, real_root
+from saddlepoint.metrics.inception_score import inception_score
+from saddlepoint.metrics.real import RealStatistics
+
+AT = {
+    "ema": True, "batchnorm": "running", "labels": "none", "images_seen": 640, "generator_updates": 9, "revision": "a",
+}  # fmt: skip
+
+
+def test_one_call_a_batch_and_complete_cards(digits, grid, tmp_path) -> None:
+    reference = RealStatistics.compute(digits, grid, tmp_path, n=300)
+    images = digits.splits["held_out"][0]
+    grid.calls.clear()
+    evaluator = Evaluator(grid, reference, n=300, seed=7)
+    cards = evaluator.score(images.split(128), **AT)
+    assert grid.calls == [128, 128, 44]
+    names = ["fid_grid", "is_grid", "kid_grid", "duplicates_grid", "duplicates_pixels"]
+    assert [card.metric for card in cards] == names
+    for card in cards:
+        assert {name: getattr(card, name) for name in AT} == AT
+        assert (card.n, card.seed, card.reference) == (300, 7, reference.reference)
+        assert card.seconds > 0
+        assert (card.real, card.real_n) == reference.held_out[card.metric]
+        assert all(getattr(card, field.name) is not None for field in dataclasses.fields(card)[:2])
+    assert (cards[0].features, cards[0].features_version, cards[0].resize) == ("grid", "1", "none")
+    assert (cards[4].features, cards[4].resize) == ("pixels", "mean-to-32")
+    assert evaluator.monitor == "fid_grid"
+    assert evaluator.details["duplicates_pixels"]["pairs"].shape == (20, 2)
+
+
+def test_values_equal_the_plain_functions(digits, grid, tmp_path) -> None:
+    reference = RealStatistics.compute(digits, grid, tmp_path, n=360)
+    images = digits.splits["held_out"][0]
+    cards = {card.metric: card for card in Evaluator(grid, reference, n=360, splits=1).score(images.split(50), **AT)}
+    fake, real = grid(images).pool.double(), grid(digits.splits["train"][0]).pool.double()
+    expected = frechet_distance(Gaussian(real.mean(0), real_root(real.T.cov())), fake.mean(0), fake.T.cov())
+    assert cards["fid_grid"].value == pytest.approx(expected, rel=1e-8)
+    assert cards["is_grid"].value == pytest.approx(inception_score(fake, splits=1)[0], rel=1e-6)
+
+
+def test_batches_do_not_change_scores(digits, grid, tmp_path) -> None:
+    evaluator = Evaluator(grid, RealStatistics.compute(digits, grid, tmp_path, n=300), n=300)
+    images = digits.splits["held_out"][0]
+    one, many = evaluator.score([images], **AT), evaluator.score(images.split(7), **AT)
+    for a, b in zip(one, many, strict=True):
+        assert a.value == pytest.approx(b.value, rel=1e-6, abs=1e-9)
+
+
+def test_real_images_are_near_and_noise_is_far(digits, tmp_path) -> None:
+    extractor = RandomFeatures()
+    reference = RealStatistics.compute(digits, extractor, tmp_path, n=360)
+    evaluator = Evaluator(extractor, reference, n=360)
+    noise = torch.randint(0, 256, (360, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    near = {card.metric: card.value for card in evaluator.score([digits.splits["held_out"][0]], **AT)}
+    far = {card.metric: card.value for card in evaluator.score([noise], **AT)}
+    for score in ("fid_random", "kid_random"):
+        assert abs(near[score]) < 0.01 * far[score]
+    assert "is_random" not in near
+    # The held-out split has 360 images, so the figure beside a score of n = 360 is that very score.
+    assert near["fid_random"] == pytest.approx(reference.held_out["fid_random"][0], rel=1e-6)
+
+
+def test_no_more_images_are_drawn_than_needed(digits, grid, tmp_path) -> None:
+    reference = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    drawn = []
+
+    def batches():
+        for batch in digits.splits["train"][0].split(64):
+            drawn.append(len(batch))
+            yield batch
+
+    Evaluator(grid, reference, n=100).score(batches(), **AT)
+    assert drawn == [64, 64]
+    with pytest.raises(ValueError, match="wants 100 images, but was given 64"):
+        Evaluator(grid, reference, n=100).score([digits.splits["train"][0][:64]], **AT)
+
+
+def test_mistakes_are_named(digits, grid, tmp_path) -> None:
+    reference = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=("fid",))
+    with pytest.raises(UserError, match="unknown metric 'fidd'; did you mean 'fid'"):
+        Evaluator(grid, reference, metrics=("fidd",))
+    with pytest.raises(UserError, match="no real statistics for metric 'kid'"):
+        Evaluator(grid, reference, metrics=("fid", "kid"))
+    with pytest.raises(UserError, match="cannot judge features random"):
+        Evaluator(RandomFeatures(), reference, metrics=("fid",))
+    with pytest.raises(UserError, match="n >= 2"):
+        Evaluator(grid, reference, metrics=("fid",), n=1)
+    with pytest.raises(UserError, match="n >= 2"):
+        RealStatistics.compute(digits, grid, tmp_path, n=1)
+
+
+def test_points_get_cards_too() -> None:
+    means = torch.tensor([[0.0, 0.0], [1.0, 0.0]])
+    cards = evaluate_vectors(means[[0, 0, 0]], means, 0.01, "two/uniform", 3, **AT)
+    assert [(card.metric, card.value) for card in cards] == [
+        ("modes", 1),
+        ("high_quality", 1),
+        ("reverse_kl", pytest.approx(0.693147, abs=1e-6)),
+        ("mixture_kl", pytest.approx(0.704318, abs=1e-5)),  # log(2 / 0.98889)
+    ]
+    assert cards[1].real == pytest.approx(0.9889, abs=1e-4)
+    assert {card.seed for card in cards} == {3}
+
+
+def test_every_score_knows_which_way_is_up() -> None:
+    ups = ["is", "is_classifier", "modes", "high_quality"]
+    downs = [
+        "fid",
+        "fid_random",
+        "kid",
+        "kid_classifier",
+        "duplicates_pixels",
+        "reverse_kl",
+        "mixture_kl",
+        "class_kl_classifier",
+    ]
+    assert [lower_is_better(score) for score in ups + downs] == [False] * len(ups) + [True] * len(downs)
+    with pytest.raises(UserError, match="unknown score"):
+        lower_is_better("fidelity")

@@ -1,0 +1,99 @@
+"""Real statistics: cached under what they depend on, and only that."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from saddlepoint.errors import UserError
+from saddlepoint.metrics.features import RandomFeatures
+from saddlepoint.metrics.real import RealStatistics, chosen
+
+
+def test_moments_are_the_whole_splits(digits, grid, tmp_path) -> None:
+    statistics = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    pool = grid(digits.splits["train"][0]).pool.double().numpy()
+    root = statistics.tensors["fid.root"].numpy()
+    np.testing.assert_allclose(statistics.tensors["fid.mean"], pool.mean(0), rtol=1e-12)
+    np.testing.assert_allclose(root @ root.T, np.cov(pool, rowvar=False), rtol=1e-9)
+    assert statistics.reference == "digits/train:1437@01234567"
+
+
+def test_the_second_time_reads_no_image(digits, grid, tmp_path) -> None:
+    first = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    reads, calls = digits.reads, len(grid.calls)
+    second = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    assert (digits.reads, len(grid.calls)) == (reads, calls)
+    assert second.held_out == first.held_out
+    assert all(torch.equal(second.tensors[name], tensor) for name, tensor in first.tensors.items())
+
+
+@pytest.mark.parametrize("change", [{"n": 99}, {"seed": 1}, {"splits": 5}, {"metrics": ("fid",)}, {"reference_n": 900}])
+def test_another_setting_is_computed_anew(digits, grid, tmp_path, change) -> None:
+    RealStatistics.compute(digits, grid, tmp_path, n=100)
+    reads = digits.reads
+    RealStatistics.compute(digits, grid, tmp_path, **({"n": 100} | change))
+    assert digits.reads > reads
+
+
+def test_changed_data_give_new_figures(digits, other_digits, grid, tmp_path) -> None:
+    first = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    second = RealStatistics.compute(other_digits, grid, tmp_path, n=100)
+    assert second.reference != first.reference
+    assert not torch.equal(first.tensors["fid.mean"], second.tensors["fid.mean"])
+
+
+def test_another_extractor_gives_new_figures(digits, grid, tmp_path) -> None:
+    first = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    second = RealStatistics.compute(digits, RandomFeatures(), tmp_path, n=100)
+    assert second.tensors["fid.mean"].shape != first.tensors["fid.mean"].shape
+    assert not any(name.startswith("is") for name in second.held_out)
+
+
+@pytest.mark.parametrize("fault", ["cut", "flip", "empty", "other"])
+def test_a_damaged_file_is_rebuilt(digits, grid, tmp_path, fault) -> None:
+    first = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    (path,) = (tmp_path / "features").iterdir()
+    data = bytearray(path.read_bytes())
+    data[-9] ^= 1
+    path.write_bytes({"cut": data[: len(data) // 2], "flip": data, "empty": b"", "other": b"hello" * 99}[fault])
+    reads = digits.reads
+    second = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    assert digits.reads > reads
+    assert second.held_out == first.held_out
+    assert torch.equal(second.tensors["kid.rows"], first.tensors["kid.rows"])
+
+
+def test_a_cache_that_cannot_be_written_costs_only_time(digits, grid, tmp_path) -> None:
+    (tmp_path / "features").write_text("a file where the folder should be")
+    with pytest.warns(UserWarning, match="cannot cache"):
+        statistics = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    assert statistics.held_out["fid_grid"][1] == 100
+
+
+def test_state_survives_a_checkpoint(digits, grid, tmp_path) -> None:
+    first = RealStatistics.compute(digits, grid, tmp_path, n=100)
+    assert first.embeddable
+    torch.save(first.state(), tmp_path / "state.pt")
+    second = RealStatistics.from_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert dataclasses.asdict(second).keys() == dataclasses.asdict(first).keys()
+    assert (second.header, second.held_out) == (first.header, first.held_out)
+    assert all(torch.equal(second.tensors[name], tensor) for name, tensor in first.tensors.items())
+
+
+def test_state_of_another_format_is_refused() -> None:
+    with pytest.raises(UserError, match="another version"):
+        RealStatistics.from_state({"header": {"format": "0"}, "tensors": {}, "held_out": {}})
+
+
+def test_held_out_figures_rest_on_n_or_on_all_there_are(digits, grid, tmp_path) -> None:
+    assert RealStatistics.compute(digits, grid, tmp_path, n=100).held_out["fid_grid"][1] == 100
+    assert RealStatistics.compute(digits, grid, tmp_path, n=1000).held_out["fid_grid"][1] == 360
+
+
+def test_choices_are_nested() -> None:
+    small, large = chosen(1000, 10, seed=3), chosen(1000, 100, seed=3)
+    assert (int(small.sum()), int(large.sum())) == (10, 100)
+    assert bool(large[small].all())
+    assert not torch.equal(small, chosen(1000, 10, seed=4))

@@ -1,0 +1,69 @@
+"""The size arithmetic against a search over all sizes."""
+
+import pytest
+
+from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.shapes import check_shape, image_pyramid
+
+
+def search(height: int, width: int) -> tuple[int, int, int] | None:
+    """Find the base and levels by trying all of them."""
+    short, long = sorted((height, width))
+    for levels in range(1, 6):
+        unit = 2**levels
+        if short % unit == 0 and long % unit == 0 and 4 <= short // unit <= 7 and short >= 8 and long <= 128:
+            return height // unit, width // unit, levels
+    return None
+
+
+def test_every_size_is_built_or_refused_as_a_search_says() -> None:
+    for height in range(1, 140):
+        for width in range(1, 140):
+            expected = search(height, width)
+            if expected is None:
+                with pytest.raises(UserError):
+                    image_pyramid("dcgan", (3, height, width))
+            else:
+                assert image_pyramid("dcgan", (3, height, width)) == (3, *expected)
+
+
+@pytest.mark.parametrize(
+    ("size", "remedy"),
+    [
+        ((30, 30), "32"),
+        ((25, 25), "24"),
+        ((256, 256), "128"),
+        ((2, 2), "8"),
+        ((100, 60), "[96,64]"),
+        ((61, 99), "[64,96]"),
+    ],
+)
+def test_the_remedy_is_a_size_that_builds(size: tuple[int, int], remedy: str) -> None:
+    with pytest.raises(UserError) as error:
+        image_pyramid("dcgan", (3, *size))
+    message = str(error.value)
+    assert message.startswith("network 'dcgan' builds for images of 8 to 128 px")
+    assert f"got {size[0]}x{size[1]}: set data.image_size={remedy}" in message
+    sides = [int(side) for side in remedy.strip("[]").split(",")]
+    image_pyramid("dcgan", (3, sides[0], sides[-1]))
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((2,), "points of dimension 2: set network=mlp"),
+        ((5, 32, 32), "1 to 4 channels; got 5"),
+        ((32, 32), "got shape"),
+    ],
+)
+def test_what_is_no_image_is_refused_by_name(shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        image_pyramid("resnet", shape)
+
+
+def test_perceptrons_take_images_and_points() -> None:
+    assert check_shape("mlp", [1, 9, 11]) == (1, 9, 11)
+    assert check_shape("mlp", [2]) == (2,)
+    for shape in ([], [3, 4], [0, 4, 4], [1, 2, 3, 4]):
+        with pytest.raises(UserError, match="network 'mlp'"):
+            check_shape("mlp", shape)

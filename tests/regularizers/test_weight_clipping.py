@@ -1,0 +1,37 @@
+"""Weights are clipped, all of them and nothing else."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from saddlepoint.errors import UserError
+from saddlepoint.regularizers import WeightClipping
+
+
+def test_clips_parameters_in_place_and_leaves_buffers_and_others() -> None:
+    torch.manual_seed(0)
+    critic = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
+    critic(torch.randn(16, 4))  # moves the running statistics
+    generator = nn.Linear(3, 4)
+    before = [parameter.detach().numpy().copy() for parameter in critic.parameters()]
+    buffers = {name: buffer.clone() for name, buffer in critic.named_buffers()}
+    other = generator.weight.detach().clone()
+    objects = list(critic.parameters())
+
+    WeightClipping(clip=0.05).project({"discriminator": critic, "generator": generator})
+
+    for old, new in zip(before, critic.parameters(), strict=True):
+        np.testing.assert_array_equal(new.detach().numpy(), np.clip(old, np.float32(-0.05), np.float32(0.05)))
+        assert new.requires_grad
+    assert all(a is b for a, b in zip(objects, critic.parameters(), strict=True))
+    assert all(torch.equal(buffers[name], buffer) for name, buffer in critic.named_buffers())
+    assert torch.equal(generator.weight, other)
+    assert critic[1].running_var.max() > 0.05
+
+
+def test_unknown_player_is_named_before_training() -> None:
+    networks = {"generator": nn.Linear(1, 1), "discriminator": nn.Linear(1, 1)}
+    WeightClipping().check(networks)
+    with pytest.raises(UserError, match=r"'discriminater'.*generator, discriminator; did you mean 'discriminator'"):
+        WeightClipping(player="discriminater").check(networks)

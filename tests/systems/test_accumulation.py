@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, ClassVar
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.errors import UserError
+from saddlepoint.losses import AdversarialLoss, Hinge
+from saddlepoint.networks import ResNetDiscriminator, ResNetGenerator
+from saddlepoint.regularizers import GradientPenalty, Regularizer
+from saddlepoint.systems import GAN
+from saddlepoint.systems.accumulation import pieces
+from saddlepoint.types import CriticOutput, ImageBatch, Turn
+
+Z = 16  # PyTorch draws normals in blocks of 16, so that pieces of any size draw what the whole batch would
+SGD = partial(torch.optim.SGD, lr=0.0)  # only the gradients matter
+
+
+class Batches:
+    """An iterable that Lightning does not take apart, as it does lists."""
+
+    def __init__(self, *batches: ImageBatch) -> None:
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[ImageBatch]:
+        return iter(self.batches)
+
+
+def play(accumulate: int, n: int, loss: AdversarialLoss | None = None, **options: Any) -> GAN:
+    """One round on n random images, that leaves its gradients behind."""
+    torch.manual_seed(0)
+    networks: dict[str, nn.Module] = {
+        "generator": ResNetGenerator((1, 8, 8), Z, 4, norm="none"),
+        "discriminator": ResNetDiscriminator((1, 8, 8), 4),
+    }
+    optimizers = {"generator": SGD, "discriminator": SGD}
+    system = GAN(
+        networks,
+        loss or Hinge(),
+        latent_dim=Z,
+        optimizers=optimizers,
+        ema_decay=None,
+        accumulate=accumulate,
+        **options,
+    )
+    images = torch.rand(n, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    trainer = pl.Trainer(
+        accelerator="cpu",
+        precision="64-true",
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    trainer.fit(system, Batches(ImageBatch(images)))
+    return system
+
+
+def gradients(system: GAN) -> dict[str, Tensor]:
+    return {name: p.grad for name, p in system.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize(("accumulate", "n"), [(2, 16), (4, 16), (3, 14), (16, 6)])
+def test_gradients_of_pieces_add_up_to_the_batchs(accumulate: int, n: int) -> None:
+    """Also where pieces differ in size, as 6, 4 and 4 do."""
+    whole, split = play(1, n), play(accumulate, n)
+    expected, found = gradients(whole), gradients(split)
+    assert expected.keys() == found.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(found[name], gradient, rtol=0, atol=1e-6, msg=name)
+    assert max(gradient.abs().max().item() for gradient in expected.values()) > 1e-3
+    for key in ("discriminator/loss", "generator/loss", "discriminator/logits_fake"):
+        torch.testing.assert_close(split.logs[key].mean().double(), whole.logs[key].mean(), rtol=0, atol=1e-6)
+    assert split.progress == whole.progress
+
+
+class SizeOfReal(Regularizer):
+    """E x² times the first weight: a penalty whose gradient is known."""
+
+    def penalty(self, turn: Turn) -> Tensor:
+        assert turn.real is not None
+        return self.weight * turn.real.square().mean() * next(turn.networks["discriminator"].parameters()).sum()
+
+
+def test_penalties_are_weighed_by_each_pieces_share() -> None:
+    options = {"regularizers": {"size": SizeOfReal(weight=3.0, interval=2)}}
+    without, whole, split = play(1, 14), play(1, 14, **options), play(3, 14, **options)
+    name = next(name for name in gradients(without) if name.startswith("discriminator"))
+    images = torch.rand(14, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    added = 2 * 3.0 * images.double().square().mean()  # weight times interval
+    for system in (whole, split):
+        difference = gradients(system)[name] - gradients(without)[name]
+        torch.testing.assert_close(difference, added.expand_as(difference), rtol=0, atol=1e-6)
+    torch.testing.assert_close(split.logs["discriminator/size"].mean(), whole.logs["discriminator/size"].mean().float())
+
+
+def test_pieces() -> None:
+    batch = ImageBatch(torch.arange(7.0).view(7, 1, 1, 1), torch.arange(7))
+    assert pieces(batch, 1) == [(batch, 1.0)]
+    split = pieces(batch, 3)
+    assert [share for _, share in split] == [3 / 7, 2 / 7, 2 / 7]
+    assert torch.equal(torch.cat([piece.samples for piece, _ in split]), batch.samples)
+    assert [piece.labels.tolist() for piece, _ in split if piece.labels is not None] == [[0, 1, 2], [3, 4], [5, 6]]
+    assert [len(piece.samples) for piece, _ in pieces(batch, 100)] == [3, 2, 2]  # BatchNorm needs two
+    assert pieces(ImageBatch(batch.images[:1]), 4)[0][1] == 1.0
+
+
+class Coupled(AdversarialLoss):
+    """Compares each sample with the mean of the others'."""
+
+    batch_coupled: ClassVar[bool] = True
+
+    def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
+        return (real.logits - fake.logits.mean()).mean()
+
+    def generator(self, fake: CriticOutput, real: CriticOutput | None = None) -> Tensor:
+        return fake.logits.mean()
+
+
+class CoupledPenalty(GradientPenalty):
+    batch_coupled: ClassVar[bool] = True
+
+
+def test_parts_that_couple_the_batch_are_refused_by_name() -> None:
+    with pytest.raises(UserError, match=r"model.accumulate=2: loss \(Coupled\) compares"):
+        play(2, 16, Coupled())
+    with pytest.raises(UserError, match=r"model.accumulate=4: similarity \(CoupledPenalty\) compares"):
+        play(4, 16, regularizers={"similarity": CoupledPenalty()})
+    play(1, 16, Coupled())

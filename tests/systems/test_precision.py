@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from saddlepoint import randomness
+from saddlepoint.networks import ResNetDiscriminator
+from saddlepoint.regularizers import GradientPenalty
+from saddlepoint.systems.stepping import Stepper
+from saddlepoint.types import Turn
+
+
+def test_a_penaltys_gradient_is_float32s_under_autocast() -> None:
+    """Its second derivatives are taken in the backward pass, which runs within Lightning's autocast."""
+    torch.manual_seed(0)
+    critic = ResNetDiscriminator((1, 8, 8), 4)
+    real, fake = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8)
+
+    def gradients(autocast: bool) -> list[torch.Tensor]:
+        for parameter in critic.parameters():
+            parameter.grad = None
+        random = randomness.generator("cpu", 0, "penalty")
+        turn = Turn(torch.zeros(()), {"discriminator": critic}, random, real=real, fake=fake)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            Stepper().backward(GradientPenalty().penalty(turn))
+        return [p.grad for p in critic.parameters() if p.grad is not None]
+
+    assert all(torch.equal(a, b) for a, b in zip(gradients(True), gradients(False), strict=True))
+
+
+def test_what_ran_in_bf16_goes_back_in_bf16() -> None:
+    torch.manual_seed(0)
+    layer, x = nn.Linear(64, 64, bias=False), torch.randn(32, 64)
+    with torch.autocast("cpu", torch.bfloat16):
+        Stepper().backward(layer(x).float().square().sum())
+    y = x.bfloat16() @ layer.weight.detach().bfloat16().t()
+    expected = (2 * y.float()).bfloat16().t() @ x.bfloat16()
+    torch.testing.assert_close(layer.weight.grad, expected.float())

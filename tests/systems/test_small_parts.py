@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from saddlepoint.systems import ema, latents
+from saddlepoint.systems.progress import Budget, Progress
+from saddlepoint.systems.schedules import SCHEDULES
+
+
+@pytest.mark.parametrize(
+    ("name", "at", "value"),
+    [
+        ("constant", 0.7, 1.0),
+        ("linear", 0.0, 1.0),
+        ("linear", 0.25, 0.75),
+        ("linear", 1.0, 0.0),
+        ("cosine", 0.0, 1.0),
+        ("cosine", 0.5, 0.5),
+        ("cosine", 1 / 3, 0.75),
+        ("cosine", 1.0, 0.0),
+    ],
+)
+def test_schedules(name: str, at: float, value: float) -> None:
+    assert SCHEDULES[name](at) == pytest.approx(value, abs=1e-12)  # type: ignore[index]
+
+
+def test_budget_is_the_nearest_limit() -> None:
+    budget = Budget(images=1000, generator_updates=10, hours=1.0)
+    assert budget.fraction(Progress(images_seen=200, generator_updates=3, seconds=1800)) == 0.5
+    assert budget.reached(Progress(images_seen=1000))
+    assert Budget().fraction(Progress(images_seen=10**9)) == 0.0
+
+
+def test_ema_is_the_recursion() -> None:
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    average = ema.frozen_copy(network)
+    expected = network[0].weight.detach().clone()
+    for update in range(1, 30):
+        with torch.no_grad():
+            network[0].weight.add_(torch.randn(2, 3))
+        network(torch.randn(4, 3))
+        ema.update(average, network, 0.5, update)
+        decay = min(0.5, (1 + update) / (10 + update))
+        expected = decay * expected + (1 - decay) * network[0].weight.detach()
+    torch.testing.assert_close(average[0].weight, expected)
+    assert torch.equal(average[1].running_mean, network[1].running_mean)
+    assert average[1].num_batches_tracked == 29
+    assert not any(p.requires_grad for p in average.parameters())
+
+
+def test_latents_have_their_law() -> None:
+    random = torch.Generator().manual_seed(0)
+    normal = latents.draw("normal", 2000, 5, random).flatten().numpy()
+    uniform = latents.draw("uniform", 2000, 5, random).flatten().numpy()
+    assert stats.kstest(normal, "norm").pvalue > 0.01
+    assert stats.kstest(uniform, stats.uniform(-1, 2).cdf).pvalue > 0.01
+
+
+@pytest.mark.parametrize("truncation", [0.25, 0.5, 0.9])
+def test_truncated_normal_is_scipys(truncation: float) -> None:
+    random = torch.Generator().manual_seed(0)
+    cut = latents.draw("normal", 2000, 5, random, truncation).flatten().numpy()
+    assert abs(cut).max() <= 2 * truncation
+    assert stats.kstest(cut, stats.truncnorm(-2 * truncation, 2 * truncation).cdf).pvalue > 0.01
+
+
+def test_keyed_latents_are_one_table() -> None:
+    table = latents.keyed("normal", 3, 5, 0, 300)
+    assert table.shape == (300, 3)
+    for start, count in ((0, 1), (63, 2), (100, 150), (299, 1)):
+        assert torch.equal(latents.keyed("normal", 3, 5, start, count), table[start : start + count])
+    assert math.isclose(float(table.std()), 1.0, abs_tol=0.1)
