@@ -177,6 +177,10 @@ def test_inception_without_weights_ends_before_training_and_names_the_ways_round
 
 
 def test_a_folder_that_is_too_small_for_scores(refuse: Callable[..., str], folder: Path) -> None:
+    (folder / "train").mkdir()
+    (folder / "val").mkdir()
+    for number, image in enumerate(sorted(folder.glob("*.png"))):
+        image.rename(folder / ("train" if number else "val") / image.name)
     line = refuse("train", *on_folder(folder, "features=random"))
     assert "images holds out 1 image, and scores need two" in line
     assert "features=none" in line

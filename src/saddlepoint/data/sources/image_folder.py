@@ -26,8 +26,8 @@ class ImageFolder(Source):
 
     Folders that wrap everything (a zip often holds its folder) are dropped first. Then ``train/`` and one of
     ``held_out/``, ``test/``, ``val/`` (the first there is) are the splits; without them, the images whose relative name
-    hashes to 0 modulo 10 are held out, so that adding images moves none, and each split has at least one. Then an
-    image's class is its first folder; images that lie in no folder have no labels.
+    hashes to 0 modulo 10 are held out, so that adding images moves none, and each split has at least two, or one of
+    fewer than four images. Then an image's class is its first folder; images that lie in no folder have no labels.
 
     Args:
         root: the folder or zip file.
