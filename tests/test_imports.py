@@ -10,26 +10,31 @@ import pytest
 import saddlepoint
 
 PACKAGE = Path(saddlepoint.__file__).parent
-PARTS = {"networks", "losses", "regularizers", "metrics", "data"}
+PARTS = {"augment", "networks", "losses", "regularizers", "metrics", "data"}
 MAY_IMPORT = {
     "types": {"types"},
     "errors": set(),
     "randomness": set(),
+    "discovery": set(),
+    "ranks": set(),
+    "parts": set(),
+    "augment": {"augment"},
     "networks": {"networks"},
     "losses": {"losses", "networks"},
     "regularizers": {"regularizers", "networks"},
     "metrics": {"metrics"},
     "data": {"data"},
-    "systems": {"systems", "networks", "losses", "regularizers", "metrics"},
+    "systems": {"systems", "networks", "losses", "regularizers", "augment", "metrics"},
     "tracking": {"tracking", "systems", *PARTS},
     "callbacks": {"callbacks", "tracking", "systems", *PARTS},
     "commands": {"commands", "callbacks", "tracking", "systems", *PARTS},
 }
-EVERYBODY = {"types", "errors", "randomness", "__version__"}
+EVERYBODY = {"types", "errors", "randomness", "discovery", "ranks", "parts", "__version__"}
 FORBIDDEN = {
     "networks": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "losses": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "regularizers": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
+    "augment": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "metrics": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "data": {"hydra", "wandb", "omegaconf"},
     "systems": {"hydra", "wandb", "omegaconf"},

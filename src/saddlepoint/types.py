@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Literal, NamedTuple
 
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 """A number in [0, 1], as a part's signature states it."""
+
+CriticKind = Literal["score", "energy"]
+"""What a discriminator's logits are: scores, high for real samples, or energies, low for them."""
 
 Split = Literal["train", "held_out"]
 """Every data set has these two, fixed once and for all."""
@@ -87,6 +90,11 @@ class DataInfo:
         return len(self.class_names or ())
 
 
+def as_they_are(samples: Tensor) -> Tensor:
+    """Leave samples unaugmented."""
+    return samples
+
+
 @dataclass
 class Turn:
     """The record of one player's turn: its loss, and all that a regularizer may need.
@@ -101,6 +109,9 @@ class Turn:
         labels: long [N], or None.
         outputs: the critic's outputs in this turn ("real", "fake").
         logs: detached scalars to log.
+        player: whose turn it is.
+        turns: how many turns this player has had before.
+        augment: what the critic's inputs pass through, freshly drawn in each call; for penalties that judge samples.
     """
 
     loss: Tensor
@@ -112,3 +123,6 @@ class Turn:
     labels: Tensor | None = None
     outputs: Mapping[str, CriticOutput] = field(default_factory=dict)
     logs: dict[str, Tensor] = field(default_factory=dict)
+    player: str = "discriminator"
+    turns: int = 0
+    augment: Callable[[Tensor], Tensor] = as_they_are

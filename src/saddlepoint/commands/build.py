@@ -23,7 +23,17 @@ from saddlepoint.systems.progress import Budget
 from saddlepoint.types import DataInfo
 
 PROVIDED = {
-    "model": {"networks", "loss", "optimizers", "regularizers", "schedule", "gradient_clip", "budget", "seed"},
+    "model": {
+        "networks",
+        "loss",
+        "augments",
+        "optimizers",
+        "regularizers",
+        "schedule",
+        "gradient_clip",
+        "budget",
+        "seed",
+    },
     "data": {"shape", "num_classes"},  # filled in by the inspection, for other parts to read
 }
 """Arguments that come from other parts of the config."""
@@ -111,6 +121,7 @@ def build_system(config: DictConfig) -> Game:
         loss=part(config.loss, plugins),
         optimizers=optimizers,
         regularizers={name: part(node, plugins) for name, node in (config.get("regularizer") or {}).items()},
+        augments={name: part(node, plugins) for name, node in (config.get("augment") or {}).items()},
         schedule=config.optimizer.schedule,
         gradient_clip=config.optimizer.gradient_clip,
         budget=Budget(**config.budget),

@@ -20,6 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+import saddlepoint.augment
 import saddlepoint.data
 import saddlepoint.losses
 import saddlepoint.metrics.features
@@ -29,6 +30,7 @@ import saddlepoint.systems
 from saddlepoint.errors import UserError, did_you_mean
 
 PART_PACKAGES = (
+    saddlepoint.augment,
     saddlepoint.data,
     saddlepoint.losses,
     saddlepoint.metrics.features,
@@ -41,6 +43,7 @@ GROUPS_OF_PARTS: dict[str, set[str]] = {
     "network": set(),
     "optimizer": {"schedule", "gradient_clip"},
     "regularizer": set(),
+    "augment": set(),
 }
 """Groups that hold several parts, and the keys that the commands read beside them."""
 

@@ -142,6 +142,7 @@ class TrainConfig(Strict):
     norm: NormConfig
     loss: Part
     regularizer: dict[str, Part] = {}
+    augment: dict[str, Part] = {}
     optimizer: OptimizerConfig
     features: Part | None
     model: Part

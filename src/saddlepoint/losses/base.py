@@ -3,30 +3,48 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.types import CriticOutput
+from saddlepoint.errors import UserError
+from saddlepoint.parts import Part
+from saddlepoint.types import CriticKind, CriticOutput
+
+PLURAL = {"score": "scores", "energy": "energies"}
 
 
-class AdversarialLoss(nn.Module, ABC):
+class AdversarialLoss(Part, ABC):
     """An objective of the two-player game, as a pure function of what the critic says.
 
     A subclass states both players' losses, to be *minimised*. Logits are [N], or [N, 1, h, w] for a critic of patches,
-    over all of which a loss averages. A loss with a state keeps it in buffers.
+    over all of which a loss averages. A loss with a state keeps it in buffers. A ``batch_coupled`` loss is given the
+    outputs of all ranks.
 
     Attributes:
-        needs_real_in_generator: the generator's loss compares with the critic's output on real samples.
-        batch_coupled: the value depends on the whole batch at once, so it may not be split for accumulation.
+        critic: what the critic's logits must be: scores, high for real samples, or energies, low for them.
     """
 
-    needs_real_in_generator: ClassVar[bool] = False
-    batch_coupled: ClassVar[bool] = False
+    critic: ClassVar[CriticKind] = "score"
 
     def __init__(self) -> None:  # a signature without nn.Module's *args, so that an unknown key in a file is an error
         super().__init__()
+
+    def check(self, networks: Mapping[str, nn.Module]) -> None:
+        """Refuse a critic of the other kind.
+
+        Raises:
+            UserError: the loss wants scores and the critic gives energies, or the other way round.
+        """
+        kind = getattr(networks.get("discriminator"), "critic", "score")
+        if kind != self.critic:
+            way = "network=autoencoder" if self.critic == "energy" else "another network"
+            raise UserError(
+                f"{type(self).__name__} needs a discriminator that gives {PLURAL[self.critic]}, and "
+                f"{type(networks['discriminator']).__name__} gives {PLURAL[kind]}: take {way}, or another loss"
+            )
 
     @abstractmethod
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:

@@ -1,14 +1,16 @@
-"""Generators and discriminators as plain modules, one family a file."""
+"""Generators, discriminators and encoders as plain modules, one family a file; each file is found by itself."""
 
-from saddlepoint.networks.dcgan import DCGANDiscriminator, DCGANGenerator
-from saddlepoint.networks.mlp import MLPDiscriminator, MLPGenerator
-from saddlepoint.networks.resnet import ResNetDiscriminator, ResNetGenerator
+from typing import Any
 
-__all__ = [
-    "DCGANDiscriminator",
-    "DCGANGenerator",
-    "MLPDiscriminator",
-    "MLPGenerator",
-    "ResNetDiscriminator",
-    "ResNetGenerator",
-]
+from torch import nn
+
+from saddlepoint.discovery import parts
+
+_found = parts(__name__, nn.Module, ("Generator", "Discriminator", "Encoder"))
+globals().update(_found)
+__all__ = [*_found]
+
+
+def __getattr__(name: str) -> Any:
+    """Tell type checkers that there are more names than they see."""
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

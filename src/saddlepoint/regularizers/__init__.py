@@ -1,7 +1,15 @@
-"""Penalties and constraints on a network, one a file."""
+"""Penalties and constraints on networks, one class a file; each file is found by itself."""
 
+from typing import Any
+
+from saddlepoint.discovery import parts
 from saddlepoint.regularizers.base import Regularizer
-from saddlepoint.regularizers.gradient_penalty import GradientPenalty
-from saddlepoint.regularizers.weight_clipping import WeightClipping
 
-__all__ = ["GradientPenalty", "Regularizer", "WeightClipping"]
+_found = parts(__name__, Regularizer)
+globals().update(_found)
+__all__ = ["Regularizer", *_found]
+
+
+def __getattr__(name: str) -> Any:
+    """Tell type checkers that there are more names than they see."""
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.parts import Part
 from saddlepoint.types import Turn
 
 
-class Regularizer(nn.Module):
+class Regularizer(Part):
     """A penalty on a player's turn, or a constraint on its weights after the step, or both.
 
     A subclass overrides :meth:`penalty` or :meth:`project`. The engine calls ``check`` once before training;
@@ -22,10 +22,7 @@ class Regularizer(nn.Module):
         player: the role of the network that it concerns ("discriminator", "generator").
         interval: turns of the player from one penalty to the next, >= 1.
         weight: what the penalty is multiplied by.
-        batch_coupled: the value depends on the whole batch at once, so it may not be split for accumulation.
     """
-
-    batch_coupled: ClassVar[bool] = False
 
     def __init__(self, player: str = "discriminator", interval: int = 1, weight: float = 1.0) -> None:
         super().__init__()
@@ -37,6 +34,7 @@ class Regularizer(nn.Module):
         Raises:
             UserError: no network has the player's name, or its layers do not go with the regularizer.
         """
+        super().check(networks)
         if self.player not in networks:
             raise UserError(
                 f"{type(self).__name__} names the player '{self.player}', but the networks are "

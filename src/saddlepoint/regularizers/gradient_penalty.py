@@ -69,7 +69,7 @@ class GradientPenalty(Regularizer):
         mixed = self._interpolates(turn).requires_grad_()
         labels = None if turn.labels is None else turn.labels[: len(mixed)]
         with full_precision(mixed.device), frozen_statistics(network):
-            logits = network(mixed, labels).logits
+            logits = network(turn.augment(mixed), labels).logits
             score = logits.flatten(1).mean(1) if logits.dim() > 1 else logits
             (gradient,) = torch.autograd.grad(score.sum(), mixed, create_graph=True)
             # Its derivative at a zero gradient is 0 (a subgradient), not NaN: no epsilon under the root is needed.

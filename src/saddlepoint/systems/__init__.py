@@ -1,5 +1,15 @@
-"""Training algorithms: one file each, on the shared machine of :mod:`saddlepoint.systems.game`."""
+"""Training algorithms: one file each, on the shared machine of :mod:`saddlepoint.systems.game`, found by themselves."""
 
-from saddlepoint.systems.gan import GAN
+from typing import Any
 
-__all__ = ["GAN"]
+from saddlepoint.discovery import parts
+from saddlepoint.systems.game import Game
+
+_found = parts(__name__, Game)
+globals().update(_found)
+__all__ = [*_found]
+
+
+def __getattr__(name: str) -> Any:
+    """Tell type checkers that there are more names than they see."""
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

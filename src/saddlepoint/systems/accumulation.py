@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import nn
+
 from saddlepoint.errors import UserError
-from saddlepoint.losses import AdversarialLoss
-from saddlepoint.regularizers import Regularizer
 from saddlepoint.types import Batch
 
 
@@ -34,19 +34,22 @@ def pieces(batch: Batch, count: int) -> list[tuple[Batch, float]]:
     return [(type(batch)(x, y), len(x) / n) for x, y in zip(samples, labels, strict=True)]
 
 
-def check_separable(accumulate: int, parts: Mapping[str, AdversarialLoss | Regularizer]) -> None:
+def check_separable(accumulate: int, parts: Mapping[str, nn.Module]) -> None:
     """Refuse accumulation where the mean over pieces is not the value of the batch.
 
     Args:
         accumulate: pieces of a batch.
-        parts: losses and regularizers by name.
+        parts: losses, regularizers, augments and networks by name.
 
     Raises:
         UserError: naming a part whose value depends on the whole batch at once.
     """
+    if accumulate == 1:
+        return
     for name, part in parts.items():
-        if accumulate > 1 and part.batch_coupled:
-            raise UserError(
-                f"model.accumulate={accumulate}: {name} ({type(part).__name__}) compares the samples of a batch with "
-                "one another, so a batch may not be split: set model.accumulate=1"
-            )
+        for module in part.modules():
+            if getattr(module, "batch_coupled", False):
+                raise UserError(
+                    f"model.accumulate={accumulate}: {name} ({type(module).__name__}) compares the samples of a batch "
+                    "with one another, so a batch may not be split: set model.accumulate=1"
+                )

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from saddlepoint import randomness
-from saddlepoint.regularizers import Regularizer
+from saddlepoint.parts import Part
+from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.systems.accumulation import check_separable, pieces
 from saddlepoint.systems.players import OptimizerFactory, Player
 from saddlepoint.systems.progress import Budget, Progress, Stopwatch
@@ -94,9 +95,15 @@ class Game(pl.LightningModule):
         self.progress = Progress()
         self.stopwatch = Stopwatch(self.progress)
         self.logs: dict[str, Tensor] = {}
-        for part in (regularizers or {}).values():
-            part.check(networks)
-        check_separable(accumulate, regularizers or {})
+        self.observers: list[Part] = []
+        self.check_parts(dict(self.regularizers))
+
+    def check_parts(self, parts: Mapping[str, nn.Module]) -> None:
+        """Let parts refuse networks that they do not suit, and refuse to split a batch whose samples they compare."""
+        for part in parts.values():
+            assert isinstance(part, Part)
+            part.check(self.networks)
+        check_separable(self.accumulate, {**parts, **self.networks})
 
     # The algorithm -------------------------------------------------------------------------------------------------
 
@@ -152,6 +159,9 @@ class Game(pl.LightningModule):
                     other.thaw()
         for constraint in player.constraints:
             constraint.project(self.networks)
+        with torch.no_grad():
+            for part in self.observers:
+                part.observe(self.record)
         # Autocast keeps its casts of weights while its context lasts, for several turns here; they are stale now.
         torch.clear_autocast_cache()
         self.progress.turns[name] = turns + 1
@@ -162,7 +172,8 @@ class Game(pl.LightningModule):
         """Accumulate the gradients of a turn's loss and penalties, piece by piece; return their sum, detached."""
         totals: list[Tensor] = []
         for piece, share in pieces(batch, self.accumulate):
-            record = loss(piece)
+            record = self.record = loss(piece)
+            record.player, record.turns = player.name, turns
             total = record.loss
             for key, part in player.penalties:
                 if turns % part.interval == 0:
@@ -183,6 +194,7 @@ class Game(pl.LightningModule):
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         self.stepper = Stepper(scaler, self.trainer.world_size, self.global_rank)
         # All networks', for a turn of D moves G's too; listed on the device, where modules have new ones.
+        self.observers = [m for m in self.modules() if isinstance(m, Part) and type(m).observe is not Part.observe]
         self.statistics = [buffer for network in self.networks.values() for buffer in network.buffers()]
 
     def configure_optimizers(self) -> list[Optimizer]:

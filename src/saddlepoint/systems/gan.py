@@ -12,10 +12,12 @@ import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
-from saddlepoint.losses import AdversarialLoss
-from saddlepoint.networks.layers.statistics import uses_batch_statistics
+from saddlepoint import ranks
+from saddlepoint.augment.base import Augment
+from saddlepoint.losses.base import AdversarialLoss
+from saddlepoint.networks.layers.precision import at_least_float32
+from saddlepoint.networks.layers.statistics import compares_samples
 from saddlepoint.systems import ema, latents
-from saddlepoint.systems.accumulation import check_separable
 from saddlepoint.systems.game import Game
 from saddlepoint.types import Batch, CriticOutput, Turn
 
@@ -26,6 +28,7 @@ class GAN(Game):
     Args:
         networks: ``generator`` and ``discriminator``.
         loss: the two objectives.
+        augments: what D's inputs pass through, by name, in this order.
         discriminator_steps: the paper's k: D's turns, each on a batch of its own, for each turn of G.
         latent_dim: dimension Z of the latents.
         prior: the latents' law, ``normal`` or ``uniform`` on [-1, 1].
@@ -42,6 +45,7 @@ class GAN(Game):
         self,
         networks: Mapping[str, nn.Module],
         loss: AdversarialLoss,
+        augments: Mapping[str, Augment] | None = None,
         discriminator_steps: PositiveInt = 1,
         latent_dim: PositiveInt = 128,
         prior: latents.Prior = "normal",
@@ -49,15 +53,18 @@ class GAN(Game):
         **game: Any,
     ) -> None:
         super().__init__(networks, **game)
-        check_separable(self.accumulate, {"loss": loss})
         self.loss = loss
+        self.augments = nn.ModuleDict(dict(augments or {}))
+        self.check_parts({"loss": loss, **self.augments})
+        parts = (loss, *self.regularizers.values(), *self.augments.values())
+        self.needs_real_in_generator = any(part.needs_real_in_generator for part in parts)
         self.discriminator_steps = discriminator_steps
         self.latent_dim = latent_dim
         self.prior = prior
         self.ema_decay = ema_decay
         self.ema_generator = None if ema_decay is None else ema.frozen_copy(self.generator)
         # BatchNorm must see real and fake apart (Radford et al. 2015); any other critic judges both in one pass.
-        self.judges_together = not uses_batch_statistics(self.discriminator)
+        self.judges_together = not compares_samples(self.discriminator)
 
     def round(self, batch: Batch) -> None:
         """One turn of D; then one of G, when it is due."""
@@ -77,41 +84,25 @@ class GAN(Game):
         z = self.draw_latents(len(batch.samples))
         with torch.no_grad():
             fake = self.generator(z, batch.labels)
-        judged_real, judged_fake = self.judge(batch.samples, fake, batch.labels)
-        return Turn(
-            self.loss.discriminator(judged_real, judged_fake),
-            self.networks,
-            self.random,
-            real=batch.samples,
-            fake=fake,
-            latents=z,
-            labels=batch.labels,
-            outputs={"real": judged_real, "fake": judged_fake},
-        )
+        real, generated = self.judge(batch.samples, fake, batch.labels)
+        loss = self.loss.discriminator(self.of_all_ranks(real), self.of_all_ranks(generated))
+        return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated})
 
     def generator_loss(self, batch: Batch) -> Turn:
         """G's objective on as many fakes as the batch has real samples."""
         z = self.draw_latents(len(batch.samples))
         fake = self.generator(z, batch.labels)
-        if self.loss.needs_real_in_generator:
-            judged_real, judged_fake = self.judge(batch.samples, fake, batch.labels)
-            outputs = {"real": judged_real, "fake": judged_fake}
-        else:
-            judged_real, judged_fake = None, self.discriminator(fake, batch.labels)
-            outputs = {"fake": judged_fake}
-        return Turn(
-            self.loss.generator(judged_fake, judged_real),
-            self.networks,
-            self.random,
-            real=batch.samples,
-            fake=fake,
-            latents=z,
-            labels=batch.labels,
-            outputs=outputs,
-        )
+        if self.needs_real_in_generator:
+            real, generated = self.judge(batch.samples, fake, batch.labels)
+            loss = self.loss.generator(self.of_all_ranks(generated), self.of_all_ranks(real))
+            return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated})
+        generated = self.discriminator(self.augment(fake), batch.labels)
+        loss = self.loss.generator(self.of_all_ranks(generated))
+        return self.record_of(loss, batch, fake, z, {"fake": generated})
 
     def judge(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[CriticOutput, CriticOutput]:
-        """Pass real and fake through the discriminator: together where its normalisation allows."""
+        """Pass real and fake through the augments and the discriminator: together where its layers allow."""
+        real, fake = self.augment(real), self.augment(fake)
         if not self.judges_together:
             return self.discriminator(real, labels), self.discriminator(fake, labels)
         both = self.discriminator(
@@ -121,6 +112,28 @@ class GAN(Game):
         return (
             CriticOutput(*(None if part is None else part[:n] for part in both)),  # type: ignore[arg-type]
             CriticOutput(*(None if part is None else part[n:] for part in both)),  # type: ignore[arg-type]
+        )
+
+    def augment(self, samples: Tensor) -> Tensor:
+        """Pass samples through the augments, with fresh draws of this turn's randomness."""
+        if self.augments:
+            samples = at_least_float32(samples)
+            for augment in self.augments.values():
+                samples = augment(samples, self.random)
+        return samples
+
+    def of_all_ranks(self, output: CriticOutput) -> CriticOutput:
+        """Gather what a loss that compares the samples of a batch must see at once."""
+        if not self.loss.batch_coupled or ranks.world_size() == 1:
+            return output
+        return CriticOutput(*(None if part is None else ranks.gather(part) for part in output))  # type: ignore[arg-type]
+
+    def record_of(
+        self, loss: Tensor, batch: Batch, fake: Tensor, z: Tensor, outputs: Mapping[str, CriticOutput]
+    ) -> Turn:
+        """Return the record of a turn, for regularizers and logs."""
+        return Turn(
+            loss, self.networks, self.random, batch.samples, fake, z, batch.labels, outputs, augment=self.augment
         )
 
     def draw_latents(self, n: int) -> Tensor:

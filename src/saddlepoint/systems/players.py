@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from saddlepoint.regularizers import Regularizer
+from saddlepoint.regularizers.base import Regularizer
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 

@@ -12,14 +12,21 @@ from saddlepoint.networks.layers.spectral_norm import SpectralNorm
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
-    """Whether a sample's output in training depends on the others of its batch.
-
-    Then real and generated samples may not share one forward pass.
+    """Whether a network has BatchNorm, under which a sample's output in training depends on the others of its batch.
 
     >>> uses_batch_statistics(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
     True
     """
     return any(isinstance(module, _BatchNorm) for module in network.modules())
+
+
+def compares_samples(network: nn.Module) -> bool:
+    """Whether a sample's output in training depends on the others of its batch, by BatchNorm or by design.
+
+    Then real and generated samples may not share one forward pass. Layers that compare by design, such as minibatch
+    discrimination, say so by an attribute ``batch_coupled``.
+    """
+    return uses_batch_statistics(network) or any(getattr(m, "batch_coupled", False) for m in network.modules())
 
 
 @contextmanager

@@ -1,0 +1,33 @@
+"""What every augment promises."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from saddlepoint.parts import Part
+
+
+class Augment(Part, ABC):
+    """A random, differentiable transformation of whatever the discriminator is shown, real and generated alike.
+
+    The discriminator never sees samples without it; which transformations then do not leak into the generator, Karras
+    et al. 2020, arXiv:2006.06676, say in section 2.2. Augments follow one another in the order of the config.
+    """
+
+    def __init__(self) -> None:  # a signature without nn.Module's *args, so that an unknown key in a file is an error
+        super().__init__()
+
+    @abstractmethod
+    def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
+        """Transform samples, [N, C, H, W] in about [-1, 1] or points [N, D], of float32 or wider; each on its own.
+
+        Args:
+            samples: not changed in place.
+            random: on the samples' device; all draws come from it, so that a resumed run repeats them.
+
+        Raises:
+            UserError: these samples cannot be transformed so.
+        """
