@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow faults lint format lock benchmark clean
+.PHONY: help install demo test slow faults lint format lock audit benchmark clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,13 +41,17 @@ format: install ## let ruff format and mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-benchmark: install ## ratios against straightforward code on one thread, about ten minutes
+benchmark: install ## ratios against straightforward code on one thread, about twenty minutes
 	$(BIN)/python benchmarks/loader.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py --memory
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --against 10000 --rounds 1
 
 lock: install ## renew requirements.lock for all supported Pythons and platforms
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-emit-index-url --no-header \
 		--upgrade -o requirements.lock pyproject.toml
+
+audit: install ## known vulnerabilities of what the lock holds; asks the network
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 
 clean: ## remove the environment and caches; outputs stay
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

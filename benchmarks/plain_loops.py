@@ -15,6 +15,7 @@ from torch.nn.functional import relu, softplus
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
+from saddlepoint.compilation import compile_networks
 from saddlepoint.losses import Hinge
 from saddlepoint.networks.layers.statistics import uses_batch_statistics
 from saddlepoint.systems import GAN
@@ -113,6 +114,14 @@ class BareLoop:
         self.optimizer_G.step()
         for parameter in self.D.parameters():
             parameter.requires_grad_(True)
+
+
+class CompiledLoop(BareLoop):
+    """The bare loop with compiled networks."""
+
+    def __init__(self, system: GAN, samples: Tensor, batch_size: int, precision: str) -> None:
+        compile_networks(system.networks)
+        super().__init__(system, samples, batch_size, precision)
 
 
 class TutorialLoop:

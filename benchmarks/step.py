@@ -1,6 +1,6 @@
 """What a round costs: ours, a bare PyTorch loop with the same tricks, and the loop that a tutorial would write.
 
-    python benchmarks/step.py [--slices 15] [--memory] [--ranks]
+    python benchmarks/step.py [--slices 15] [--memory] [--ranks] [--compile]
 
 Ours is what ``train.py`` runs: the same config, callbacks and trainer, with scores and pictures left out. The ways take
 turns, a slice of rounds each, on one thread of one process and on the same networks; a slice's figure is its CPU time,
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import logging
 import os
 import platform
+import socket
 import statistics
 import subprocess
 import sys
@@ -28,7 +28,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from plain_loops import BareLoop, Loop, TutorialLoop
+from plain_loops import BareLoop, CompiledLoop, Loop, TutorialLoop
 
 from saddlepoint.commands import build, train
 from saddlepoint.commands.composition import compose_config
@@ -87,7 +87,7 @@ class TakingTurns(pl.Callback):
             return
         self.seconds["ours"].append(time.process_time() - self._since)
         for name, loop in self.others.items():
-            torch.set_autocast_cache_enabled(True)  # PyTorch's own setting, which our engine changes
+            torch.set_autocast_cache_enabled(True)  # PyTorch's own setting, which Lightning changes
             start = time.process_time()
             loop.play(self.rounds)
             self.seconds[name].append(time.process_time() - start)
@@ -103,9 +103,10 @@ class TakingTurns(pl.Callback):
         return statistics.median(a / b for a, b in zip(self.a_round(one), self.a_round(other), strict=True))
 
 
-def prepare(case: Case, precision: str = "32-true") -> train.Plan:
+def prepare(case: Case, precision: str = "32-true", ranks: int = 1) -> train.Plan:
     """Build what train.py would run, on the CPU; its budget is never reached, and nothing is scored."""
     options = [f"trainer.precision={precision}", "trainer.accelerator=cpu", "budget.images=1000000000"]
+    options += [f"trainer.devices={ranks}"]
     config = compose_config("train", [*case.overrides, *options], str(config_directory()))
     choices = dict(override.split("=") for override in case.overrides if "." not in override.split("=")[0])
     return dataclasses.replace(train.prepare(config, choices), scorer=NoScores())
@@ -113,7 +114,7 @@ def prepare(case: Case, precision: str = "32-true") -> train.Plan:
 
 def compare(plan: train.Plan, ways: Sequence[str], rounds: int, slices: int) -> TakingTurns:
     """Play ours and the named ways in turns; they start from the same weights, which the seed gives."""
-    makers: dict[str, Callable[..., Loop]] = {"bare": BareLoop, "tutorial": TutorialLoop}
+    makers: dict[str, Callable[..., Loop]] = {"bare": BareLoop, "tutorial": TutorialLoop, "compiled": CompiledLoop}
     settings = (samples(plan), plan.config.batch_size, plan.config.trainer.precision)
     turns = TakingTurns({way: makers[way](build.build_system(plan.config), *settings) for way in ways}, rounds, slices)
     with tempfile.TemporaryDirectory() as folder:
@@ -191,25 +192,37 @@ def peak() -> float:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024 / 1e6
 
 
-def ranks(repeats: int = 3) -> None:
-    """Compare images a second of two gloo processes with one: by the wall clock, so on an idle machine."""
-    speeds: dict[int, list[float]] = {1: [], 2: []}
+def compiled(case: Case, slices: int) -> None:
+    """Compare the bare loop with itself under torch.compile, which the first slice waits for."""
+    turns = compare(prepare(case), ["bare", "compiled"], case.rounds, slices)
+    bare, fast = milliseconds(turns, "bare"), milliseconds(turns, "compiled")
+    row(f"{case.name}: bare loop / the same compiled", fast, bare, turns.ratio("bare", "compiled"), "")
+
+
+def ranks(slices: int, repeats: int = 3) -> None:
+    """Compare a round of one of two gloo processes, each with a batch of its own, with one of a single process."""
+    found: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(repeats):
-        for devices, found in speeds.items():
-            with tempfile.TemporaryDirectory() as folder:
-                trainer = "ddp" if devices > 1 else "cpu"
-                options = [f"trainer={trainer}", f"trainer.devices={devices}", "trainer.accelerator=cpu"]
-                options += ["trainer.precision=32-true", f"budget.images={64 * 120 * devices}", f"run.dir={folder}/run"]
-                options += ["callbacks.history.every_rounds=40", "logger=none"]
-                command = [sys.executable, "-m", "saddlepoint.commands", "train", *DCGAN.overrides, *options]
-                subprocess.run(command, check=True, capture_output=True)
-                lines = (Path(folder) / "run" / "history.jsonl").read_text().splitlines()
-            found.append(
-                statistics.median(r["images_per_second"] for r in map(json.loads, lines) if "images_per_second" in r)
-            )
-    one, two = (f"{statistics.median(found):.0f}/s" for found in speeds.values())
-    ratio = statistics.median(b / a for a, b in zip(*speeds.values(), strict=True))
-    row("DCGAN-32: images/s, two gloo ranks / one", two, one, ratio, "")
+        for size, seconds in found.items():
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            asked = [sys.executable, __file__, "--ranks-of", str(size), "--slices", str(slices)]
+            processes = []
+            for rank in range(size):
+                own = {"LOCAL_RANK": str(rank), "WORLD_SIZE": str(size)} if size > 1 else {}
+                own |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+                processes.append(subprocess.Popen(asked, env={**os.environ, **own}, stdout=subprocess.PIPE, text=True))
+            seconds.append(statistics.mean(float(process.communicate()[0].split()[-1]) for process in processes))
+    one, two = (f"{statistics.median(seconds) * 1e3:.2f} ms" for seconds in found.values())
+    ratio = statistics.median(b / a for a, b in zip(*found.values(), strict=True))
+    row("DCGAN-32: a rank of two / a single process", two, one, ratio, "")
+
+
+def ranks_of(size: int, slices: int) -> None:
+    """Print the seconds of a round of this rank."""
+    turns = compare(prepare(DCGAN, ranks=size), [], DCGAN.rounds, slices)
+    print(statistics.median(turns.a_round("ours")))
 
 
 def main() -> None:
@@ -219,7 +232,9 @@ def main() -> None:
     parser.add_argument("--case", choices=CASES, help="this one only")
     parser.add_argument("--memory", action="store_true", help="compare memory too")
     parser.add_argument("--ranks", action="store_true", help="compare two processes with one too")
+    parser.add_argument("--compile", action="store_true", help="compare compiled networks too; minutes to compile")
     parser.add_argument("--memory-of", choices=["ours", "bare"], help=argparse.SUPPRESS)
+    parser.add_argument("--ranks-of", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
@@ -228,6 +243,9 @@ def main() -> None:
     warnings.filterwarnings("ignore", module="pytorch_lightning")
     if arguments.memory_of:
         memory_of(arguments.memory_of, CASES[arguments.case])
+        return
+    if arguments.ranks_of:
+        ranks_of(arguments.ranks_of, arguments.slices)
         return
     print(f"PyTorch {torch.__version__}, Lightning {pl.__version__}, {platform.processor() or platform.machine()}")
     print(f"{'what':<46}{'ours':>11}{'other':>11}{'ratio':>9}  wanted")
@@ -239,8 +257,10 @@ def main() -> None:
             images(case, arguments.slices)
         if arguments.memory:
             memory(case)
+        if arguments.compile and case is not POINTS:
+            compiled(case, arguments.slices)
     if arguments.ranks:
-        ranks()
+        ranks(arguments.slices)
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ MAY_IMPORT = {
     "discovery": set(),
     "ranks": set(),
     "parts": set(),
+    "compilation": set(),
     "augment": {"augment"},
     "networks": {"networks"},
     "losses": {"losses", "networks"},
-    "regularizers": {"regularizers", "networks"},
+    "regularizers": {"regularizers", "losses", "augment", "networks"},
     "metrics": {"metrics"},
     "data": {"data"},
     "systems": {"systems", "networks", "losses", "regularizers", "augment", "metrics"},
@@ -29,7 +30,7 @@ MAY_IMPORT = {
     "callbacks": {"callbacks", "tracking", "systems", *PARTS},
     "commands": {"commands", "callbacks", "tracking", "systems", *PARTS},
 }
-EVERYBODY = {"types", "errors", "randomness", "discovery", "ranks", "parts", "__version__"}
+EVERYBODY = {"types", "errors", "randomness", "discovery", "ranks", "parts", "compilation", "__version__"}
 FORBIDDEN = {
     "networks": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "losses": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},

@@ -33,6 +33,7 @@ class Part(nn.Module):
         """Update the part's state once a player has stepped, under no_grad; nothing unless overridden.
 
         ``turn.player`` says whose turn it was. What is computed from the batch must be averaged with
-        :func:`saddlepoint.ranks.mean`, so that all ranks keep the same state.
+        :func:`saddlepoint.ranks.mean`, so that all ranks keep the same state. Scalars that it adds to ``turn.logs`` are
+        logged with the turn.
         """
         return

@@ -112,6 +112,7 @@ class Turn:
         player: whose turn it is.
         turns: how many turns this player has had before.
         augment: what the critic's inputs pass through, freshly drawn in each call; for penalties that judge samples.
+        share: of this rank's batch that the record holds; below 1 under accumulation.
     """
 
     loss: Tensor
@@ -126,3 +127,4 @@ class Turn:
     player: str = "discriminator"
     turns: int = 0
     augment: Callable[[Tensor], Tensor] = as_they_are
+    share: float = 1.0

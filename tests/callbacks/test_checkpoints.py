@@ -23,6 +23,9 @@ class Distance:
         self.values = iter(values)
         self.weights: list[dict[str, torch.Tensor]] = []
 
+    def pictures(self, system: Game, cards: list[ScoreCard]) -> dict[str, Any]:
+        return {}
+
     def score(self, system: Game) -> list[ScoreCard]:
         self.weights.append({name: value.clone() for name, value in system.state_dict().items()})
         fixed: dict[str, Any] = {

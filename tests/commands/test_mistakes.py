@@ -27,10 +27,10 @@ COMMAND_LINE = {
     "+network.widht=3": "unknown key 'network.widht'; did you mean 'width'?",
     "+optimizer.shedule=linear": "unknown key 'optimizer.shedule'; did you mean 'schedule'?",
     # choices
-    "model=dcgna": "unknown model 'dcgna'; did you mean 'dcgan'? (there are: dcgan, gan, lsgan, sngan, wgan, wgan_gp)",
+    "model=dcgna": "unknown model 'dcgna'; did you mean 'dcgan'? (there are: ",
     "data=imagenet": "unknown data 'imagenet'; did you mean 'image_folder'? (there are: cifar10, digits, ",
     "loss=hinges": "unknown loss 'hinges'; did you mean 'hinge'?",
-    "regularizer=[r9]": "unknown regularizer 'r9' (there are: gradient_penalty, weight_clipping)",
+    "regularizer=[r9]": "unknown regularizer 'r9' (there are: ",
     "loss=null": "a group was set to nothing; name a choice",
     "data=image_folder": "missing value: say data.root=…",
     "seed=1,2": "seed=1,2 names several values; add -m to run them all",

@@ -16,31 +16,28 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
-
-
-def test_the_added_loss_and_model_train(tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worked example, from a package and a folder of the user's own."""
-    (package := tmp_path / "mypackage").mkdir()
-    (package / "__init__.py").write_text(blocks("python")[0])
-    for folder, name, text in (
-        ("loss", "squared_hinge", "_target_: mypackage.SquaredHinge\n"),
-        ("model", "mine", blocks("yaml")[0]),
-    ):
-        (tmp_path / "conf" / folder).mkdir(parents=True)
-        (tmp_path / "conf" / folder / f"{name}.yaml").write_text(text)
+def test_the_added_parts_train_from_a_package(tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The worked examples of docs/extending.md, from a package and a folder of the user's own."""
+    page = (ROOT / "docs" / "extending.md").read_text()
+    files = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", page, re.DOTALL))
+    for name, text in (files | {"mypackage/__init__.py": ""}).items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
     monkeypatch.syspath_prepend(tmp_path)
-    mine = [f"--config-dir={tmp_path / 'conf'}", "plugins=[mypackage]", "model=mine", "features=random"]
-    trained = invoke("train", *mine, "network.width=4", "budget.images=320", "callbacks.scores.n=64", "run.dir=run")
+    mine = [f"--config-dir={tmp_path / 'myconf'}", "plugins=[mypackage]", "model=mine", "features=random"]
+    trained = invoke("train", *mine, "budget.images=320", "callbacks.scores.n=64", "run.dir=run")
     assert trained.code == 0, trained.err
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)
-    assert checkpoint["saddlepoint"]["config"]["loss"]["_target_"] == "mypackage.SquaredHinge"
+    config = checkpoint["saddlepoint"]["config"]
+    assert config["loss"]["_target_"] == "mypackage.squared_hinge.SquaredHinge"
+    assert config["network"]["generator"]["_target_"] == "mypackage.linear.LinearGenerator"
+    assert config["regularizer"]["score_drift"]["weight"] == 0.001
     assert checkpoint["progress"]["images_seen"] == 320
     # sample.py does not take the checkpoint's word for a plugin.
     refused = invoke("sample", "checkpoint=run", "n=4")
     assert refused.code == 2
-    assert "target 'mypackage.SquaredHinge' not allowed" in refused.err
+    assert "target 'mypackage." in refused.err
+    assert "not allowed" in refused.err
     assert invoke("sample", "checkpoint=run", "n=4", "out=out", "plugins=[mypackage]").code == 0
     assert (tmp_path / "out" / "grid.png").exists()
 

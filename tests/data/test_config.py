@@ -19,7 +19,7 @@ def _arguments(node):
 
 
 def test_all_sources_have_a_file():
-    names = {"digits", "mnist", "fashion_mnist", "cifar10", "image_folder", "gaussians"}
+    names = {"digits", "mnist", "fashion_mnist", "cifar10", "image_folder", "gaussians", "stacked_mnist"}
     assert {file.stem for file in FILES} == names
 
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -176,6 +176,25 @@ class User:
         process = self.run(*arguments, **options)
         assert process.code() == 0, process.out + process.err
         return process
+
+    def is_refused(
+        self, cases: Sequence[tuple[str, Sequence[str], str]], held: Mapping[str, str] | None = None
+    ) -> None:
+        """Run all these commands at once, each with the words of its one line; none may write or show what is held."""
+        before = self.files()
+        started = [self.start(*args, command=command, environment=held) for command, args, _ in cases]
+        for process, (command, args, named) in zip(started, cases, strict=True):
+            assert process.wait(WAIT * 2) == 2, f"{command} {args}\n{process.out}\n{process.err}"
+            last = process.err.splitlines()[-1]
+            assert last.startswith("error: "), process.err
+            assert named in last, f"{command} {args}: {last}"
+            assert "Traceback" not in process.out + process.err
+            assert not any(secret in process.out + process.err for secret in (held or {}).values())
+        assert self.files() == before
+
+    def files(self) -> set[str]:
+        """Return all that lies in the folder, but for the processes' output."""
+        return {str(path) for path in self.folder.rglob("*") if ".log" not in path.parts}
 
     def environment(self) -> dict[str, str]:
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "SADDLEPOINT_"))}

@@ -80,6 +80,38 @@ def test_a_part_with_a_state_resumes_without_code_of_its_own(user: Any, faulty: 
     assert_kills_change_nothing(user, (*faulty, "loss.kind=stateful", "optimizer.schedule=cosine"), 1)
 
 
+STATES: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
+    "dcgan": (
+        (
+            "augment=[ada,instance_noise]",
+            "augment.ada.images=2000",
+            "augment.instance_noise.decay_images=2000",
+            "regularizer=[lecam,historical_averaging]",
+        ),
+        {
+            "augments.ada.probability": 0.0,
+            "augments.instance_noise.images": 0.0,
+            "regularizers.lecam.started": False,
+            "regularizers.historical_averaging.turns": 0.0,
+        },
+    ),
+    "began": (
+        ("model=began", "norm=layer", "norm.generator=layer", "loss.rate=0.1", "regularizer=[path_length]"),
+        {"loss.k": 0.0, "regularizers.path_length.average": 0.0},
+    ),
+}
+"""Commands, and the states that they keep, with what these are at first."""
+
+
+@pytest.mark.parametrize("name", ["dcgan", pytest.param("began", marks=pytest.mark.slow)])
+def test_every_part_with_a_state_resumes_to_the_bit(user: Any, name: str) -> None:
+    command, untouched = STATES[name]
+    assert_kills_change_nothing(user, command, 1)
+    state = load(user.folder / "killed" / "checkpoints" / "last.ckpt")["state_dict"]
+    for key, at_first in untouched.items():
+        assert state[key].item() != at_first, key
+
+
 MOMENTS: dict[str, Callable[[Path], bool]] = {
     "the temporary file appears": lambda folder: any(folder.glob(".last.ckpt.*.tmp")),
     "it has grown": lambda folder: any(_size(file) > 1_000_000 for file in folder.glob(".last.ckpt.*.tmp")),

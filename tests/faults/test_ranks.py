@@ -11,7 +11,7 @@ RANKS = ("trainer=ddp", "trainer.accelerator=cpu")
 def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -> None:
     """Batch norm, averaged weights, optimizers: each rank writes the hash of all it has when it ends."""
     command = ("network.width=4", "batch_size=16", "budget.images=500", "callbacks.samples.n=4", "logger=none")
-    scored = ("features=random", "callbacks.scores.n=64")
+    scored = ("features=random", "callbacks.scores.n=130")
     user.finish(
         *faulty, *command, *scored, "loss.kind=hash at the end", "loss.at=16", *RANKS, "run.dir=run",
         environment={"PYTHONPATH": str(user.folder)},
@@ -20,7 +20,7 @@ def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -
     hashes = [(user.folder / f"rank{rank}").read_text() for rank in (0, 1)]
     assert len(set(hashes)) == 1
     assert len(hashes[0]) == 64
-    # Rank 0 alone scores; one process that reads the checkpoint comes to the same numbers.
+    # Both drew and looked at a part of the 130 samples; one process that reads the checkpoint gets the same numbers.
     process = user.run(
         "checkpoint=run/checkpoints/last.ckpt", "out=alone.jsonl", "plugins=[faulty]", command="evaluate"
     )

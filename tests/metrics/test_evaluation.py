@@ -25,8 +25,10 @@ def test_one_call_a_batch_and_complete_cards(digits, grid, tmp_path) -> None:
     evaluator = Evaluator(grid, reference, n=300, seed=7)
     cards = evaluator.score(images.split(128), **AT)
     assert grid.calls == [128, 128, 44]
-    names = ["fid_grid", "is_grid", "kid_grid", "duplicates_grid", "duplicates_pixels"]
-    assert [card.metric for card in cards] == names
+    names = ["fid_grid", "is_grid", "kid_grid", "precision_grid", "recall_grid", "density_grid", "coverage_grid"]
+    names += ["nearest_train_grid", "memorised_grid", "duplicates_grid"]
+    assert [card.metric for card in cards][:10] == names
+    assert len({card.metric for card in cards}) == len(cards)
     for card in cards:
         assert {name: getattr(card, name) for name in AT} == AT
         assert (card.n, card.seed, card.reference) == (300, 7, reference.reference)
@@ -34,7 +36,8 @@ def test_one_call_a_batch_and_complete_cards(digits, grid, tmp_path) -> None:
         assert (card.real, card.real_n) == reference.held_out[card.metric]
         assert all(getattr(card, field.name) is not None for field in dataclasses.fields(card)[:2])
     assert (cards[0].features, cards[0].features_version, cards[0].resize) == ("grid", "1", "none")
-    assert (cards[4].features, cards[4].resize) == ("pixels", "mean-to-32")
+    pixels = next(card for card in cards if card.metric == "duplicates_pixels")
+    assert (pixels.features, pixels.resize) == ("pixels", "mean-to-32")
     assert evaluator.monitor == "fid_grid"
     assert evaluator.details["duplicates_pixels"]["pairs"].shape == (20, 2)
 

@@ -77,6 +77,23 @@ def test_rank_deficient_equals_the_nuclear_norm_of_the_samples() -> None:
     assert distance(moments(x), moments(y)) == pytest.approx(expected, rel=1e-7)
 
 
+@pytest.mark.parametrize("smallest", [1e-8, 1e-12, 1e-16, 0.0])
+def test_nearly_singular_covariances(smallest: float) -> None:
+    """Spectra that fall over many orders, as pooled features' do, in two different bases, and in one: a closed form."""
+    spectrum = torch.cat([torch.logspace(0, -8, 29, dtype=torch.float64), torch.full((3,), smallest).double()])
+    bases = [torch.linalg.qr(draw(32, 32, seed)).Q for seed in (1, 2)]
+    first, second, other = (
+        basis @ values.diag() @ basis.T
+        for basis, values in ((bases[0], spectrum), (bases[1], 3 * spectrum), (bases[0], spectrum.flip(0)))
+    )
+    zero = torch.zeros(32, dtype=torch.float64)
+    root = np.real(scipy.linalg.sqrtm(first.numpy() @ second.numpy()))
+    expected = float(first.trace() + second.trace()) - 2 * float(np.trace(root))
+    assert frechet_distance(Gaussian(zero, real_root(first)), zero, second) == pytest.approx(expected, rel=1e-6)
+    expected = float((spectrum.sqrt() - spectrum.flip(0).sqrt()).square().sum())
+    assert frechet_distance(Gaussian(zero, real_root(first)), zero, other) == pytest.approx(expected, rel=1e-6)
+
+
 def test_distance_from_itself_is_zero() -> None:
     same = moments(draw(30, 40, 1))
     assert distance(same, same) == pytest.approx(0, abs=1e-4 * float(same.covariance.trace()) ** 0.5)

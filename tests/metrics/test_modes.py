@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saddlepoint.metrics.base import Sample
-from saddlepoint.metrics.modes import ClassHistogram, histogram_divergence, mode_coverage
+from saddlepoint.metrics.modes import ClassHistogram, expected_divergence, histogram_divergence, mode_coverage
 
 SQUARE = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
 
@@ -70,5 +70,24 @@ def test_class_histogram_by_hand(grid) -> None:
     logits = torch.tensor([[50.0, 0.0], [50.0, 0.0], [0.0, 50.0], [50.0, 0.0]])
     (figure,) = metric.figures(Sample(logits=logits), reference, grid)
     assert figure.details["histogram"].tolist() == [3, 1]
-    assert float(figure.details["confidence"]) == pytest.approx(1)
+    assert figure.details["real"].tolist() == [99, 99]
+    assert figure.beside["confidence"] == pytest.approx(1)
+    assert figure.beside["classes"] == 2
     assert figure.value == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
+    # 4 samples of a fair coin: 0 or 4 heads (2 of 16) cost log 2, 1 or 3 (8 of 16) what we have here, 2 nothing
+    assert figure.beside["floor"] == pytest.approx(2 / 16 * math.log(2) + 8 / 16 * figure.value)
+
+
+@pytest.mark.parametrize("n", [50, 2000])
+def test_the_floor_is_what_a_perfect_sampler_scores(n) -> None:
+    p = torch.tensor([0.5, 0.3, 0.15, 0.05, 0.0])
+    random = torch.Generator().manual_seed(n)
+    draws = [torch.multinomial(p, n, replacement=True, generator=random).bincount(minlength=5) for _ in range(2000)]
+    scores = torch.tensor([histogram_divergence(draw, p) for draw in draws])
+    error = float(scores.std()) / math.sqrt(len(scores))
+    assert expected_divergence(p, n) == pytest.approx(float(scores.mean()), abs=4 * error)
+
+
+def test_the_floor_of_stacked_mnist() -> None:
+    """(K - 1) / 2n to first order: 999 / 52,000 for 26,000 samples of 1000 modes."""
+    assert expected_divergence(torch.ones(1000), 26_000) == pytest.approx(999 / 52_000, rel=0.02)

@@ -84,3 +84,23 @@ def test_a_shape_or_norm_without_meaning_is_refused() -> None:
         MLPGenerator((3, 4), 2)
     with pytest.raises(UserError, match="instance normalisation"):
         MLPGenerator((2,), 2, norm="instance")
+
+
+def test_weights_start_as_they_are_told_to() -> None:
+    torch.manual_seed(0)
+    generator = MLPGenerator(
+        (2,), 64, hidden=[128, 128], activation="tanh", norm="none", init="orthogonal", init_scale=1.4
+    )
+    for layer in [layer for layer in generator.modules() if isinstance(layer, nn.Linear)]:
+        weight = layer.weight.detach()
+        short = weight if weight.shape[0] <= weight.shape[1] else weight.T
+        np.testing.assert_allclose(short @ short.T, 1.4**2 * torch.eye(len(short)), atol=1e-5)
+        assert layer.bias is not None
+        assert layer.bias.count_nonzero() == 0
+    latents = torch.randn(5, 64)
+    expected = latents
+    for layer in [layer for layer in generator.trunk if isinstance(layer, nn.Linear)]:
+        expected = (expected @ layer.weight.T).tanh()
+    np.testing.assert_allclose(generator(latents).detach(), (expected @ generator.output.weight.T).detach(), atol=1e-5)
+    critic = MLPDiscriminator((2,), hidden=[200, 200], activation="maxout", init="normal", init_scale=0.02)
+    np.testing.assert_allclose(critic.trunk[2].weight.detach().std(), 0.02, rtol=0.02)

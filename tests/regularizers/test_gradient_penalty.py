@@ -186,5 +186,5 @@ def test_batch_norm_in_the_critic_is_refused_with_the_remedy() -> None:
 def test_a_turn_without_real_samples_is_refused() -> None:
     record = turn(Linear(torch.ones(2)), samples(4, 2), samples(4, 2))
     record.real = None
-    with pytest.raises(UserError, match="real and generated"):
+    with pytest.raises(UserError, match="turns that see real samples"):
         GradientPenalty().penalty(record)

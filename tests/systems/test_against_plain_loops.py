@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from functools import partial
-from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saddlepoint import randomness
+from saddlepoint.callbacks.budget import StopAtBudget
 from saddlepoint.data import DataModule, Digits
 from saddlepoint.losses import NonSaturating, Wasserstein
 from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
@@ -25,11 +25,6 @@ BATCH, ROUNDS, SEED, Z = 16, 20, 3, 10
 ADAM = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9), eps=1e-3, fused=True)
 
 
-class Stop(pl.Callback):
-    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
-        trainer.should_stop = pl_module.budget.reached(pl_module.progress)
-
-
 def train(system: GAN) -> None:
     data = DataModule(Digits())
     data.configure(BATCH, SEED, stop=system.budget.images, start=lambda: system.progress.images_seen)
@@ -40,7 +35,7 @@ def train(system: GAN) -> None:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[Stop()],
+        callbacks=[StopAtBudget()],
     )
     trainer.fit(system, datamodule=data)
     assert system.progress.rounds == ROUNDS

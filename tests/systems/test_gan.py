@@ -45,7 +45,7 @@ def resnet() -> GAN:
     return GAN(networks, Hinge(), latent_dim=6, optimizers=OPTIMIZERS)
 
 
-def fit(system: GAN, rounds: int, precision: Any = "32-true", n: int = 12) -> None:
+def fit(system: GAN, rounds: int, precision: Any = "32-true", n: int = 12, rounds_per_step: int = 1) -> None:
     """Play rounds on random images under a real trainer."""
     images = torch.rand(rounds * n, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     trainer = pl.Trainer(
@@ -57,17 +57,20 @@ def fit(system: GAN, rounds: int, precision: Any = "32-true", n: int = 12) -> No
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(system, Batches(images, n))
+    trainer.fit(system, Batches(images, n, rounds_per_step))
 
 
 class Batches:
     """An iterable that Lightning does not take apart, as it does lists."""
 
-    def __init__(self, samples: torch.Tensor, n: int) -> None:
-        self.samples, self.n = samples, n
+    def __init__(self, samples: torch.Tensor, n: int, rounds_per_step: int = 1) -> None:
+        self.samples, self.n, self.rounds_per_step = samples, n, rounds_per_step
 
-    def __iter__(self) -> Iterator[ImageBatch]:
-        return (ImageBatch(batch) for batch in self.samples.split(self.n))
+    def __iter__(self) -> Iterator[ImageBatch | list[ImageBatch]]:
+        if self.rounds_per_step == 1:
+            return (ImageBatch(batch) for batch in self.samples.split(self.n))
+        steps = self.samples.split(self.n * self.rounds_per_step)
+        return ([ImageBatch(batch) for batch in step.split(self.n)] for step in steps)
 
 
 def snapshot(module: nn.Module) -> dict[str, torch.Tensor]:
@@ -121,8 +124,18 @@ def test_weights_frozen_by_the_user_stay_frozen() -> None:
     assert not frozen.requires_grad
 
 
-def test_bf16_gradients_reach_the_generator_and_are_fresh() -> None:
-    """Autocast's cache of casts would cut G's gradient after a no_grad pass, and outlive D's step."""
+def test_bf16_casts_of_weights_do_not_outlive_a_step() -> None:
+    """Autocast's own cache would keep them for all the rounds of a training step; Lightning switches it off."""
+    apart, together = resnet(), resnet()
+    fit(apart, 4, precision="bf16-mixed")
+    fit(together, 4, precision="bf16-mixed", rounds_per_step=4)
+    assert together.progress.rounds == 4
+    for (name, one), other in zip(apart.state_dict().items(), together.state_dict().values(), strict=True):
+        assert torch.equal(one, other), name
+
+
+def test_bf16_gradients_reach_the_generator() -> None:
+    """Casts that were kept from a no_grad pass would cut them."""
     system, reference = resnet(), resnet()  # without BatchNorm in the critic, which magnifies bf16's rounding
     before = snapshot(reference)
     fit(reference, 3)

@@ -40,12 +40,13 @@ def test_ema_is_the_recursion() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     average = ema.frozen_copy(network)
+    tensors = ema.tensors_of(average, network)
     expected = network[0].weight.detach().clone()
     for update in range(1, 30):
         with torch.no_grad():
             network[0].weight.add_(torch.randn(2, 3))
         network(torch.randn(4, 3))
-        ema.update(average, network, 0.5, update)
+        ema.update(tensors, 0.5, update)
         decay = min(0.5, (1 + update) / (10 + update))
         expected = decay * expected + (1 - decay) * network[0].weight.detach()
     torch.testing.assert_close(average[0].weight, expected)

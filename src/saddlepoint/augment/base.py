@@ -5,9 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from saddlepoint import ranks
+from saddlepoint.errors import UserError
 from saddlepoint.parts import Part
+from saddlepoint.types import Turn
 
 
 class Augment(Part, ABC):
@@ -31,3 +34,24 @@ class Augment(Part, ABC):
         Raises:
             UserError: these samples cannot be transformed so.
         """
+
+
+def refuse_points(network: nn.Module, what: str, instead: str) -> None:
+    """Refuse a network of points where only images will do.
+
+    Args:
+        network: says by its ``shape`` what it builds for.
+        what: what is done to images, for the error.
+        instead: what to do, for the error.
+
+    Raises:
+        UserError: the network does not see images.
+    """
+    if len(getattr(network, "shape", (1, 1, 1))) != 3:
+        raise UserError(f"{what}, and the data are points: {instead}")
+
+
+def images_in(turn: Turn) -> Tensor:
+    """Return how many data-set images the turn's batch had on all ranks, a scalar that is the same on each."""
+    assert turn.real is not None
+    return ranks.mean(torch.full((), len(turn.real) / turn.share, device=turn.real.device)) * ranks.world_size()

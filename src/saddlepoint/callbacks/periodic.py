@@ -63,6 +63,39 @@ class Periodic(pl.Callback):
         system.stopwatch.start()
 
 
+class OverBudget(Periodic):
+    """Fires so many times over the budget, of whatever kind it is, unless ``every_images`` says how often.
+
+    Attributes:
+        events: how many times, not counting the start.
+    """
+
+    events = DEFAULT_EVENTS
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Fire on the untrained system."""
+        if self.every_images is not None:
+            super().on_train_start(trainer, pl_module)
+            return
+        system = _game(pl_module)
+        self._passed = self._count(system)
+        if self.at_start and system.progress.images_seen == 0:
+            self._fire(trainer, system)
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
+        """Fire when the next part of the budget is used up."""
+        if self.every_images is not None:
+            super().on_train_batch_end(trainer, pl_module)
+            return
+        system = _game(pl_module)
+        if (passed := self._count(system)) > self._passed:
+            self._passed = passed
+            self._fire(trainer, system)
+
+    def _count(self, system: Game) -> int:
+        return int(system.budget.fraction(system.progress) * self.events)
+
+
 def _game(module: pl.LightningModule) -> Game:
     assert isinstance(module, Game)
     return module

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
 import pytorch_lightning as pl
+from PIL.Image import Image
 from pydantic import PositiveInt
 from torch import Tensor
 
@@ -14,7 +17,9 @@ from saddlepoint.tracking.record import RunRecord
 
 
 class Samples(Periodic):
-    """Saves a grid of images, or a scatter of points, to ``samples/`` and W&B.
+    """Saves a grid of images, with a row a class for a conditional generator, or a scatter of points.
+
+    They go to ``samples/`` and W&B.
 
     Args:
         record: the run's record.
@@ -46,9 +51,18 @@ class Samples(Periodic):
         if not trainer.is_global_zero:
             return
         if self.real is None:
-            picture = pictures.grid(quantise(system.sample(self.n, seed=self.seed)))
+            picture = self._classes(system) if system.num_classes else self._grid(system)
         else:
             points = system.sample(self.points, seed=self.seed)
             title = f"{system.progress.images_seen:,} samples seen"
             picture = pictures.scatter(points, self.real[: self.points], title)
         self.record.log_picture(system.progress, "samples", picture)
+
+    def _grid(self, system: Game) -> Image:
+        return pictures.grid(quantise(system.sample(self.n, seed=self.seed)))
+
+    def _classes(self, system: Game) -> Image:
+        """Draw a row a class, for as many classes as there are columns at least."""
+        rows = min(system.num_classes, math.isqrt(self.n))
+        columns = self.n // rows
+        return pictures.grid(quantise(system.sample_classes(range(rows), columns, self.seed)), columns)

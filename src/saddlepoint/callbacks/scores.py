@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import pytorch_lightning as pl
+from PIL import Image
 
 from saddlepoint.callbacks.periodic import Periodic, _game
 from saddlepoint.metrics.cards import ScoreCard
@@ -18,6 +20,9 @@ class SystemScorer(Protocol):
 
     def score(self, system: Game) -> list[ScoreCard]:
         """Sample from the system and score the samples."""
+
+    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        """Return pictures of what the last scores rest on, by name."""
 
 
 class Scores(Periodic):
@@ -41,13 +46,23 @@ class Scores(Periodic):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the untrained system; a resumed one is not scored again where it was when its checkpoint was saved."""
         super().on_train_start(trainer, pl_module)
-        if any(card.images_seen == _game(pl_module).progress.images_seen for card in self.record.latest.values()):
-            self._fired_at = _game(pl_module).progress.images_seen
+        seen = _game(pl_module).progress.images_seen
+        # Rank 0 alone keeps the record, and all ranks must score at the same moments.
+        if trainer.strategy.broadcast(any(card.images_seen == seen for card in self.record.latest.values())):
+            self._fired_at = seen
 
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
-        """Score."""
-        if not trainer.is_global_zero:
-            return
+        """Score: every rank does its share, and rank 0 has the cards."""
         since = time.monotonic()
         cards = self.scorer.score(system)
-        self.record.add(system.progress, cards, time.monotonic() - since)
+        if trainer.is_global_zero:
+            self.record.add(system.progress, cards, time.monotonic() - since)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Score the finished system, and draw what its scores rest on."""
+        super().on_train_end(trainer, pl_module)
+        system = _game(pl_module)
+        cards = [card for card in self.record.latest.values() if card.images_seen == system.progress.images_seen]
+        if trainer.is_global_zero:
+            for name, picture in self.scorer.pictures(system, cards).items():
+                self.record.log_picture(system.progress, name, picture)

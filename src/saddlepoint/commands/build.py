@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -47,7 +48,7 @@ SMALLEST_SIDE_FOR_BF16 = 16
 
 def part(node: DictConfig, plugins: Sequence[str], **provided: Any) -> Any:
     """Instantiate one part; keys that only serve other parts' interpolations stay out."""
-    content = _stripped(OmegaConf.to_container(node, resolve=True), plugins)
+    content = arguments_of(node, plugins)
     try:
         if not provided:
             return instantiate(content, _convert_="all")
@@ -60,13 +61,20 @@ def part(node: DictConfig, plugins: Sequence[str], **provided: Any) -> Any:
         raise UserError(f"{node.get('_target_')}: {cause or str(error).splitlines()[0]}") from error
 
 
+def arguments_of(node: DictConfig, plugins: Sequence[str]) -> Any:
+    """Return a part's ``_target_`` and arguments as plain containers, resolved."""
+    return _stripped(OmegaConf.to_container(node, resolve=True), plugins)
+
+
 def _stripped(node: Any, plugins: Sequence[str]) -> Any:
     if isinstance(node, list):
         return [_stripped(value, plugins) for value in node]
     if not isinstance(node, dict):
         return node
     if "_target_" in node:
-        known = signature_of(resolve_target(node["_target_"], plugins)).keys() | {"_target_", "_partial_"}
+        target = resolve_target(node["_target_"], plugins)
+        partial = inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)  # players give the parameters
+        known = signature_of(target).keys() | {"_target_", *(["_partial_"] if partial else [])}
         node = {key: value for key, value in node.items() if key in known}
     return {key: _stripped(value, plugins) for key, value in node.items()}
 

@@ -38,7 +38,6 @@ PART_PACKAGES = (
     saddlepoint.regularizers,
     saddlepoint.systems,
 )
-INSTRUCTIONS = {"_target_", "_partial_"}
 GROUPS_OF_PARTS: dict[str, set[str]] = {
     "network": set(),
     "optimizer": {"schedule", "gradient_clip"},
@@ -46,6 +45,9 @@ GROUPS_OF_PARTS: dict[str, set[str]] = {
     "augment": set(),
 }
 """Groups that hold several parts, and the keys that the commands read beside them."""
+
+GROUPS_FOR_NETWORKS = {"conditioning", "minibatch"}
+"""Groups that only networks read; not every network does."""
 
 
 @cache
@@ -86,9 +88,12 @@ def _import(target: str) -> Any:
 
     module, _, name = target.rpartition(".")
     try:
-        return getattr(importlib.import_module(module), name)
+        found = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise UserError(f"target '{target}' cannot be imported: {error}") from None
+    if str(getattr(found, "__module__", "")).partition(".")[0] != target.partition(".")[0]:
+        raise UserError(f"target '{target}' not allowed: that package only imports it; trust goes no further")
+    return found
 
 
 def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
@@ -143,6 +148,8 @@ def check_parts(config: DictConfig, provided: Mapping[str, set[str]], plugins: S
     for group, node in raw.items():
         if group in GROUPS_OF_PARTS:
             _check_group(str(group), node or {}, read)
+        if group in GROUPS_FOR_NETWORKS:
+            _check_read(str(group), node or {}, read)
     parts = [found for group, node in raw.items() for found in _parts(node, str(group))]
     for path, part in parts:  # all keys before all values: a misspelt key is also a value that others miss
         _check_keys(path, part, provided.get(path, set()), read, plugins)
@@ -160,6 +167,13 @@ def _check_group(group: str, node: dict[str, Any], read: set[str]) -> None:
             raise UserError(f"unknown key '{group}.{key}'{did_you_mean(key, [k for k in known if k != key])}")
 
 
+def _check_read(group: str, node: dict[str, Any], read: set[str]) -> None:
+    """Refuse a choice that the network of this run does not read: it would change nothing, and say nothing."""
+    for key, value in node.items():
+        if value not in ("none", 1) and f"{group}.{key}" not in read:
+            raise UserError(f"{group}.{key}={value}: this network has no such option; take dcgan, resnet or mlp")
+
+
 def _parts(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(node, dict):
         if "_target_" in node:
@@ -174,7 +188,13 @@ def _parts(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
 def _check_keys(path: str, part: dict[str, Any], provided: set[str], read: set[str], plugins: Sequence[str]) -> None:
     known = signature_of(resolve_target(part["_target_"], plugins))
     for key in part:
-        if key in INSTRUCTIONS or key in known or key in provided or f"{path}.{key}" in read:
+        if (
+            key == "_target_"
+            or (key == "_partial_" and path.startswith("optimizer."))
+            or key in known
+            or key in provided
+            or f"{path}.{key}" in read
+        ):
             continue
         raise UserError(f"unknown key '{path}.{key}'{did_you_mean(key, set(known) - provided)}")
     if not part.get("_partial_"):

@@ -39,6 +39,9 @@ def print_table(record: RunRecord, system: Game) -> None:
         f"{progress.seconds:,.0f} s ({rate:,.0f} images/s), and {record.evaluation_seconds:,.0f} s of scoring",
         highlight=False,
     )
+    for card in record.latest.values():
+        if card.note is not None:
+            console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
     directory = record.directory
     checkpoint = "best" if (directory / "checkpoints" / "best.ckpt").exists() else "last"
     console.print(
@@ -69,7 +72,7 @@ def _scores(record: RunRecord) -> Table:
 
 
 def _figure(value: float) -> str:
-    return f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 def _counts(card: ScoreCard) -> str:

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
 from hydra import compose, initialize_config_dir
+from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel
 
+from saddlepoint.commands import safety
 from saddlepoint.errors import UserError, did_you_mean
 
+NO_TEXT = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)(e[+-]?\d+)?|true|false|nan|[+-]?inf", re.IGNORECASE)
 SECRET = re.compile(r"(api[_-]?key|secret|token|password|passwd|credential)", re.IGNORECASE)
 
 
@@ -34,8 +38,57 @@ def redacted(node: Any) -> Any:
 def compose_config(command: str, overrides: Sequence[str], directory: str) -> DictConfig:
     """Compose a command's config outside a Hydra application."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(directory, version_base="1.3"):
+    with safety.checking(), initialize_config_dir(directory, version_base="1.3"):
         return compose(command, list(overrides))
+
+
+def understood(command: str, arguments: Sequence[str]) -> list[str]:
+    """Return the arguments as Hydra reads them: options before overrides, and texts that look like numbers in quotes.
+
+    Raises:
+        UserError: for an option that is unknown, lacks its value, or would unpickle a file.
+    """
+    parser = get_args_parser()
+    parser.error = _refuse_option  # type: ignore[method-assign]
+    known = parser.parse_intermixed_args(list(arguments))
+    if known.experimental_rerun is not None:
+        raise UserError("--experimental-rerun unpickles a file, which can run code; to go on with a run, resume=RUN")
+    options = list(arguments)
+    for override in known.overrides:
+        options.remove(override)
+    texts = text_keys(command)
+    return [*options, *(_quoted(override, texts) for override in known.overrides)]
+
+
+def _refuse_option(message: str) -> NoReturn:
+    raise UserError(f"{message.splitlines()[0]}; settings are key=value, and --help lists them")
+
+
+def text_keys(command: str) -> set[str]:
+    """Return the keys of a command's own that hold texts.
+
+    >>> sorted(text_keys("sample"))[:2]
+    ['checkpoint', 'export']
+    """
+    from saddlepoint.commands import schema
+
+    def keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
+        for name, field in model.model_fields.items():
+            kind = field.annotation
+            if kind in (str, str | None):
+                yield prefix + name
+            elif isinstance(kind, type) and issubclass(kind, schema.Strict):
+                yield from keys(kind, f"{prefix}{name}.")
+
+    return set(keys(getattr(schema, f"{command.capitalize()}Config"), ""))
+
+
+def _quoted(override: str, texts: set[str]) -> str:
+    """Quote what YAML would take for a number or a truth value where only a text makes sense: ``run.name=1``."""
+    key, _, value = override.partition("=")
+    if key.lstrip("+") not in texts:
+        return override
+    return f"{key}=" + ",".join(f"'{one}'" if NO_TEXT.fullmatch(one) else one for one in value.split(","))
 
 
 def check_overrides(command: str, arguments: Sequence[str]) -> None:

@@ -1,4 +1,7 @@
-"""``python evaluate.py checkpoint=PATH``: scores a checkpoint alone, or against data that is named."""
+"""``python evaluate.py checkpoint=PATH``: scores a checkpoint alone, or against data that is named.
+
+``python evaluate.py samples=PATH …`` scores files; see :mod:`saddlepoint.commands.files`.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,12 @@ import time
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from saddlepoint.commands import build
+from saddlepoint.commands import build, files
 from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.restore import Restored, find, restore
 from saddlepoint.commands.schema import EvaluateConfig
@@ -20,34 +24,79 @@ from saddlepoint.commands.scoring import (
     PointScorer,
     Scorer,
     cache_directory,
+    check_servable,
     default_splits,
     image_scorer,
     scoring_of,
 )
+from saddlepoint.commands.subject import Subject
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import extractor_from_state
 from saddlepoint.metrics.real import RealStatistics
+from saddlepoint.metrics.seeds import over_seeds
 from saddlepoint.tracking.run_directory import append_json_line
 
 
 def run(config: DictConfig) -> None:
     """Print the scores, and append their cards to ``scores.jsonl``."""
     check_schema(config, EvaluateConfig)
-    restored = restore(find(config.checkpoint), config.device, config.plugins)
-    named = any(config.get(key) is not None for key in ("data", "features"))
-    scorer = _against_data(config, restored) if named else _alone(config, restored)
+    from_files = config.samples is not None or config.reference is not None
+    subject = files.subject(config) if from_files else _checkpoint(config)
     since = time.monotonic()
-    cards = scorer.score(restored.system)
-    path = Path(config.out) if config.out else _run_directory(restored.path) / "scores.jsonl"
+    seeds = range(config.seed, config.seed + config.seeds)
+    runs = [subject.score(seed) for seed in seeds]
+    cards = over_seeds(runs)
+    path = Path(config.out) if config.out else subject.out
     try:
         for card in cards:
-            append_json_line(path, {**dataclasses.asdict(card), "checkpoint": restored.path.name})
+            values = {"seeds": list(seeds), "values": _values(runs, card.metric)} if len(runs) > 1 else {}
+            append_json_line(path, {**dataclasses.asdict(card), **subject.about, **values})
+        pictures = subject.pictures(runs[-1])
+        for name, picture in pictures.items():
+            picture.save(path.with_name(f"{path.stem}_{name}.png"))
     except OSError as error:
         raise UserError(f"cannot write to {path}: {error.strerror}; set out to a file that can be written") from None
-    _print(cards, restored, path, time.monotonic() - since)
+    _print(cards, subject.title, path, time.monotonic() - since, config.seeds)
+    if pictures:
+        Console().print(f"pictures: {path.stem}_{{{','.join(pictures)}}}.png", highlight=False, soft_wrap=True)
+
+
+def _values(runs: list[list[ScoreCard]], metric: str) -> list[float]:
+    """Return a score of each seed."""
+    return [card.value for run in runs for card in run if card.metric == metric]
+
+
+def _checkpoint(config: DictConfig) -> Subject:
+    if config.fit is not None or config.image_size is not None:
+        raise UserError(
+            "fit= and image_size= are for samples=PATH; with checkpoint=PATH, say data.fit= or data.image_size="
+        )
+    restored = restore(find(config.checkpoint), config.device, config.plugins)
+    if restored.info.is_image and "features=none" in HydraConfig.get().overrides.task:
+        raise UserError(
+            "features=none gives no scores; leave features out to score by the run's own, or choose another"
+        )
+    named = any(config.get(key) is not None for key in ("data", "features"))
+    scorer = _against_data(config, restored) if named else _alone(config, restored)
+    if isinstance(scorer, ImageScorer):
+        check_servable(config.metrics, scorer.evaluator)
+    progress = restored.system.progress
+    scorers: list[Scorer] = []
+
+    def score(seed: int) -> list[ScoreCard]:
+        scorers.append(scorer.at(seed))
+        return scorers[-1].score(restored.system)
+
+    return Subject(
+        f"{restored.about['choices']['model']} after {progress.images_seen:,} images, {restored.path}",
+        _run_directory(restored.path) / "scores.jsonl",
+        score,
+        {"checkpoint": restored.path.name},
+        lambda cards: scorers[-1].pictures(restored.system, cards),
+    )
 
 
 def _alone(config: DictConfig, restored: Restored) -> Scorer:
@@ -91,7 +140,9 @@ def _against_data(config: DictConfig, restored: Restored) -> Scorer:
     extractor = build.build_extractor(run_config)
     if extractor is None:
         raise UserError("features=none gives no scores; choose features=classifier, inception or random")
-    return image_scorer(extractor, data, config.n, config.seed, config.splits, config.metrics, config.ema)
+    scorer = image_scorer(extractor, data, config.n, config.seed, config.splits, config.metrics, config.ema)
+    scorer.judges_labels = info.class_names == restored.info.class_names
+    return scorer
 
 
 def _size(shape: tuple[int, ...]) -> str:
@@ -103,20 +154,24 @@ def _run_directory(checkpoint: Path) -> Path:
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
 
 
-def _print(cards: list[ScoreCard], restored: Restored, path: Path, seconds: float) -> None:
-    progress = restored.system.progress
-    table = Table(
-        title=f"{restored.about['choices']['model']} after {progress.images_seen:,} images, {restored.path}",
-        title_justify="left",
-    )
+def _print(cards: list[ScoreCard], title: str, path: Path, seconds: float, seeds: int) -> None:
+    table = Table(title=title, title_justify="left")
     table.add_column("score")
-    for heading in ("value", "", "real", "n"):
+    for heading in ("value", f"± over {seeds} seeds" if seeds > 1 else "", "", "real", "n"):
         table.add_column(heading, justify="right")
     table.add_column("against")
     for card in cards:
         better = "lower is better" if catalogue.lower_is_better(card.metric) else "higher is better"
-        real = "" if card.real is None else f"{card.real:.4g}"
-        table.add_row(card.metric, f"{card.value:.4g}", better, real, f"{card.n:,}", card.reference)
+        real = "" if card.real is None else _number(card.real)
+        spread = f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if seeds > 1 and card.interval else ""
+        table.add_row(card.metric, _number(card.value), spread, better, real, f"{card.n:,}", card.reference)
     console = Console(width=None if Console().is_terminal else 130)
     console.print(table)
+    for card in cards:
+        if card.note:
+            console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
     console.print(f"{seconds:.1f} s; cards appended to {path}", highlight=False, soft_wrap=True)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import hydra
@@ -16,8 +17,8 @@ from omegaconf import DictConfig
 
 import saddlepoint
 from saddlepoint import __version__
-from saddlepoint.commands import sweep
-from saddlepoint.commands.composition import check_overrides, one_line
+from saddlepoint.commands import safety, sweep
+from saddlepoint.commands.composition import check_overrides, one_line, understood
 from saddlepoint.errors import RunError, UserError
 
 COMMANDS = ("train", "evaluate", "sample")
@@ -65,10 +66,17 @@ def run(command: str, arguments: Sequence[str]) -> None:
     """Compose the command's config from the arguments, and run it; once, or once a job with ``-m``."""
     # Before torch is imported by anything: no file that is loaded may run code, whoever loads it.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and become one line
+    arguments = understood(command, arguments)
     sys.argv = [f"{command}.py", *arguments]
     module = importlib.import_module(f"saddlepoint.commands.{command}")
     quiet()
+    with safety.checking():
+        _run_checked(command, arguments, module)
+
+
+def _run_checked(command: str, arguments: Sequence[str], module: ModuleType) -> None:
     check_overrides(command, arguments)
     entry = hydra.main(config_path=str(config_directory()), config_name=command, version_base="1.3")(
         _task(module.run, command)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from saddlepoint.commands import safety
 from saddlepoint.commands.build import build_system
 from saddlepoint.errors import UserError
 from saddlepoint.systems.game import Game
@@ -70,6 +71,7 @@ def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Re
     checkpoint = checkpoints.load(path)
     about = checkpoint["saddlepoint"]
     try:
+        safety.check_references(about["config"])
         config = OmegaConf.create(about["config"])
         info = data_info(about["data"])
         assert isinstance(config, DictConfig)

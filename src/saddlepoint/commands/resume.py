@@ -9,10 +9,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from saddlepoint.commands import safety
+from saddlepoint.commands.check import check_schema
+from saddlepoint.commands.schema import TrainConfig
 from saddlepoint.errors import UserError
 from saddlepoint.tracking import checkpoints
 
-MAY_CHANGE = ("budget", "trainer", "logger")
+MAY_CHANGE = ("budget", "trainer", "compile", "logger")
 """Parts of a config that a resumed run may set anew; only identical settings promise identical bits."""
 SAYS_WHERE = ("resume", "run", "plugins", "callbacks.progress", "hydra")
 
@@ -62,7 +65,18 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
         raise UserError(f"resume={directory}: no such run or checkpoint")
     about = checkpoint["saddlepoint"]
     changed = [] if config.resume == "auto" else _changed(overrides)
-    return Resumed(directory, checkpoint, _merged(about["config"], config, changed), dict(about["choices"]))
+    try:
+        safety.check_references(about["config"])
+        merged = _merged(about["config"], config, changed)
+        choices = dict(about["choices"])
+        check_schema(merged, TrainConfig)
+    except UserError as error:
+        raise UserError(f"resume={directory}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"resume={directory}: the checkpoint's config does not fit this version: {type(error).__name__}"
+        ) from None
+    return Resumed(directory, checkpoint, merged, choices)
 
 
 def _changed(overrides: Sequence[str]) -> list[str]:
@@ -83,8 +97,7 @@ def _changed(overrides: Sequence[str]) -> list[str]:
 
 
 def _merged(stored: dict[str, Any], asked: DictConfig, changed: Sequence[str]) -> DictConfig:
-    config = OmegaConf.create(stored)
-    assert isinstance(config, DictConfig)
+    config = OmegaConf.create({**stored})
     for key in changed:
         if "." in key:
             OmegaConf.update(config, key, OmegaConf.select(asked, key))

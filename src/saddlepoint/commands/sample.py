@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig
 from rich.console import Console
-from torch import Tensor
 
+from saddlepoint.commands import classes, export
 from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.restore import find, restore
 from saddlepoint.commands.schema import SampleConfig
@@ -18,11 +18,17 @@ from saddlepoint.tracking import pictures
 
 
 def run(config: DictConfig) -> None:
-    """Write ``n`` samples into ``out``."""
+    """Write ``n`` samples into ``out``, or the generator itself into ``export``."""
     check_schema(config, SampleConfig)
     if config.truncation == 0:
         raise UserError("truncation=0: all samples would be one; choose a value in (0, 1]")
+    if config.export is not None:
+        export.check_folder(Path(config.export))
     restored = restore(find(config.checkpoint), config.device, config.plugins)
+    if config.export is not None:
+        files = export.write(restored, Path(config.export), config.ema, config.plugins)
+        Console().print(f"{config.export}: {', '.join(files)}", highlight=False, soft_wrap=True)
+        return
     if "png" in config.format and not restored.info.is_image:
         raise UserError("format=png: these samples are points; use format=[grid,npz]")
     out = Path(config.out)
@@ -30,24 +36,23 @@ def run(config: DictConfig) -> None:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write to {out}: {error.strerror}; set out to a folder that can be written") from None
-    samples = restored.system.sample(
-        config.n, seed=config.seed, truncation=float(config.truncation), ema=config.ema
-    ).cpu()
-    written = _write(config, out, quantise(samples) if restored.info.is_image else samples, restored.info.is_image)
+    drawn = classes.draw(config, restored)
+    written = _write(config, out, drawn, restored.info.is_image)
     progress = restored.system.progress
     Console().print(
-        f"{config.n} samples of {restored.about['choices']['model']} after {progress.images_seen:,} images: "
+        f"{len(drawn.samples)} samples of {restored.about['choices']['model']} after {progress.images_seen:,} images: "
         + ", ".join(str(path) for path in written),
         highlight=False,
         soft_wrap=True,
     )
 
 
-def _write(config: DictConfig, out: Path, samples: Tensor, is_image: bool) -> list[Path]:
+def _write(config: DictConfig, out: Path, drawn: classes.Labelled, is_image: bool) -> list[Path]:
     written = []
+    samples = quantise(drawn.samples) if is_image else drawn.samples
     if "grid" in config.format:
         written.append(out / "grid.png")
-        picture = pictures.grid(samples, config.columns) if is_image else pictures.scatter(samples, samples, "samples")
+        picture = pictures.grid(samples, drawn.columns) if is_image else pictures.scatter(samples, samples, "samples")
         picture.save(written[-1])
     if "png" in config.format:
         for i, image in enumerate(samples):
@@ -56,8 +61,8 @@ def _write(config: DictConfig, out: Path, samples: Tensor, is_image: bool) -> li
     if "npz" in config.format:
         written.append(out / "samples.npz")
         # The layout that evaluation tools share: uint8 [N, H, W, C].
-        if is_image:
-            np.savez(written[-1], images=samples.permute(0, 2, 3, 1).numpy())
-        else:
-            np.savez(written[-1], points=samples.numpy())
+        arrays = {"images": samples.permute(0, 2, 3, 1).numpy()} if is_image else {"points": samples.numpy()}
+        if drawn.labels is not None:
+            arrays["labels"] = drawn.labels.numpy()
+        np.savez(written[-1], **arrays)  # type: ignore[arg-type]
     return written

@@ -6,10 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from saddlepoint.networks.layers.conditioning import DiscriminatorConditioning, GeneratorConditioning
+from saddlepoint.networks.layers.minibatch import MinibatchKind
+from saddlepoint.networks.layers.norms import NormKind
 from saddlepoint.systems.schedules import ScheduleName
 from saddlepoint.types import Fraction
-
-NormKind = Literal["batch", "none", "layer", "instance", "group"]
 
 
 class Strict(BaseModel):
@@ -62,6 +63,20 @@ class NormConfig(Strict):
     spectral_norm: bool
 
 
+class ConditioningConfig(Strict):
+    """What the networks do with labels."""
+
+    generator: GeneratorConditioning = "none"
+    discriminator: DiscriminatorConditioning = "none"
+
+
+class MinibatchConfig(Strict):
+    """Whether the discriminator looks at several samples at once."""
+
+    layer: MinibatchKind = "none"
+    packing: PositiveInt = 1
+
+
 class SamplesConfig(Strict):
     """Pictures."""
 
@@ -101,6 +116,15 @@ class ProgressConfig(Strict):
     line_seconds: PositiveFloat
 
 
+class TheoryConfig(Strict):
+    """Pictures of the theory, for data of a known density."""
+
+    enabled: bool
+    every_images: PositiveInt | None
+    points: PositiveInt
+    modes_every_images: PositiveInt | None
+
+
 class CallbacksConfig(Strict):
     """What happens during training."""
 
@@ -109,6 +133,7 @@ class CallbacksConfig(Strict):
     checkpoints: CheckpointsConfig
     history: HistoryConfig
     progress: ProgressConfig
+    theory: TheoryConfig
 
 
 class Part(BaseModel):
@@ -133,6 +158,7 @@ class TrainConfig(Strict):
 
     seed: NonNegativeInt
     batch_size: PositiveInt
+    compile: bool = False
     budget: BudgetConfig
     run: RunConfig
     init_from: str | None
@@ -140,6 +166,8 @@ class TrainConfig(Strict):
     plugins: list[str]
     network: dict[str, Any]
     norm: NormConfig
+    conditioning: ConditioningConfig = ConditioningConfig()
+    minibatch: MinibatchConfig = MinibatchConfig()
     loss: Part
     regularizer: dict[str, Part] = {}
     augment: dict[str, Part] = {}
@@ -158,7 +186,9 @@ class SampleConfig(Strict):
     checkpoint: str | None
     n: PositiveInt
     seed: NonNegativeInt
+    labels: str | int | list[str | int] | None
     out: str
+    export: str | None
     format: list[Literal["grid", "png", "npz"]]
     columns: PositiveInt | None
     truncation: Fraction
@@ -171,8 +201,13 @@ class EvaluateConfig(Strict):
     """The keys of ``conf/evaluate.yaml``."""
 
     checkpoint: str | None
+    samples: str | None
+    reference: str | None
+    fit: Literal["pad", "crop", "resize"] | None
+    image_size: PositiveInt | list[PositiveInt] | None
     n: PositiveInt | None
     seed: NonNegativeInt
+    seeds: PositiveInt
     splits: PositiveInt | None
     metrics: list[str] | None
     ema: bool

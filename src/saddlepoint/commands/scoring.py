@@ -10,18 +10,20 @@ from typing import Any, Protocol
 import platformdirs
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 
 from saddlepoint import __version__
-from saddlepoint.commands import build
+from saddlepoint.commands import build, diagnostics
+from saddlepoint.commands.sharing import Assistant, Task, announce, draw
 from saddlepoint.data import DataModule
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Circumstances, Evaluator, evaluate_vectors
 from saddlepoint.metrics.features import FeatureExtractor
-from saddlepoint.metrics.quantise import quantise
-from saddlepoint.metrics.real import RealStatistics
+from saddlepoint.metrics.fid_infinity import FrechetInfinity, least_samples
+from saddlepoint.metrics.real import RealData, RealStatistics
 from saddlepoint.networks.layers.statistics import uses_batch_statistics
 from saddlepoint.systems.game import Game
 from saddlepoint.types import DataInfo
@@ -48,6 +50,12 @@ class Scorer(Protocol):
     def score(self, system: Game) -> list[ScoreCard]:
         """Sample and score; on the system's device."""
 
+    def at(self, seed: int) -> Scorer:
+        """Return a scorer against the same reference that samples by another seed."""
+
+    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        """Return pictures of what the last scores, of this system, rest on."""
+
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint needs to be scored without the data set."""
 
@@ -64,6 +72,14 @@ class NoScores:
         """Nothing."""
         return []
 
+    def at(self, seed: int) -> Scorer:
+        """Itself."""
+        return self
+
+    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        """None."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """Nothing."""
         return {"scoring": None}
@@ -75,20 +91,40 @@ class ImageScorer:
     Args:
         evaluator: extractor, reference statistics and metrics.
         ema: judge the averaged generator where there is one.
+        judges_labels: whether the extractor's classes, if it has some, are those that the generator knows.
+        real: the data set, for pictures of nearest training images; None where there is none at hand.
     """
 
-    def __init__(self, evaluator: Evaluator, ema: bool = True) -> None:
-        self.evaluator = evaluator
-        self.ema = ema
+    def __init__(
+        self, evaluator: Evaluator, ema: bool = True, judges_labels: bool = True, real: RealData | None = None
+    ) -> None:
+        self.evaluator, self.real = evaluator, real
+        self.ema, self.judges_labels = ema, judges_labels
         self.revision = git_revision()
         self.monitor: str | None = evaluator.monitor
+        self.announced = False
 
     def score(self, system: Game) -> list[ScoreCard]:
-        """Sample n images, keyed by the evaluation's seed, and score them."""
+        """Sample n images, keyed by the evaluation's seed, and score them; in a run of several processes, all share."""
         evaluator = self.evaluator
+        state = None if self.announced else evaluator.extractor.state()
+        task = Task(evaluator.n, evaluator.seed, self.ema, self.judges_labels, evaluator.needs, state)
+        announce(task)
+        self.announced = True
         evaluator.extractor.to(system.device)
-        blocks = system.sample_blocks(evaluator.n, seed=evaluator.seed, ema=self.ema)
-        return evaluator.score((quantise(block) for block in blocks), **circumstances(system, self.ema, self.revision))
+        images, wanted = draw(system, task)
+        return evaluator.score(images, wanted, **circumstances(system, self.ema, self.revision))
+
+    def at(self, seed: int) -> Scorer:
+        """Return a scorer against the same reference that samples, and draws subsets, by another seed."""
+        return ImageScorer(reseeded(self.evaluator, seed), self.ema, self.judges_labels, self.real)
+
+    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        """Draw the closest pairs, the curve of P(duplicate) and the classes, where the last scores have them."""
+        if not cards:
+            return {}
+        images_at = diagnostics.generated_at(system, self.evaluator.seed, self.ema)
+        return diagnostics.draw(self.evaluator, cards, images_at, self.real)
 
     def state(self) -> dict[str, Any]:
         """Return the extractor, the reference statistics where they are small, and the settings."""
@@ -131,6 +167,14 @@ class PointScorer:
             points, self.means, self.std, self.reference, self.seed, **circumstances(system, self.ema, self.revision)
         )
 
+    def at(self, seed: int) -> Scorer:
+        """Return a scorer against the same mixture that samples by another seed."""
+        return PointScorer(self.means, self.std, self.reference, self.n, seed, self.ema)
+
+    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        """None: the scatter of points shows all."""
+        return {}
+
     def state(self) -> dict[str, Any]:
         """Return the mixture."""
         return {
@@ -150,7 +194,7 @@ def circumstances(system: Game, ema: bool, revision: str) -> Circumstances:
     return Circumstances(
         ema=ema and getattr(system, "ema_generator", None) is not None,
         batchnorm="running" if uses_batch_statistics(generator) else "none",
-        labels="none",
+        labels="train" if system.num_classes else "none",
         images_seen=system.progress.images_seen,
         generator_updates=system.progress.generator_updates,
         revision=revision,
@@ -172,6 +216,12 @@ def build_scorer(config: DictConfig, data: DataModule, info: DataInfo) -> Scorer
     if extractor is None:
         return NoScores()
     return image_scorer(extractor, data, settings.n, settings.seed, settings.splits, settings.metrics)
+
+
+def build_assistant(config: DictConfig, info: DataInfo) -> Scorer:
+    """Build what ranks other than 0 take part in evaluations by; they need no data set for it."""
+    extractor = build.build_extractor(config) if info.is_image else None
+    return NoScores() if extractor is None else Assistant(type(extractor), cache_directory(), git_revision())
 
 
 def image_scorer(
@@ -207,7 +257,32 @@ def image_scorer(
             "add images, or take features=none"
         )
     reference = RealStatistics.compute(data, extractor, cache_directory(), n=n, seed=seed, metrics=names, splits=splits)
-    return ImageScorer(Evaluator(extractor, reference, names, n=n, seed=seed, splits=splits), ema)
+    return ImageScorer(Evaluator(extractor, reference, names, n=n, seed=seed, splits=splits), ema, real=data)
+
+
+def reseeded(evaluator: Evaluator, seed: int) -> Evaluator:
+    """Return an evaluator of the same reference whose samples and subsets are another seed's."""
+    if seed == evaluator.seed:
+        return evaluator
+    names, splits = [metric.name for metric in evaluator.metrics], evaluator.metrics[0].splits
+    return Evaluator(evaluator.extractor, evaluator.reference, names, evaluator.n, seed, splits)
+
+
+def check_servable(names: Sequence[str] | None, evaluator: Evaluator) -> None:
+    """Refuse a metric that was asked for by name and would silently be missing.
+
+    Raises:
+        UserError: naming it.
+    """
+    extractor = evaluator.extractor
+    for name in names or ():
+        if not catalogue.build([name], extractor, 0, 1):
+            raise UserError(f"features={extractor.name} cannot give the metric '{name}'; take other features")
+    least = least_samples(extractor.dim)
+    if FrechetInfinity.name in (names or ()) and evaluator.n < least:
+        raise UserError(
+            f"fid_infinity fits a line over at least {least:,} samples of {extractor.dim} features; set n={least}"
+        )
 
 
 def default_splits(n: int) -> int:

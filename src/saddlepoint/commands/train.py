@@ -12,22 +12,26 @@ from typing import Any
 import pytorch_lightning as pl
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
+from saddlepoint import compilation
 from saddlepoint.callbacks.alarms import Alarms
 from saddlepoint.callbacks.budget import StopAtBudget
 from saddlepoint.callbacks.checkpoints import Checkpoints
 from saddlepoint.callbacks.history import History
+from saddlepoint.callbacks.hopping import Hopping
 from saddlepoint.callbacks.interruption import Interruption
 from saddlepoint.callbacks.progress import ProgressBar
 from saddlepoint.callbacks.resume import Resume
 from saddlepoint.callbacks.samples import Samples
 from saddlepoint.callbacks.scores import Scores
+from saddlepoint.callbacks.theory import Theory
 from saddlepoint.commands import build, closing, failures, restore, resume
 from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.composition import redacted
 from saddlepoint.commands.schema import TrainConfig
-from saddlepoint.commands.scoring import NoScores, Scorer, build_scorer
-from saddlepoint.data import DataModule
+from saddlepoint.commands.scoring import Scorer, build_assistant, build_scorer
+from saddlepoint.data import DataModule, Gaussians
 from saddlepoint.errors import UserError
 from saddlepoint.systems import distributed
 from saddlepoint.systems.game import Game
@@ -81,21 +85,22 @@ def run(config: DictConfig) -> float | None:
 
 
 def prepare(config: DictConfig, choices: dict[str, str], overrides: Sequence[str] = ()) -> Plan:
-    """Check the config, inspect the data, build the system and the extractor; a user's mistake ends here.
+    """Check what the schema cannot, inspect the data, build the system and the extractor; a user's mistake ends here.
 
     Args:
-        config: composed.
+        config: composed, of the schema.
         choices: which option of each group was chosen.
         overrides: the command line, which further processes are started with.
 
     Raises:
         UserError: for a mistake anywhere in the config or the data.
     """
-    check_schema(config, TrainConfig)
     if not any(config.budget.values()):
         raise UserError("no budget: set budget.images, budget.generator_updates or budget.hours")
     data, info = build.build_data(config)
     system = build.build_system(config)
+    if system.num_classes:
+        system.learn_labels(data.label_counts())
     if config.init_from:
         restore.initialise(system, restore.find(config.init_from), choices["model"])
     data.configure(
@@ -104,8 +109,11 @@ def prepare(config: DictConfig, choices: dict[str, str], overrides: Sequence[str
     )  # fmt: skip
     system.images_at = data.images_at
     trainer = build.build_trainer(config, info, overrides, plugins=[AtomicCheckpointIO()])
+    if config.get("compile", False):
+        compilation.check(trainer.strategy.root_device)
+        compilation.compile_networks(system.networks)
     data.prepare_data()
-    scorer = build_scorer(config, data, info) if distributed.rank() == 0 else NoScores()
+    scorer = build_scorer(config, data, info) if distributed.rank() == 0 else build_assistant(config, info)
     return Plan(config, choices, data, info, system, scorer, trainer)
 
 
@@ -174,8 +182,21 @@ def build_callbacks(plan: Plan, record: RunRecord, resumed: resume.Resumed | Non
         *(scores if plan.scorer.monitor else []),
         checkpoints,
         History(record, settings.history.every_rounds),
+        *theory_callbacks(plan, record, real),
         Alarms(record),
         ProgressBar(record, settings.progress.seconds, settings.progress.line_seconds),
+    ]
+
+
+def theory_callbacks(plan: Plan, record: RunRecord, real: Tensor | None) -> list[Any]:
+    """Build the pictures of the theory, for data whose density is known."""
+    settings, source = plan.config.callbacks.theory, plan.data.source
+    if not (settings.enabled and isinstance(source, Gaussians) and real is not None):
+        return []
+    some = real[: settings.points // 4]
+    return [
+        Hopping(record, source.means, source.std, settings.modes_every_images),
+        Theory(record, source.means, source.std, some, settings.every_images, settings.points),
     ]
 
 

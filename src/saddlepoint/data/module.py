@@ -267,6 +267,11 @@ class DataModule(pl.LightningDataModule):
         samples = self._samples(split)
         return Arrays(samples.permute(0, 3, 1, 2) if self.info.is_image else samples, self._labels(split))
 
+    def label_counts(self) -> Tensor:
+        """Count the train split's labels, long [K]; empty without classes."""
+        labels = self._labels("train") if self.class_names else None
+        return torch.bincount(torch.empty(0).long() if labels is None else labels, minlength=self.info.num_classes)
+
     def _split(self, split: Split) -> ArraySplit | FileSplit:
         self.inspect()
         assert self._contents is not None  # inspect() filled it

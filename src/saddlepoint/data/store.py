@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -121,6 +122,11 @@ class Archive:
         members = self._file().infolist()
         if len(members) > MAX_FILES:
             raise UserError(f"{self.path}: {len(members):,} members, more than {MAX_FILES:,}; split the archive")
+        for member in members:
+            if _leads_outside(member):
+                raise UserError(
+                    f"{self.path}: {member.filename!r} leads out of the archive, so it is refused; remove it"
+                )
         return sorted({member.filename for member in members if not member.is_dir() and is_image_name(member.filename)})
 
     def read(self, name: str) -> bytes:
@@ -140,6 +146,16 @@ class Archive:
             member = self._file().getinfo(name)
             state.update(f"{name}\x00{member.file_size}\x00{member.CRC}\x00".encode())
         return state.hexdigest()
+
+
+def _leads_outside(member: zipfile.ZipInfo) -> bool:
+    """Whether a member is a link, or its name climbs up or is absolute: made to write elsewhere when unpacked.
+
+    Nothing is unpacked here, but who hands on such an archive means harm, or has been harmed.
+    """
+    parts = member.filename.replace("\\", "/").split("/")
+    absolute = parts[0] == "" or parts[0][1:] == ":"
+    return absolute or ".." in parts or stat.S_ISLNK(member.external_attr >> 16)
 
 
 def open_store(path: Path, how_to_get: str) -> Store:

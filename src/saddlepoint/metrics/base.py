@@ -13,11 +13,23 @@ from torch.nn import functional
 
 from saddlepoint import randomness
 from saddlepoint.metrics.moments import Moments
+from saddlepoint.metrics.sharpness import look
 
 if TYPE_CHECKING:
     from saddlepoint.metrics.features.base import FeatureExtractor, Features
 
-Need = Literal["moments", "pool", "logits", "pixels", "label_counts"]
+Need = Literal[
+    "moments",
+    "pool",
+    "logits",
+    "pixels",
+    "labels",
+    "label_counts",
+    "class_moments",
+    "sharpness",
+    "controls",
+    "train_pool",
+]
 """What a pass over images can leave behind; it keeps no more than the metrics ask for."""
 
 PIXELS_SIDE = 32
@@ -33,7 +45,14 @@ class Sample:
         pool: features of the kept rows, float32 [M, F], on the CPU like all rows.
         logits: float32 [M, K].
         pixels: uint8 [M, D], averaged down to at most 32 a side.
+        labels: long [M], true ones or those that a generator was asked for; None where there are none.
         label_counts: long [K], the true labels of all images; None where there are none.
+        class_moments: as ``moments``, of each class's images by its label; None where there are no labels.
+        sharpness: float32 [M, 2], log-sharpness and log-contrast at the images' own size, by
+            :func:`~saddlepoint.metrics.sharpness.look`.
+        controls: by name, further real samples that a real one is checked with: "held_out", "blurred", "noised".
+        train_pool: of the train split alone, the features of all images, or of as many as fit half a gigabyte.
+        held_out: of the train split alone, the held-out images.
     """
 
     moments: Moments | None = None
@@ -41,6 +60,12 @@ class Sample:
     logits: Tensor | None = None
     pixels: Tensor | None = None
     label_counts: Tensor | None = None
+    sharpness: Tensor | None = None
+    controls: Mapping[str, Sample] = field(default_factory=dict)
+    labels: Tensor | None = None
+    class_moments: Mapping[int, Moments] | None = None
+    train_pool: Tensor | None = None
+    held_out: Sample | None = None
 
 
 @dataclass(frozen=True)
@@ -52,9 +77,11 @@ class Figure:
         value: the number.
         n: how many generated (or held-out) images it rests on.
         splits: in how many parts they were judged, where that matters.
-        interval: the value minus and plus one standard deviation over the splits or subsets.
+        interval: the value minus and plus one standard deviation over the splits or subsets; of a support, 95 %.
         features: (name, version, resize) where the number rests on something other than the extractor.
         details: tensors for a picture, such as the closest pairs; they never enter a card.
+        beside: further finite numbers that the value is read with, for its card.
+        note: what the value means, or why it means nothing here, in one sentence; None where it speaks for itself.
     """
 
     name: str
@@ -64,6 +91,8 @@ class Figure:
     interval: tuple[float, float] | None = None
     features: tuple[str, str, str] | None = None
     details: Mapping[str, Tensor] = field(default_factory=dict)
+    beside: Mapping[str, float] = field(default_factory=dict)
+    note: str | None = None
 
 
 class Metric(ABC):
@@ -76,11 +105,14 @@ class Metric(ABC):
     Attributes:
         name: as in ``metrics=[fid, is]``; score names begin with it.
         lower_is_better: which way is up.
+        also: beginnings of the further scores of a family that come from one computation, each with which way is up;
+            any of them in ``metrics=[…]`` asks for the family.
         needs: what it keeps of a pass.
     """
 
     name: ClassVar[str]
     lower_is_better: ClassVar[bool]
+    also: ClassVar[Mapping[str, bool]] = {}
     needs: ClassVar[frozenset[Need]]
 
     def __init__(self, seed: int = 0, splits: int = 10) -> None:
@@ -117,8 +149,10 @@ class Collector:
     def __init__(self, needs: frozenset[Need], dim: int, num_classes: int = 0) -> None:
         self.needs = needs
         self.moments = Moments(dim) if "moments" in needs else None
+        self.class_moments: dict[int, Moments] = {}
+        self.dim = dim
         self.label_counts = torch.zeros(num_classes, dtype=torch.long)
-        self.rows: dict[Need, list[Tensor]] = {"pool": [], "logits": [], "pixels": []}
+        self.rows: dict[Need, list[Tensor]] = {"pool": [], "logits": [], "pixels": [], "labels": [], "sharpness": []}
 
     def add(self, images: Tensor, features: Features, labels: Tensor | None = None, keep: Tensor | None = None) -> None:
         """Add a batch.
@@ -131,7 +165,11 @@ class Collector:
         """
         if self.moments is not None:
             self.moments.update(features.pool)
-        if labels is not None and "label_counts" in self.needs:
+        if labels is not None and "class_moments" in self.needs:
+            for label in labels.unique().tolist():
+                rows_of_class = features.pool[(labels == label).to(features.pool.device)]
+                self.class_moments.setdefault(label, Moments(self.dim)).update(rows_of_class)
+        if labels is not None and "label_counts" in self.needs and len(self.label_counts):
             self.label_counts += torch.bincount(labels.cpu(), minlength=len(self.label_counts))
         if keep is None:
             keep = torch.arange(len(images))
@@ -140,12 +178,19 @@ class Collector:
                 self.rows[need].append(rows.cpu()[keep])
         if "pixels" in self.needs and len(keep):
             self.rows["pixels"].append(small_pixels(images.cpu()[keep]))
+        if "labels" in self.needs and labels is not None:
+            self.rows["labels"].append(labels.cpu()[keep])
+        if "sharpness" in self.needs and len(keep):
+            self.rows["sharpness"].append(look(images.cpu()[keep]))
 
     def sample(self) -> Sample:
         """Return what was gathered."""
         rows = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
         counts = self.label_counts if self.label_counts.sum() > 0 else None
-        return Sample(self.moments, rows["pool"], rows["logits"], rows["pixels"], counts)
+        return Sample(
+            self.moments, rows["pool"], rows["logits"], rows["pixels"], counts, rows["sharpness"],
+            labels=rows["labels"], class_moments=self.class_moments or None,
+        )  # fmt: skip
 
 
 def small_pixels(images: Tensor) -> Tensor:

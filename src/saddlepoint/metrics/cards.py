@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,16 +26,19 @@ class ScoreCard:
         features_version: the extractor's version, which names its weights.
         resize: the kernel that fits images to the extractor, or ``none``.
         ema: whether the averaged generator was judged, not the raw one.
-        batchnorm: ``running`` or ``batch`` statistics, or ``none`` without such layers.
-        labels: distribution of the labels that were asked for: ``none``, ``uniform``, ``train``.
+        batchnorm: ``running`` or ``batch`` statistics, ``none`` without such layers; ``unknown`` of images from files.
+        labels: distribution of the labels that were asked for: ``none``, ``uniform``, ``train``, ``unknown``.
         seed: of latents and of every subset.
         images_seen: the run's progress at that moment.
         generator_updates: likewise.
         seconds: wall-clock time of sampling, features and this metric.
         revision: git revision of the code.
-        interval: the value minus and plus one standard deviation over the splits, or None.
+        interval: the value minus and plus one standard deviation over the splits, or over the seeds of ``seeds=``; of a
+            support, 95 %; or None.
         real: the same figure for real held-out images, or None.
         real_n: how many held-out images that rests on: n, or fewer where the split is smaller.
+        beside: further numbers that the value must be read with, such as what chance alone would score; or None.
+        note: what the value means, or why it means nothing here, in one sentence; or None.
     """
 
     metric: str
@@ -56,9 +60,12 @@ class ScoreCard:
     interval: tuple[float, float] | None = None
     real: float | None = None
     real_n: int | None = None
+    beside: Mapping[str, float] | None = None
+    note: str | None = None
 
     def __post_init__(self) -> None:
         numbers = [self.value, self.seconds, *(self.interval or ()), *([] if self.real is None else [self.real])]
+        numbers += (self.beside or {}).values()
         if not all(math.isfinite(number) for number in numbers):
             raise FloatingPointError(f"{self.metric} is {self.value}: a score card holds finite numbers only")
 

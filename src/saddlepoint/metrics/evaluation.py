@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
-from typing import Any, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
+import torch
 from torch import Tensor
 
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
-from saddlepoint.metrics.base import Collector, Figure
+from saddlepoint.metrics.base import Figure, Need
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.features.base import FeatureExtractor
-from saddlepoint.metrics.modes import ceiling, mode_coverage
+from saddlepoint.metrics.modes import ceiling, expected_divergence, mode_coverage
 from saddlepoint.metrics.real import RealStatistics
+from saddlepoint.metrics.shares import collect, joined, share
 
 
 class Circumstances(TypedDict):
@@ -74,36 +76,41 @@ class Evaluator:
         self.details: dict[str, dict[str, Tensor]] = {}
 
     @property
+    def needs(self) -> frozenset[Need]:
+        """What the metrics need of the pass."""
+        return frozenset[Need]().union(*(metric.needs for metric in self.metrics))
+
+    @property
     def monitor(self) -> str:
         """The score that "best" means: the extractor's Fréchet distance."""
         return self.extractor.score_name("fid")
 
-    def score(self, batches: Iterable[Tensor], **circumstances: Unpack[Circumstances]) -> list[ScoreCard]:
+    def score(
+        self, batches: Iterable[Tensor], wanted: Tensor | None = None, **circumstances: Unpack[Circumstances]
+    ) -> list[ScoreCard]:
         """Judge the first n images of ``batches``, which are drawn as they are needed.
+
+        In a run of several processes all of them score, each with its :func:`~saddlepoint.metrics.shares.share` of the
+        n images; the figures are those of one process.
 
         Args:
             batches: uint8 [B, C, H, W], from :func:`~saddlepoint.metrics.quantise.quantise`, n images or more in all.
+            wanted: the labels that the images were asked for, long [n]; None if they were asked for none.
             **circumstances: what only the caller knows; see :class:`Circumstances`.
 
         Returns:
-            One card a figure, in the metrics' order.
+            One card a figure, in the metrics' order; none on ranks other than 0.
 
         Raises:
             FloatingPointError: a figure is not finite.
             ValueError: ``batches`` end too soon.
         """
         begin = time.perf_counter()
-        collector = Collector(frozenset[Any]().union(*(metric.needs for metric in self.metrics)), self.extractor.dim)
-        seen = 0
-        for images in batches:
-            batch = images[: self.n - seen]
-            collector.add(batch, self.extractor(batch))
-            seen += len(batch)
-            if seen == self.n:
-                break
-        if seen < self.n:
-            raise ValueError(f"evaluation wants {self.n} images, but was given {seen}")
-        sample, extraction = collector.sample(), time.perf_counter() - begin
+        _, count = share(self.n)
+        sample = joined(collect(batches, count, self.needs, self.extractor, wanted))
+        if sample is None:
+            return []
+        extraction = time.perf_counter() - begin
         cards: list[ScoreCard] = []
         self.details = {}
         for metric in self.metrics:
@@ -132,6 +139,8 @@ class Evaluator:
             seconds=seconds,
             real=real,
             real_n=real_n,
+            beside={**({} if figure.features else self.extractor.beside), **figure.beside} or None,
+            note=figure.note,
             **circumstances,
         )
 
@@ -151,7 +160,8 @@ def evaluate_vectors(
 
     Returns:
         Cards ``modes``, ``high_quality``, ``reverse_kl`` and ``mixture_kl``. Their ``real`` is what the mixture itself
-        gives in expectation for large N: M, the mass within 3σ (98.9 % in two dimensions), 0 and 0.
+        gives in expectation for large N: M, the mass within 3σ (98.9 % in two dimensions), 0 and 0; the "floor" beside
+        the last two is what it gives for this N.
 
     Raises:
         FloatingPointError: the points are not finite.
@@ -159,16 +169,18 @@ def evaluate_vectors(
     begin = time.perf_counter()
     coverage = mode_coverage(points, means, std)
     seconds = time.perf_counter() - begin
+    inside, uniform = ceiling(points.shape[1]), torch.ones(len(means))
+    true = torch.cat([uniform * inside / len(means), torch.tensor([1 - inside])])
     values = (
-        ("modes", float(coverage.modes), float(len(means))),
-        ("high_quality", coverage.high_quality, ceiling(points.shape[1])),
-        ("reverse_kl", coverage.reverse_kl, 0.0),
-        ("mixture_kl", coverage.mixture_kl, 0.0),
+        ("modes", float(coverage.modes), float(len(means)), None),
+        ("high_quality", coverage.high_quality, inside, None),
+        ("reverse_kl", coverage.reverse_kl, 0.0, {"floor": expected_divergence(uniform, len(points))}),
+        ("mixture_kl", coverage.mixture_kl, 0.0, {"floor": expected_divergence(true, len(points))}),
     )
     return [
         ScoreCard(
             metric=name, value=value, real=real, n=len(points), splits=None, reference=reference, features="none",
-            features_version="none", resize="none", seed=seed, seconds=seconds, **circumstances,
+            features_version="none", resize="none", seed=seed, seconds=seconds, beside=beside, **circumstances,
         )
-        for name, value, real in values
+        for name, value, real, beside in values
     ]  # fmt: skip

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+import numpy as np
 import torch
-from scipy.stats import chi2
+from scipy.special import xlogy
+from scipy.stats import binom, chi2
 from torch import Tensor
 
 from saddlepoint.metrics.base import Figure, Metric, Sample
@@ -91,11 +94,30 @@ def histogram_divergence(counts: Tensor, reference: Tensor) -> float:
     return max(float(torch.where(p > 0, p * (p / q).log(), 0.0).sum()), 0.0)
 
 
+def expected_divergence(reference: Tensor, n: int) -> float:
+    """Return what :func:`histogram_divergence` gives in expectation for n samples from ``reference`` [K] itself.
+
+    No sampler can be expected to do better, so this is the floor that a divergence is read against. Exact, from the
+    binomial law of each class; about (K - 1) / 2n for large n.
+
+    >>> round(expected_divergence(torch.ones(1000), 25_600), 4)
+    0.0196
+    """
+    total = 0.0
+    values, times = (reference.double() / reference.sum()).unique(return_counts=True)
+    for q, count in zip(values.tolist(), times.tolist(), strict=True):
+        spread = 12 * math.sqrt(n * q) + 30
+        x = np.arange(max(0, int(n * q - spread)), min(n, int(n * q + spread)) + 1)
+        total += count * float((binom.pmf(x, n, q) * xlogy(x / n, x / (n * q))).sum()) if q > 0 else 0.0
+    return total
+
+
 class ClassHistogram(Metric):
     """KL(predicted classes of the samples ‖ real labels) in nats, by the data set's own classifier.
 
-    Argmax counts noise as some class too, so the mean confidence stands among the details, beside the histogram. The
-    real histogram gets one count more a class: a class without training images is no infinity.
+    On the card beside it: its "floor", what a perfect sampler would score with as many samples; the number of "classes"
+    that were seen at all; and the mean "confidence", since argmax counts noise as some class too. The real histogram
+    gets one count more a class: a class without training images is no infinity.
     """
 
     name = "class_kl"
@@ -112,9 +134,58 @@ class ClassHistogram(Metric):
         return {"labels": real.label_counts}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the divergence, with "histogram" [K] and mean "confidence" as details."""
+        """Return the divergence, with "histogram" [K] and the "real" one [K] as details."""
         assert sample.logits is not None
-        counts = torch.bincount(sample.logits.argmax(1), minlength=len(reference["labels"]))
-        value = histogram_divergence(counts, reference["labels"] + 1)
-        details = {"histogram": counts, "confidence": sample.logits.softmax(1).max(1).values.mean()}
-        return [Figure(extractor.score_name(self.name), value, len(sample.logits), details=details)]
+        labels, n = reference["labels"] + 1, len(sample.logits)
+        counts = torch.bincount(sample.logits.argmax(1), minlength=len(labels))
+        beside = {
+            "floor": expected_divergence(labels, n),
+            "classes": float((counts > 0).sum()),
+            "confidence": mean_confidence(sample.logits),
+        }
+        details = {"histogram": counts, "real": reference["labels"]}
+        value = histogram_divergence(counts, labels)
+        return [Figure(extractor.score_name(self.name), value, n, details=details, beside=beside)]
+
+
+class ClassModes(Metric):
+    """Modes covered where the classes are the data's modes, equally likely by construction: Stacked MNIST's thousand.
+
+    - ``modes``: classes that at least one sample is taken for (Metz et al. 2017, arXiv:1611.02163, section 3.3.1).
+    - ``mode_kl``: KL(samples' distribution over the modes ‖ uniform) in nats.
+
+    Both depend on the number of samples; published figures have 26,000. Beside ``mode_kl`` stand its "floor", what a
+    perfect sampler would score with as many samples, and the mean "confidence": argmax counts noise as modes too.
+    """
+
+    name = "modes"
+    lower_is_better = False
+    also: ClassVar = {"mode_kl": True}
+    needs = frozenset({"logits"})
+
+    def applies_to(self, extractor: FeatureExtractor) -> bool:
+        """Only where the extractor's classes are modes."""
+        return extractor.counts_modes
+
+    def reference(self, real: Sample) -> dict[str, Tensor]:
+        """Keep nothing: the uniform distribution is known."""
+        return {}
+
+    def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
+        """Return both figures, with "histogram" [K] as detail."""
+        assert sample.logits is not None
+        n, classes = sample.logits.shape
+        counts, uniform = torch.bincount(sample.logits.argmax(1), minlength=classes), torch.ones(classes)
+        beside = {"floor": expected_divergence(uniform, n), "confidence": mean_confidence(sample.logits)}
+        expected = {"expected": classes * (1 - (1 - 1 / classes) ** n), "confidence": beside["confidence"]}
+        names = [extractor.score_name(name) for name in (self.name, *self.also)]
+        divergence = histogram_divergence(counts, uniform)
+        return [
+            Figure(names[0], float((counts > 0).sum()), n, details={"histogram": counts}, beside=expected),
+            Figure(names[1], divergence, n, beside=beside),
+        ]
+
+
+def mean_confidence(logits: Tensor) -> float:
+    """Return the mean probability of the likeliest class, of logits [N, K]."""
+    return float(logits.softmax(1).max(1).values.double().mean())

@@ -37,12 +37,16 @@ class Moments:
     def _add(self, n: int, mean: Tensor, scatter: Tensor) -> None:
         if n == 0:
             return
-        self.mean, self.scatter = self.mean.to(mean.device), self.scatter.to(mean.device)
+        self.to(mean.device)
         total = self.n + n
         delta = mean - self.mean
         self.scatter += scatter + torch.outer(delta, delta) * (self.n * n / total)
         self.mean += delta * (n / total)
         self.n = total
+
+    def to(self, device: torch.device | str) -> None:
+        """Hold the sums on ``device``."""
+        self.mean, self.scatter = self.mean.to(device), self.scatter.to(device)
 
     @property
     def covariance(self) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,16 +11,24 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import cache, catalogue
-from saddlepoint.metrics.base import Collector, Metric, Sample, permutation
+from saddlepoint.metrics.base import Collector, Figure, Metric, Sample, permutation
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.progress import line
+from saddlepoint.metrics.sharpness import blurred, noised
 from saddlepoint.types import DataInfo, Split
 
-FORMAT = "1"
+FORMAT = "2"
 """Raised whenever what is kept, or how it is computed, changes."""
 EMBEDDABLE_DIM = 512
+EMBEDDABLE_BYTES = 2**24
+"""What one metric may add to every checkpoint."""
+TRAIN_POOL_FLOATS = 2**27
+"""Features of training images that are kept to search in: half a gigabyte, 65,000 images of Inception's."""
+CONTROL_ROWS = 2_000
+"""Real images that are blurred and noised; the rates taken from them do not depend on their number."""
 
 
 class RealData(Protocol):
@@ -96,8 +105,8 @@ class RealStatistics:
         size = min(reference_n or info.sizes["train"], info.sizes["train"])
         header = {
             "kind": "real", "format": FORMAT, "data": info.name, "fingerprint": info.fingerprint, "split": "train",
-            "size": size, "features": extractor.name, "version": extractor.version, "dim": extractor.dim, "n": n,
-            "seed": seed, "splits": splits, "metrics": [part.name for part in parts],
+            "size": size, "features": extractor.name, "version": extractor.version, "resize": extractor.resize,
+            "dim": extractor.dim, "n": n, "seed": seed, "splits": splits, "metrics": [part.name for part in parts],
         }  # fmt: skip
         path = cache_dir / "features" / f"real-{extractor.name}-{cache.short_key(header)}.safetensors"
         if (cached := cache.read(path, header)) is not None:
@@ -106,9 +115,15 @@ class RealStatistics:
         with line(transient=True) as progress:
             progress.add_task(f"statistics of {info.name} by features={extractor.name}, once", total=None)
             train = sample_of(real, "train", extractor, parts, n, seed, size)
-            held_out = sample_of(real, "held_out", extractor, parts, n, seed, n)
+            figures: list[Figure] = []
+            held_out = None
+            if info.sizes["held_out"] > 1:  # a reference folder need not hold anything out
+                held_out = sample_of(real, "held_out", extractor, parts, n, seed, n)
+            train.held_out = held_out
+            train.controls = controls(real, held_out, extractor, parts, n, seed)
             kept = {part.name: part.reference(train) for part in parts}
-            figures = [figure for part in parts for figure in part.figures(held_out, kept[part.name], extractor)]
+            if held_out is not None:
+                figures = [figure for part in parts for figure in part.figures(held_out, kept[part.name], extractor)]
         tensors = {f"{metric}.{name}": tensor for metric, own in kept.items() for name, tensor in own.items()}
         own_scores = {figure.name: (figure.value, figure.n) for figure in figures}
         cache.write(path, tensors, header, own_scores)
@@ -140,9 +155,14 @@ class RealStatistics:
         return bool(self.header["dim"] <= EMBEDDABLE_DIM)
 
     def state(self) -> dict[str, Any]:
-        """Return plain containers and tensors for :meth:`from_state`."""
+        """Return plain containers and tensors for :meth:`from_state`, less the metrics that are too large to carry."""
+        bulk = Counter[str]()
+        for name, tensor in self.tensors.items():
+            bulk[name.partition(".")[0]] += tensor.nbytes
+        small = [metric for metric in self.header["metrics"] if bulk[metric] <= EMBEDDABLE_BYTES]
+        tensors = {name: tensor for name, tensor in self.tensors.items() if name.partition(".")[0] in small}
         held_out = {name: list(pair) for name, pair in self.held_out.items()}
-        return {"header": dict(self.header), "tensors": dict(self.tensors), "held_out": held_out}
+        return {"header": {**self.header, "metrics": small}, "tensors": tensors, "held_out": held_out}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> RealStatistics:
@@ -167,15 +187,41 @@ def sample_of(
     rows: int,
     seed: int,
     size: int,
+    change: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> Sample:
-    """Pass ``size`` images of a split through the extractor and keep ``rows`` of them; both choices are seeded."""
+    """Pass ``size`` images of a split through the extractor and keep ``rows`` of them; both choices are seeded.
+
+    ``change`` maps uint8 images to uint8 images before that.
+    """
     needs = frozenset[Any]().union(*(metric.needs for metric in metrics))
     collector = Collector(needs, extractor.dim, real.info.num_classes)
     kept, start = chosen(real.info.sizes[split], min(rows, size), seed), 0
+    searched = chosen(real.info.sizes[split], TRAIN_POOL_FLOATS // extractor.dim, seed)
+    pools: list[Tensor] = []
     for images, labels, used in rows_of(real, split, size, seed):
-        keep = kept[start : start + len(images)][used].nonzero().flatten()
+        keep, search = (mask[start : start + len(images)][used].nonzero().flatten() for mask in (kept, searched))
         start += len(images)
         if len(used):
-            batch = images[used]
-            collector.add(batch, extractor(batch), None if labels is None else labels[used], keep)
-    return collector.sample()
+            batch = change(images[used])
+            features = extractor(batch)
+            collector.add(batch, features, None if labels is None else labels[used], keep)
+            if "train_pool" in needs and split == "train":
+                pools.append(features.pool.cpu()[search])
+    sample = collector.sample()
+    sample.train_pool = torch.cat(pools) if pools else None
+    return sample
+
+
+def controls(
+    real: RealData, held_out: Sample | None, extractor: FeatureExtractor, metrics: Sequence[Metric], n: int, seed: int
+) -> dict[str, Sample]:
+    """Return the real samples that metrics check themselves with: held out, blurred and noised; empty if none asks."""
+    asking = [metric for metric in metrics if "controls" in metric.needs]
+    if not asking:
+        return {}
+    split: Split = "train" if held_out is None else "held_out"
+    random = randomness.generator("cpu", seed, "noised control")
+    rows = min(n, CONTROL_ROWS, real.info.sizes[split])
+    changes: dict[str, Callable[[Tensor], Tensor]] = {"blurred": blurred, "noised": lambda x: noised(x, random)}
+    found = {name: sample_of(real, split, extractor, asking, rows, seed, rows, by) for name, by in changes.items()}
+    return found if held_out is None else {"held_out": held_out, **found}

@@ -11,11 +11,21 @@ import math
 from collections.abc import Iterable, Sequence
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from saddlepoint.networks.layers.activations import Activation, make_activation
-from saddlepoint.networks.layers.norms import NormKind, absorbs_bias, make_norm
+from saddlepoint.networks.layers.conditioning import (
+    ConditionalSequential,
+    CriticLabels,
+    DiscriminatorConditioning,
+    GeneratorConditioning,
+    GeneratorLabels,
+)
+from saddlepoint.networks.layers.equalized import apply_equalized_rate
+from saddlepoint.networks.layers.init import Init, init_weights
+from saddlepoint.networks.layers.minibatch import MinibatchKind, make_minibatch, make_packing
+from saddlepoint.networks.layers.norms import NormKind
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32, full_precision
 from saddlepoint.networks.layers.shapes import check_shape
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
@@ -36,6 +46,11 @@ class MLPGenerator(nn.Module):
         activation: Activation = "relu",
         pieces: PositiveInt = 5,
         norm: NormKind = "batch",
+        init: Init = "default",
+        init_scale: PositiveFloat = 1.0,
+        conditioning: GeneratorConditioning = "none",
+        num_classes: NonNegativeInt = 0,
+        equalized: bool = False,
     ) -> None:
         """Build the network.
 
@@ -46,23 +61,35 @@ class MLPGenerator(nn.Module):
             activation: of the hidden layers.
             pieces: linear pieces of each unit, for maxout alone.
             norm: of every hidden layer.
+            init: how weights start, see :func:`~saddlepoint.networks.layers.init.init_weights`.
+            init_scale: its scale; of no effect by default.
+            conditioning: how labels enter (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
+            num_classes: of the data; read with conditioning alone.
+            equalized: scale weights as they run, for equal learning rates.
 
         Raises:
-            UserError: the shape is neither an image's nor a point's, or the norm has no meaning for vectors.
+            UserError: the shape is neither an image's nor a point's, the norm has no meaning for vectors, or there are
+                no labels to be conditioned on.
         """
         super().__init__()
         self.shape, self.latent_dim = check_shape("mlp", shape), latent_dim
+        self.labels = GeneratorLabels(conditioning, num_classes, latent_dim)
+        self.num_classes = self.labels.num_classes
         norms = [norm] * len(hidden)
-        self.trunk = nn.Sequential(*_hidden_layers(latent_dim, hidden, norms, activation, pieces))
-        self.output = nn.Linear(hidden[-1] if hidden else latent_dim, math.prod(shape))
-        if norm == "none":
+        layers = _hidden_layers(self.labels.inputs, hidden, norms, activation, pieces, labels=self.labels)
+        self.trunk = ConditionalSequential(*layers)
+        self.output = nn.Linear(hidden[-1] if hidden else self.labels.inputs, math.prod(shape))
+        if not self.labels.normalises(norm):
             for layer in self.trunk:
                 if isinstance(layer, nn.Linear):
                     nn.init.kaiming_normal_(layer.weight)  # He et al. 2015, arXiv:1502.01852, equation 10
+        init_weights(self, init, init_scale)
+        if equalized:
+            apply_equalized_rate(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z] to samples [N, *shape]; labels are not used."""
-        hidden = self.trunk(latents)
+        """Map latents [N, Z], and labels, long [N], if it is conditional, to samples [N, *shape]."""
+        hidden = self.trunk(*self.labels(latents, labels))
         with full_precision(hidden.device):  # points need more than bf16's three digits
             samples = self.output(at_least_float32(hidden)).unflatten(1, self.shape)
         return torch.tanh(samples) if len(self.shape) == 3 else samples
@@ -81,6 +108,13 @@ class MLPDiscriminator(nn.Module):
         input_dropout: Fraction = 0.0,
         norm: NormKind = "none",
         spectral_norm: bool = False,
+        init: Init = "default",
+        init_scale: PositiveFloat = 1.0,
+        conditioning: DiscriminatorConditioning = "none",
+        num_classes: NonNegativeInt = 0,
+        equalized: bool = False,
+        minibatch: MinibatchKind = "none",
+        packing: PositiveInt = 1,
     ) -> None:
         """Build the network.
 
@@ -93,24 +127,40 @@ class MLPDiscriminator(nn.Module):
             input_dropout: share of the sample's values that is dropped in training.
             norm: of every hidden layer but the first, which sees the samples themselves (as in DCGAN).
             spectral_norm: normalise every weight by its largest singular value.
+            init: how weights start, see :func:`~saddlepoint.networks.layers.init.init_weights`.
+            init_scale: its scale; of no effect by default.
+            conditioning: what labels do (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
+            num_classes: of the data; read with conditioning alone.
+            equalized: scale weights as they run, for equal learning rates.
+            minibatch: how the features of a batch are compared.
+            packing: samples that are judged together, PacGAN's m.
 
         Raises:
-            UserError: the shape is neither an image's nor a point's, or the norm has no meaning for vectors.
+            UserError: the shape is neither an image's nor a point's, the norm has no meaning for vectors, there are no
+                labels to be conditioned on, or two options exclude each other.
         """
         super().__init__()
         self.shape = check_shape("mlp", shape)
+        self.labels, self.pack = CriticLabels(conditioning, num_classes, packing), make_packing(packing)
+        inputs = packing * (math.prod(shape) + self.labels.planes)
         norms: list[NormKind] = ["none" if index == 0 else norm for index in range(len(hidden))]
-        layers = _hidden_layers(math.prod(shape), hidden, norms, activation, pieces, dropout)
+        layers = _hidden_layers(inputs, hidden, norms, activation, pieces, dropout)
         drop_input = [nn.Dropout(input_dropout)] if input_dropout > 0 else []
         self.trunk = nn.Sequential(*drop_input, *layers)
-        self.logits = ScoreLayer(hidden[-1] if hidden else math.prod(shape))
+        self.compare, features = make_minibatch(minibatch, hidden[-1] if hidden else inputs)
+        self.logits = ScoreLayer(features)
+        self.labels.build(features)
+        init_weights(self, init, init_scale)
+        if equalized:
+            apply_equalized_rate(self, spectral_norm)
         if spectral_norm:
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
-        """Judge samples [N, *shape]: logits [N] and features [N, hidden[-1]]; labels are not used."""
-        features = self.trunk(samples.flatten(1))
-        return CriticOutput(self.logits(features), features)
+        """Judge samples [N, *shape]: logits [N] and features [N, F]; [N // m] of them for packs of m."""
+        features = self.compare(self.trunk(self.pack(self.labels.join(samples.flatten(1), labels))))
+        output: CriticOutput = self.labels(self.logits(features), features, labels)
+        return output
 
 
 def _hidden_layers(
@@ -120,13 +170,15 @@ def _hidden_layers(
     activation: Activation,
     pieces: int,
     dropout: float = 0.0,
+    labels: GeneratorLabels | None = None,
 ) -> Iterable[nn.Module]:
     """Yield linear, norm, activation and dropout for each hidden layer; maxout's linear layer has ``pieces`` a unit."""
     pieces = pieces if activation == "maxout" else 1
+    labels = labels or GeneratorLabels("none", 0, inputs)
     for units, norm in zip(hidden, norms, strict=True):
-        yield nn.Linear(inputs, units * pieces, bias=not absorbs_bias(norm))
-        if norm != "none":
-            yield make_norm(norm, units * pieces, images=False)
+        yield nn.Linear(inputs, units * pieces, bias=not labels.absorbs_bias(norm))
+        if labels.normalises(norm):
+            yield labels.make_norm(norm, units * pieces, images=False)
         yield make_activation(activation, pieces)
         if dropout > 0:
             yield nn.Dropout(dropout)

@@ -19,11 +19,22 @@ from itertools import pairwise
 from typing import Literal
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
+from saddlepoint.networks.layers.conditioning import (
+    Conditional,
+    ConditionalSequential,
+    CriticLabels,
+    DiscriminatorConditioning,
+    GeneratorConditioning,
+    GeneratorLabels,
+    conditioned,
+)
+from saddlepoint.networks.layers.equalized import apply_equalized_rate
 from saddlepoint.networks.layers.init import init_xavier
+from saddlepoint.networks.layers.minibatch import MinibatchKind, make_minibatch, make_packing
 from saddlepoint.networks.layers.norms import NormKind, make_norm
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.shapes import Pyramid, image_pyramid
@@ -45,7 +56,14 @@ class ResNetGenerator(nn.Module):
     """Latents to a small base by a linear layer, then up-blocks, norm, ReLU, a 3×3 convolution and tanh."""
 
     def __init__(
-        self, shape: Sequence[PositiveInt], latent_dim: PositiveInt, width: PositiveInt = 64, norm: NormKind = "batch"
+        self,
+        shape: Sequence[PositiveInt],
+        latent_dim: PositiveInt,
+        width: PositiveInt = 64,
+        norm: NormKind = "batch",
+        conditioning: GeneratorConditioning = "none",
+        num_classes: NonNegativeInt = 0,
+        equalized: bool = False,
     ) -> None:
         """Build the network.
 
@@ -54,29 +72,37 @@ class ResNetGenerator(nn.Module):
             latent_dim: Z; both papers' is 128.
             width: a quarter of every block's channels up to 32 px; above, channels next to the image.
             norm: before every ReLU.
+            conditioning: how labels enter (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
+            num_classes: of the data; read with conditioning alone.
+            equalized: scale weights as they run, for equal learning rates.
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape cannot be built, or there are no labels to be conditioned on.
         """
         super().__init__()
         pyramid = image_pyramid("resnet", shape)
         self.shape, self.latent_dim = tuple(shape), latent_dim
+        self.labels = GeneratorLabels(conditioning, num_classes, latent_dim)
+        self.num_classes = self.labels.num_classes
         if _is_flat(shape):
             channels = [4 * width] * (pyramid.levels + 1)
         else:
             channels = [width * min(2**level, WIDEST) for level in range(pyramid.levels, -1, -1)]
         self.base = (channels[0], pyramid.height, pyramid.width)
-        self.project = nn.Linear(latent_dim, math.prod(self.base))
-        self.blocks = nn.Sequential(*map(UpBlock, channels[:-1], channels[1:], [norm] * pyramid.levels))
-        self.norm = make_norm(norm, channels[-1])
+        self.project = nn.Linear(self.labels.inputs, math.prod(self.base))
+        self.blocks = ConditionalSequential(*(UpBlock(*sizes, norm, self.labels) for sizes in pairwise(channels)))
+        self.norm = self.labels.make_norm(norm, channels[-1])
         self.output = nn.Conv2d(channels[-1], pyramid.channels, 3, padding=1)
         init_xavier(self.project)
         init_xavier(self.output)
+        if equalized:
+            apply_equalized_rate(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z] to images [N, C, H, W] in [-1, 1]; labels are not used."""
-        hidden = self.blocks(self.project(latents).unflatten(1, self.base))
-        return torch.tanh(at_least_float32(self.output(relu(self.norm(hidden)))))
+        """Map latents [N, Z], and labels, long [N], if it is conditional, to images [N, C, H, W] in [-1, 1]."""
+        inputs, condition = self.labels(latents, labels)
+        hidden = self.blocks(self.project(inputs).unflatten(1, self.base), condition)
+        return torch.tanh(at_least_float32(self.output(relu(conditioned(self.norm, hidden, condition)))))
 
 
 class ResNetDiscriminator(nn.Module):
@@ -89,6 +115,11 @@ class ResNetDiscriminator(nn.Module):
         norm: NormKind = "none",
         spectral_norm: bool = False,
         pooling: Literal["sum", "mean"] = "sum",
+        conditioning: DiscriminatorConditioning = "none",
+        num_classes: NonNegativeInt = 0,
+        equalized: bool = False,
+        minibatch: MinibatchKind = "none",
+        packing: PositiveInt = 1,
     ) -> None:
         """Build the network.
 
@@ -98,36 +129,50 @@ class ResNetDiscriminator(nn.Module):
             norm: before every ReLU of a block but the first, which sees the image.
             spectral_norm: normalise every weight by its largest singular value.
             pooling: over the pixels of the last block: ``sum`` (Miyato et al.) or ``mean`` (Gulrajani et al.).
+            conditioning: what labels do (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
+            num_classes: of the data; read with conditioning alone.
+            equalized: scale weights as they run, for equal learning rates.
+            minibatch: how the features of a batch are compared.
+            packing: samples that are judged together, PacGAN's m.
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape cannot be built, there are no labels to be conditioned on, or two options exclude each
+                other.
         """
         super().__init__()
         pyramid = image_pyramid("resnet", shape)
         self.shape, self.pooling = tuple(shape), pooling
+        self.labels, self.pack = CriticLabels(conditioning, num_classes, packing), make_packing(packing)
         channels, halvings = _critic_layout(shape, pyramid, width)
-        blocks: list[nn.Module] = [FirstBlock(pyramid.channels, channels[0])]
+        blocks: list[nn.Module] = [FirstBlock(packing * (pyramid.channels + self.labels.planes), channels[0])]
         for index, (inputs, outputs) in enumerate(pairwise(channels), start=1):
             blocks.append(DownBlock(inputs, outputs, norm, halve=index < halvings))
         self.blocks = nn.Sequential(*blocks)
-        self.logits = ScoreLayer(channels[-1])
+        self.compare, features = make_minibatch(minibatch, channels[-1])
+        self.logits = ScoreLayer(features)
+        self.labels.build(features)
         init_xavier(self.logits)
+        if equalized:
+            apply_equalized_rate(self, spectral_norm)
         if spectral_norm:
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
-        """Judge images [N, C, H, W]: logits [N] and features [N, F], pooled over pixels; labels are not used."""
-        hidden = at_least_float32(relu(self.blocks(samples)))  # a bf16 sum over pixels would lose most digits
-        features = hidden.sum((2, 3)) if self.pooling == "sum" else hidden.mean((2, 3))
-        return CriticOutput(self.logits(features), features)
+        """Judge images [N, C, H, W]: logits [N] and features [N, F], pooled over pixels; [N // m] of packs of m."""
+        hidden = relu(self.blocks(self.pack(self.labels.join(samples, labels))))
+        hidden = at_least_float32(hidden)  # a bf16 sum over pixels would lose most digits
+        features = self.compare(hidden.sum((2, 3)) if self.pooling == "sum" else hidden.mean((2, 3)))
+        output: CriticOutput = self.labels(self.logits(features), features, labels)
+        return output
 
 
-class UpBlock(nn.Module):
+class UpBlock(Conditional):
     """norm, ReLU, double the side, 3×3, norm, ReLU, 3×3, plus a 1×1 convolution of the input, doubled alike."""
 
-    def __init__(self, inputs: int, outputs: int, norm: NormKind) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: NormKind, labels: GeneratorLabels | None = None) -> None:
         super().__init__()
-        self.norm1, self.norm2 = make_norm(norm, inputs), make_norm(norm, outputs)
+        make = make_norm if labels is None else labels.make_norm
+        self.norm1, self.norm2 = make(norm, inputs), make(norm, outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1)
@@ -135,10 +180,10 @@ class UpBlock(nn.Module):
         init_xavier(self.conv2, RESIDUAL_GAIN)
         init_xavier(self.skip)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map [N, inputs, h, w] to [N, outputs, 2h, 2w]."""
-        residual = self.conv1(_double(relu(self.norm1(x))))
-        residual = self.conv2(relu(self.norm2(residual)))
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Map [N, inputs, h, w] to [N, outputs, 2h, 2w]; conditional norms are told the condition."""
+        residual = self.conv1(_double(relu(conditioned(self.norm1, x, condition))))
+        residual = self.conv2(relu(conditioned(self.norm2, residual, condition)))
         # A 1×1 convolution and the copying of pixels commute: convolving first is the same at a quarter of the cost.
         return residual + _double(self.skip(x))
 

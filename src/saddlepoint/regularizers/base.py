@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.parts import Part
-from saddlepoint.types import Turn
+from saddlepoint.types import CriticOutput, Turn
 
 
 class Regularizer(Part):
@@ -52,3 +53,9 @@ class Regularizer(Part):
     def extra_repr(self) -> str:
         """Show the player, weight and interval."""
         return f"player={self.player}, weight={self.weight}, interval={self.interval}"
+
+
+def sample_scores(output: CriticOutput) -> Tensor:
+    """Return one score a sample, [N], in float32 or wider: a critic of patches counts as their mean, as in losses."""
+    logits = at_least_float32(output.logits)
+    return logits.flatten(1).mean(1) if logits.dim() > 1 else logits

@@ -8,10 +8,8 @@ import torch
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from saddlepoint.errors import UserError
-from saddlepoint.networks.layers.precision import at_least_float32, full_precision
-from saddlepoint.networks.layers.statistics import frozen_statistics, uses_batch_statistics
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.regularizers.input_gradient import input_gradient, refuse_batch_norm, samples_of
 from saddlepoint.types import Turn
 
 
@@ -19,9 +17,8 @@ class GradientPenalty(Regularizer):
     """The two-sided penalty λ E(‖∇D(x̂)‖₂ - 1)² of equation 3.
 
     x̂ = εx + (1-ε)G(z) with one ε ~ U[0, 1] a sample (algorithm 1, lines 4 and 6), between the real and the generated
-    sample of the same index, and the norm is over all of a sample's values. It makes a forward pass of its own in
-    float32, autocast or not, which leaves the critic's running statistics as they were. A critic of patches counts as
-    the mean of its patches, as in the losses. The mean norm, which should approach 1, goes to
+    sample of the same index, and the norm is over all of a sample's values. The forward pass is its own (see
+    :func:`~saddlepoint.regularizers.input_gradient.input_gradient`). The mean norm, which should approach 1, goes to
     ``turn.logs["gradient_norm"]``.
     """
 
@@ -51,11 +48,7 @@ class GradientPenalty(Regularizer):
                 critic batch normalization"), or there is no such player.
         """
         super().check(networks)
-        if uses_batch_statistics(networks[self.player]):
-            raise UserError(
-                f"the gradient penalty is per sample, but the {self.player} has batch normalisation, which mixes "
-                "samples: set norm=layer or norm=none"
-            )
+        refuse_batch_norm(networks[self.player], "the gradient penalty", self.player)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ E(‖∇D(x̂)‖₂ - center)², a scalar.
@@ -65,24 +58,15 @@ class GradientPenalty(Regularizer):
         Raises:
             UserError: the turn has no real or no generated samples.
         """
-        network = turn.networks[self.player]
-        mixed = self._interpolates(turn).requires_grad_()
-        labels = None if turn.labels is None else turn.labels[: len(mixed)]
-        with full_precision(mixed.device), frozen_statistics(network):
-            logits = network(turn.augment(mixed), labels).logits
-            score = logits.flatten(1).mean(1) if logits.dim() > 1 else logits
-            (gradient,) = torch.autograd.grad(score.sum(), mixed, create_graph=True)
-            # Its derivative at a zero gradient is 0 (a subgradient), not NaN: no epsilon under the root is needed.
-            norms = torch.linalg.vector_norm(gradient.flatten(1), dim=1)
+        gradient = input_gradient(turn, self.player, self._interpolates(turn))
+        # Its derivative at a zero gradient is 0 (a subgradient), not NaN: no epsilon under the root is needed.
+        norms = torch.linalg.vector_norm(gradient, dim=1)
         turn.logs["gradient_norm"] = norms.detach().mean()
         return self.weight * (norms - self.center).square().mean()
 
     def _interpolates(self, turn: Turn) -> Tensor:
-        if turn.real is None or turn.fake is None:
-            raise UserError(
-                f"the gradient penalty needs turns that see real and generated samples; '{self.player}' has none"
-            )
-        n = min(len(turn.real), len(turn.fake))
-        real, fake = at_least_float32(turn.real[:n].detach()), at_least_float32(turn.fake[:n].detach())
+        real, fake = (samples_of(turn, kind, "the gradient penalty", self.player) for kind in ("real", "fake"))
+        n = min(len(real), len(fake))
+        real, fake = real[:n], fake[:n]
         epsilon = torch.rand((n, *[1] * (real.dim() - 1)), generator=turn.random, device=real.device, dtype=real.dtype)
         return torch.lerp(fake, real, epsilon)

@@ -5,10 +5,9 @@ A system's file shows its paper's algorithm; all the bookkeeping around a turn s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
-import pytorch_lightning as pl
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
@@ -20,16 +19,13 @@ from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.systems.accumulation import check_separable, pieces
 from saddlepoint.systems.players import OptimizerFactory, Player
 from saddlepoint.systems.progress import Budget, Progress, Stopwatch
+from saddlepoint.systems.sampling import Sampling
 from saddlepoint.systems.schedules import SCHEDULES, ScheduleName, constant
 from saddlepoint.systems.stepping import Stepper
 from saddlepoint.types import Batch, Turn
 
-SAMPLE_BLOCK = randomness.SAMPLES_PER_KEY
-"""Generators run on whole blocks of this many samples, whatever was asked for. A convolution's last bits depend on the
-batch size; so sample i is the same to the bit in a grid of 64 and in an evaluation of 50,000."""
 
-
-class Game(pl.LightningModule):
+class Game(Sampling):
     """Players, their optimizers, and the turns that they take.
 
     A subclass names its players in :attr:`roles` and writes its algorithm in :meth:`round`:
@@ -96,6 +92,8 @@ class Game(pl.LightningModule):
         self.stopwatch = Stopwatch(self.progress)
         self.logs: dict[str, Tensor] = {}
         self.observers: list[Part] = []
+        if self.num_classes:
+            self.register_buffer("label_shares", torch.full((self.num_classes,), 1 / self.num_classes))
         self.check_parts(dict(self.regularizers))
 
     def check_parts(self, parts: Mapping[str, nn.Module]) -> None:
@@ -110,10 +108,6 @@ class Game(pl.LightningModule):
     def round(self, batch: Batch) -> None:
         """Play one round on a batch: the paper's algorithm."""
         raise NotImplementedError(f"{type(self).__name__} plays no round")
-
-    def sample_block(self, latents: Tensor, labels: Tensor | None, ema: bool) -> Tensor:
-        """Generate from one block of latents, in evaluation mode."""
-        raise NotImplementedError(f"{type(self).__name__} generates no samples")
 
     # Turns ---------------------------------------------------------------------------------------------------------
 
@@ -159,11 +153,11 @@ class Game(pl.LightningModule):
                     other.thaw()
         for constraint in player.constraints:
             constraint.project(self.networks)
+        noted = set(self.record.logs)
         with torch.no_grad():
             for part in self.observers:
                 part.observe(self.record)
-        # Autocast keeps its casts of weights while its context lasts, for several turns here; they are stale now.
-        torch.clear_autocast_cache()
+        self.logs |= {f"{name}/{key}": value for key, value in self.record.logs.items() if key not in noted}
         self.progress.turns[name] = turns + 1
         if norm is not None:
             self.logs[f"{name}/weight_gradient_norm"] = norm
@@ -173,7 +167,7 @@ class Game(pl.LightningModule):
         totals: list[Tensor] = []
         for piece, share in pieces(batch, self.accumulate):
             record = self.record = loss(piece)
-            record.player, record.turns = player.name, turns
+            record.player, record.turns, record.share = player.name, turns, share
             total = record.loss
             for key, part in player.penalties:
                 if turns % part.interval == 0:
@@ -226,72 +220,6 @@ class Game(pl.LightningModule):
             key = f"{name}/{key}"
             self.logs[key] = kept if afresh else self.logs[key] + kept
 
-    # Sampling ------------------------------------------------------------------------------------------------------
-
-    def draw_sample_latents(self, seed: int, start: int, count: int, truncation: float) -> Tensor:
-        """Return latents keyed by (seed, sample index), [count, Z], on the CPU."""
-        raise NotImplementedError(f"{type(self).__name__} draws no latents")
-
-    @torch.no_grad()
-    def sample(
-        self,
-        n: int,
-        labels: Tensor | None = None,
-        latents: Tensor | None = None,
-        seed: int | None = None,
-        truncation: float = 1.0,
-        ema: bool = True,
-        start: int = 0,
-    ) -> Tensor:
-        """Generate samples ``start … start + n - 1`` of the endless table that ``seed`` names.
-
-        Args:
-            n: how many.
-            labels: long [n], for a conditional generator.
-            latents: [n, Z]; instead of the table's.
-            seed: the table; the run's own seed by default.
-            truncation: of the latents, in (0, 1].
-            ema: from the averaged weights, where the system keeps some.
-            start: index of the first sample.
-
-        Returns:
-            Float [n, ...], images in [-1, 1]; the same to the bit for any n and start that contain a sample.
-        """
-        blocks = self.sample_blocks(n, labels, latents, seed, truncation, ema, start)
-        return torch.cat(list(blocks))
-
-    def sample_blocks(
-        self,
-        n: int,
-        labels: Tensor | None = None,
-        latents: Tensor | None = None,
-        seed: int | None = None,
-        truncation: float = 1.0,
-        ema: bool = True,
-        start: int = 0,
-    ) -> Iterator[Tensor]:
-        """Generate as :meth:`sample` does, block by block, in bounded memory."""
-        seed = self.seed if seed is None else seed
-        position, end = start, start + n
-        while position < end:
-            first = position - position % SAMPLE_BLOCK if latents is None else position
-            count = min(end, first + SAMPLE_BLOCK) - position
-            rows = slice(position - start, position - start + count)
-            if latents is None:
-                block = self.draw_sample_latents(seed, first, SAMPLE_BLOCK, truncation)
-                offset = position - first
-            else:
-                block, offset = _padded(latents[rows]), 0
-            block_labels = None
-            if labels is not None:
-                block_labels = torch.zeros(SAMPLE_BLOCK, dtype=torch.long)
-                block_labels[offset : offset + count] = labels[rows].cpu()
-                block_labels = block_labels.to(self.device)
-            with torch.no_grad(), torch.autocast(self.device.type, enabled=False):
-                samples = self.sample_block(block.to(self.device), block_labels, ema)
-            yield samples[offset : offset + count]
-            position += count
-
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -302,9 +230,3 @@ class Game(pl.LightningModule):
         """Restore the counters."""
         for key, value in checkpoint["progress"].items():
             setattr(self.progress, key, value)
-
-
-def _padded(latents: Tensor) -> Tensor:
-    """Fill a block of latents up with copies of its first row."""
-    missing = SAMPLE_BLOCK - len(latents)
-    return torch.cat([latents, latents[:1].expand(missing, -1)]) if missing else latents

@@ -5,7 +5,7 @@ Every variant that differs only in its parts (network, loss, regularizers, optim
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 import torch
@@ -19,7 +19,11 @@ from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import compares_samples
 from saddlepoint.systems import ema, latents
 from saddlepoint.systems.game import Game
+from saddlepoint.systems.labels import check_networks, trains_classifier
 from saddlepoint.types import Batch, CriticOutput, Turn
+
+Critic = Callable[[Tensor, Tensor | None], CriticOutput]
+"""Samples [N, ...] and labels, long [N] or None, to what is said of them."""
 
 
 class GAN(Game):
@@ -56,6 +60,7 @@ class GAN(Game):
         self.loss = loss
         self.augments = nn.ModuleDict(dict(augments or {}))
         self.check_parts({"loss": loss, **self.augments})
+        check_networks(self.generator, self.discriminator, trains_classifier(dict(self.regularizers)))
         parts = (loss, *self.regularizers.values(), *self.augments.values())
         self.needs_real_in_generator = any(part.needs_real_in_generator for part in parts)
         self.discriminator_steps = discriminator_steps
@@ -63,17 +68,28 @@ class GAN(Game):
         self.prior = prior
         self.ema_decay = ema_decay
         self.ema_generator = None if ema_decay is None else ema.frozen_copy(self.generator)
+        self.averaged: ema.Tensors | None = None
         # BatchNorm must see real and fake apart (Radford et al. 2015); any other critic judges both in one pass.
         self.judges_together = not compares_samples(self.discriminator)
+
+    def on_fit_start(self) -> None:
+        """List what is averaged, on the device where it trains."""
+        super().on_fit_start()
+        if self.ema_generator is not None:
+            self.averaged = ema.tensors_of(self.ema_generator, self.generator)
 
     def round(self, batch: Batch) -> None:
         """One turn of D; then one of G, when it is due."""
         self.turn("discriminator", self.discriminator_loss, batch)
         if self.generator_is_due():
             self.turn("generator", self.generator_loss, batch)
-            self.progress.generator_updates += 1
-            if self.ema_generator is not None and self.ema_decay is not None:
-                ema.update(self.ema_generator, self.generator, self.ema_decay, self.progress.generator_updates)
+            self.count_generator_update()
+
+    def count_generator_update(self) -> None:
+        """Count a step of G, and move the averaged generator after it."""
+        self.progress.generator_updates += 1
+        if self.averaged is not None and self.ema_decay is not None:
+            ema.update(self.averaged, self.ema_decay, self.progress.generator_updates)
 
     def generator_is_due(self) -> bool:
         """Whether D has had its k turns."""
@@ -100,14 +116,22 @@ class GAN(Game):
         loss = self.loss.generator(self.of_all_ranks(generated))
         return self.record_of(loss, batch, fake, z, {"fake": generated})
 
-    def judge(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> tuple[CriticOutput, CriticOutput]:
-        """Pass real and fake through the augments and the discriminator: together where its layers allow."""
+    def judge(
+        self, real: Tensor, fake: Tensor, labels: Tensor | None, critic: Critic | None = None
+    ) -> tuple[CriticOutput, CriticOutput]:
+        """Pass real and fake through the augments and the discriminator: together where its layers allow.
+
+        Args:
+            real: [N, ...].
+            fake: [N, ...].
+            labels: of both, long [N], or None.
+            critic: judges in the discriminator's place.
+        """
+        critic = critic or self.discriminator
         real, fake = self.augment(real), self.augment(fake)
         if not self.judges_together:
-            return self.discriminator(real, labels), self.discriminator(fake, labels)
-        both = self.discriminator(
-            torch.cat([real, fake.to(real.dtype)]), None if labels is None else torch.cat([labels, labels])
-        )
+            return critic(real, labels), critic(fake, labels)
+        both = critic(torch.cat([real, fake.to(real.dtype)]), None if labels is None else torch.cat([labels, labels]))
         n = len(real)
         return (
             CriticOutput(*(None if part is None else part[:n] for part in both)),  # type: ignore[arg-type]

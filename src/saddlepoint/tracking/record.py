@@ -59,9 +59,20 @@ class RunRecord:
         for logger in self.loggers:
             logger.log_metrics(row)
 
-    def log_picture(self, progress: Progress, key: str, picture: Image.Image) -> Path:
-        """Save a picture under ``samples/`` and log it to W&B."""
-        path = self.directory / "samples" / f"{key}-{progress.images_seen:09d}.png"
+    def log_picture(
+        self, progress: Progress, key: str, picture: Image.Image, folder: str = "samples", stamped: bool = True
+    ) -> Path:
+        """Save a picture under ``folder`` of the run's directory and log it to W&B.
+
+        Args:
+            progress: the run's.
+            key: its name.
+            picture: what is saved.
+            folder: in the run's directory.
+            stamped: whether the file's name says how many images have been seen; without, there is one a run.
+        """
+        name = f"{key}-{progress.images_seen:09d}.png" if stamped else f"{key}.png"
+        path = self.directory / folder / name
         path.parent.mkdir(exist_ok=True)
         picture.save(path)
         for logger in self.loggers:

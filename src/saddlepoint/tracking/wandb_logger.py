@@ -7,6 +7,7 @@ import netrc
 import os
 import socket
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
@@ -57,13 +58,14 @@ def build(
     reason = _why_offline(mode)
     if reason:
         log.info("W&B: %s, so this run is recorded offline (upload it later with `wandb sync`)", reason)
+    start = partial(_start, directory, config, project, entity, name, group, tags, run_id)
     try:
-        return _start(directory, config, reason is not None, project, entity, name, group, tags, run_id)
+        return start(offline=reason is not None)
     except (UsageError, CommError, TimeoutError) as error:
         first_line = (str(error).splitlines() or [""])[0]
         log.warning("W&B: cannot start online (%s), so this run is recorded offline", first_line)
         wandb.teardown()
-        return _start(directory, config, True, project, entity, name, group, tags, run_id)
+        return start(offline=True)
 
 
 def finish() -> None:
@@ -75,13 +77,13 @@ def finish() -> None:
 def _start(
     directory: Path,
     config: Mapping[str, Any],
-    offline: bool,
     project: str,
     entity: str | None,
     name: str | None,
     group: str | None,
     tags: list[str] | None,
     run_id: str | None,
+    offline: bool,
 ) -> WandbLogger:
     # WandbLogger(offline=True) would set WANDB_MODE for the whole process, sweeps' later jobs included.
     run = wandb.init(

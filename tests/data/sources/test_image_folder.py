@@ -2,6 +2,7 @@
 
 import io
 import shutil
+import stat
 import zipfile
 
 import numpy as np
@@ -188,12 +189,18 @@ def test_zip_members_are_bounded(tmp_path, monkeypatch):
         ImageFolder(str(path)).open()
 
 
-def test_names_that_climb_out_of_an_archive_are_no_images(tmp_path):
+OUTSIDE = ["../../evil.png", "/evil.png", "a/../../evil.txt", "..\\evil.png", "C:\\evil.png", "link"]
+
+
+@pytest.mark.parametrize("evil", OUTSIDE)
+def test_members_that_lead_out_of_an_archive_are_refused(tmp_path, evil):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
-        for name in ("1.png", "2.png", "../../evil.png"):
-            file.writestr(name, png(1))
-    contents = ImageFolder(str(tmp_path / "a.zip")).open()
-    assert {name for split in contents.splits.values() for name in split.names} == {"1.png", "2.png"}
+        for name in ("1.png", "2..png", ".../3.png", evil):
+            member = zipfile.ZipInfo(name)
+            member.external_attr = (stat.S_IFLNK if name == "link" else stat.S_IFREG) << 16
+            file.writestr(member, png(1))
+    with pytest.raises(UserError, match=r"a\.zip: '.*(evil|link).*' leads out of the archive"):
+        ImageFolder(str(tmp_path / "a.zip")).open()
 
 
 def test_fingerprints_follow_content_not_place(tmp_path):

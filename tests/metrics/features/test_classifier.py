@@ -98,7 +98,9 @@ def test_scores_of_real_digits(prepared, digits, session_cache) -> None:
     at = {"ema": True, "batchnorm": "none", "labels": "none", "images_seen": 0, "generator_updates": 0, "revision": ""}
     evaluator = Evaluator(prepared, reference, ("fid", "is", "class_kl"), n=360, splits=1)
     images = digits.splits["held_out"][0]
-    real = {card.metric: card.value for card in evaluator.score([images], **at)}
+    cards = evaluator.score([images], **at)
+    assert [card.beside["classifier_accuracy"] for card in cards] == [prepared.accuracy] * len(cards)
+    real = {card.metric: card.value for card in cards}
     ten = {card.metric: card.value for card in evaluator.score([images[:10].repeat(36, 1, 1, 1)], **at)}
     assert 8 < real["is_classifier"] <= 10
     assert real["class_kl_classifier"] < 0.05

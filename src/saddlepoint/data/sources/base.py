@@ -55,7 +55,7 @@ class Contents:
     """An opened source.
 
     Attributes:
-        splits: "train" and "held_out", each of at least one sample.
+        splits: "train" and "held_out", each of at least one sample; only what is never trained on may hold out none.
         class_names: the labels' names in order; None where labels are no conditions, or where there are none.
         digest: a hash of the content, whatever folder it lies in.
         files_shape: (H, W, C) where the source knows it of all files, so that no header need be read.

@@ -45,11 +45,11 @@ class ImageFolder(Source):
         names = store.names()
         if not names:
             raise UserError(f"{self.root}: no images inside; {HOW_TO_GET}")
-        relative = _unwrapped(names)
-        splits = _split_by_folders(relative) or _split_by_hash(relative, self.root)
+        relative = unwrapped(names)
+        splits = split_by_folders(relative) or _split_by_hash(relative, self.root)
         classes = self._classes(splits)
         return Contents(
-            splits={split: _file_split(store, files, classes) for split, files in splits.items()},
+            splits={split: file_split(store, files, classes) for split, files in splits.items()},
             class_names=classes,
             digest=digest([store.digest(names), self.labels]),
         )
@@ -67,7 +67,7 @@ class ImageFolder(Source):
         return tuple(sorted({name.split("/")[0] for name in inside}))
 
 
-def _unwrapped(names: Sequence[str]) -> dict[str, str]:
+def unwrapped(names: Sequence[str]) -> dict[str, str]:
     """Map each name without the folders that all share to the name in the store."""
     parts = [name.split("/") for name in names]
     depth = 0
@@ -76,7 +76,8 @@ def _unwrapped(names: Sequence[str]) -> dict[str, str]:
     return {"/".join(part[depth:]): name for part, name in zip(parts, names, strict=True)}
 
 
-def _split_by_folders(relative: Mapping[str, str]) -> dict[Split, dict[str, str]] | None:
+def split_by_folders(relative: Mapping[str, str]) -> dict[Split, dict[str, str]] | None:
+    """Return what lies in ``train/`` and in the held-out folder, by the name below it; None where there are no such."""
     folders = {name.split("/")[0] for name in relative if "/" in name}
     held_out = next((folder for folder in HELD_OUT_FOLDERS if folder in folders), None)
     if "train" not in folders or held_out is None:
@@ -107,7 +108,8 @@ def _split_by_hash(relative: Mapping[str, str], root: Path) -> dict[Split, dict[
     }
 
 
-def _file_split(store: Store, files: Mapping[str, str], classes: tuple[str, ...] | None) -> FileSplit:
+def file_split(store: Store, files: Mapping[str, str], classes: tuple[str, ...] | None) -> FileSplit:
+    """Return a split of ``files``, names in the store by relative name, labelled by their first folder."""
     labels: Labels | None = None
     if classes is not None:
         index = {name: position for position, name in enumerate(classes)}

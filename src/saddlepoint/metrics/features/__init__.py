@@ -8,16 +8,26 @@ from typing import Any
 
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.features.base import FeatureExtractor, Features
+from saddlepoint.metrics.features.channel_classifier import ChannelClassifierFeatures
 from saddlepoint.metrics.features.classifier import ClassifierFeatures
 from saddlepoint.metrics.features.inception import InceptionFeatures
 from saddlepoint.metrics.features.random import RandomFeatures
 
 EXTRACTORS: dict[str, type[FeatureExtractor]] = {
-    extractor.name: extractor for extractor in (ClassifierFeatures, InceptionFeatures, RandomFeatures)
+    extractor.name: extractor
+    for extractor in (ClassifierFeatures, ChannelClassifierFeatures, InceptionFeatures, RandomFeatures)
 }
 """By the name that states and score cards bear."""
 
-__all__ = ["EXTRACTORS", "ClassifierFeatures", "FeatureExtractor", "Features", "InceptionFeatures", "RandomFeatures"]
+__all__ = [
+    "EXTRACTORS",
+    "ChannelClassifierFeatures",
+    "ClassifierFeatures",
+    "FeatureExtractor",
+    "Features",
+    "InceptionFeatures",
+    "RandomFeatures",
+]
 
 
 def extractor_from_state(state: Mapping[str, Any], cache_dir: Path) -> FeatureExtractor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
+
+from saddlepoint.metrics.precision import full_float32
 
 if TYPE_CHECKING:
     from saddlepoint.metrics.real import RealData
@@ -37,6 +38,7 @@ class FeatureExtractor(ABC):
         name: as in ``features=<name>`` and on score cards.
         has_logits: whether it classifies at all, which the Inception Score needs.
         predicts_labels: whether its classes are the data set's own.
+        counts_modes: whether its classes are the data's modes, equally likely by construction.
         resize: the kernel that fits images to it, as a score card states it.
         dim: number of pooled features.
         network: the frozen network, once :meth:`prepare` or :meth:`from_state` made it.
@@ -46,6 +48,7 @@ class FeatureExtractor(ABC):
     name: ClassVar[str]
     has_logits: ClassVar[bool]
     predicts_labels: ClassVar[bool] = False
+    counts_modes: ClassVar[bool] = False
     resize: ClassVar[str]
     dim: int
 
@@ -98,6 +101,11 @@ class FeatureExtractor(ABC):
             self.network.to(self.device)
         return self
 
+    @property
+    def beside(self) -> dict[str, float]:
+        """Numbers that every score by these features is to be read with; they stand on its card."""
+        return {}
+
     def score_name(self, metric: str) -> str:
         """Return a score's full name: other features than Inception's stand in it."""
         return f"{metric}_{self.name}"
@@ -111,18 +119,3 @@ class FeatureExtractor(ABC):
         if self.network is None:
             raise RuntimeError(f"features={self.name}: call prepare() before use")
         return self.network
-
-
-@contextmanager
-def full_float32(device: torch.device) -> Iterator[None]:
-    """Switch TF32 and autotuned kernels off on CUDA: training may round to 10 bits, scores may not."""
-    if device.type != "cuda":
-        yield
-        return
-    precision = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
-            yield
-    finally:
-        torch.set_float32_matmul_precision(precision)

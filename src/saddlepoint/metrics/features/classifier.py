@@ -53,6 +53,11 @@ class ClassifierFeatures(FeatureExtractor):
         self._ready()
         return self._version
 
+    @property
+    def beside(self) -> dict[str, float]:
+        """Its accuracy on held-out images."""
+        return {"classifier_accuracy": self.accuracy}
+
     def prepare(self, real: RealData, cache_dir: Path) -> None:
         """Load the classifier of this data set from the cache, or train it; seconds for digits, a minute for MNIST.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint import randomness
-from saddlepoint.metrics.features.base import full_float32
+from saddlepoint.metrics.precision import full_float32
 from saddlepoint.metrics.progress import line
 from saddlepoint.metrics.real import rows_of
 

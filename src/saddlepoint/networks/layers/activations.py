@@ -9,7 +9,7 @@ from torch import Tensor, nn
 SLOPE = 0.2
 """LeakyReLU's slope for negative inputs, in every network here (Radford et al. 2015, arXiv:1511.06434, section 4)."""
 
-Activation = Literal["relu", "leaky_relu", "maxout"]
+Activation = Literal["relu", "leaky_relu", "tanh", "maxout"]
 """The activations that a perceptron can be built with."""
 
 
@@ -33,4 +33,6 @@ def make_activation(kind: Activation, pieces: int = 1) -> nn.Module:
     """Return the activation named ``kind``; ``pieces`` is maxout's."""
     if kind == "maxout":
         return Maxout(pieces)
+    if kind == "tanh":
+        return nn.Tanh()
     return nn.ReLU() if kind == "relu" else nn.LeakyReLU(SLOPE)

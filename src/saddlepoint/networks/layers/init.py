@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
+
+Init = Literal["default", "orthogonal", "normal"]
+"""How a perceptron's weights can start: PyTorch's way, or as :func:`init_weights` says."""
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -31,3 +36,23 @@ def init_xavier(layer: nn.Module, gain: float = 1.0) -> None:
     nn.init.xavier_uniform_(layer.weight, gain)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
+
+
+def init_weights(network: nn.Module, kind: Init, scale: float) -> None:
+    """Draw all weights anew and set biases to zero; ``default`` leaves them as they are.
+
+    Args:
+        network: its convolutions and linear layers.
+        kind: ``orthogonal`` (Saxe et al. 2014, arXiv:1312.6120) or ``normal``.
+        scale: the orthogonal matrices' gain, or the normal law's standard deviation.
+    """
+    if kind == "default":
+        return
+    for module in network.modules():
+        if isinstance(module, WEIGHTED):
+            if kind == "orthogonal":
+                nn.init.orthogonal_(module.weight, scale)
+            else:
+                nn.init.normal_(module.weight, 0.0, scale)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -20,6 +20,26 @@ NORMALISED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Embedding, *TRANSPO
 Module = TypeVar("Module", bound=nn.Module)
 
 
+@torch.library.custom_op("saddlepoint::copy", mutates_args=())
+def _copy(vector: Tensor) -> Tensor:
+    return vector.clone()
+
+
+@_copy.register_fake
+def _(vector: Tensor) -> Tensor:
+    return torch.empty_like(vector)
+
+
+def _apart(vector: Tensor) -> Tensor:
+    """Return the vector in memory of its own, where the forward pass is compiled.
+
+    The compiler would let u, the old one and the new one, share the buffer's memory, and the backward pass then find
+    there what a later forward has left. It cannot look into this copy.
+    """
+    compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
+    return _copy(vector) if compiled else vector
+
+
 class SpectralNorm(nn.Module):
     """A parametrization W → W / σ(W) by one power iteration a training forward (algorithm 1).
 
@@ -60,11 +80,11 @@ class SpectralNorm(nn.Module):
         with full_precision(weight.device):
             matrix = self._matrix(weight)
             with torch.no_grad():
-                v = normalize(matrix.t().mv(self.u.to(matrix.dtype)), dim=0)
+                v = normalize(matrix.t().mv(_apart(self.u).to(matrix.dtype)), dim=0)
             Wv = matrix.mv(v)
             u = normalize(Wv.detach(), dim=0)
             if self.training and not self.frozen:
-                self.u.copy_(u)
+                self.u.copy_(_apart(u))
             return weight / u.dot(Wv)
 
     def _matrix(self, weight: Tensor) -> Tensor:

@@ -1,0 +1,148 @@
+"""Trains every model for a few minutes and writes docs/systems.md: a row a model, its scores, its samples.
+
+    python docs/gallery.py                      # all rows on MNIST, five minutes each at most on two cores
+    python docs/gallery.py dcgan wgan_gp        # these rows
+    python docs/gallery.py --data digits        # on other data
+
+A row that is finished is not trained again, and one that was interrupted goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "outputs" / "gallery"
+PAGE = ROOT / "docs" / "systems.md"
+PICTURES = ROOT / "docs" / "images" / "gallery"
+MINUTES = 4.0
+"""Of training; scoring twice and, for the first row, the features' classifier take up to one more."""
+POINTS = {"unrolled"}
+"""Models whose paper's networks are for points: their row is on a ring of eight Gaussians."""
+SMALLER = {"resnet": ["network.width=16"], "resnet_wgan_gp": ["network.width=16", "network.generator.width=8"]}
+"""What two CPU cores need, by the network that a model chooses."""
+
+
+def overrides(model: str, data: str, minutes: float) -> list[str]:
+    """Return the command line of a model's row."""
+    chosen = "gaussians" if model in POINTS else data
+    network = next((choice["override /network"] for choice in choices(model) if "override /network" in choice), "")
+    scores = [] if model in POINTS else ["callbacks.scores.n=2000"]
+    return [
+        f"model={model}",
+        f"data={chosen}",
+        *([] if model in POINTS else SMALLER.get(network, [])),
+        f"budget.hours={minutes / 60:.4g}",
+        "callbacks.scores.every_images=100_000_000",  # the untrained generator and the last one
+        *scores,
+    ]
+
+
+def choices(model: str) -> list[dict[str, Any]]:
+    """Return the parts that a model's file chooses."""
+    content = yaml.safe_load((ROOT / "conf" / "model" / f"{model}.yaml").read_text())
+    return [choice for choice in content.get("defaults", []) if isinstance(choice, dict)]
+
+
+def description(model: str) -> str:
+    """Return the comment at the head of a model's file: the paper, and what is particular."""
+    lines = (ROOT / "conf" / "model" / f"{model}.yaml").read_text().splitlines()
+    comment = []
+    for line in lines[1:]:
+        if not line.startswith("#"):
+            break
+        comment.append(line.removeprefix("#").strip())
+    return " ".join(comment).replace("|", "\\|")
+
+
+def train(model: str, data: str, minutes: float) -> None:
+    """Train a row's model, unless that is done."""
+    folder = RUNS / data / model
+    if (folder / "gallery.json").exists():
+        return
+    line = overrides(model, data, minutes)
+    command = [sys.executable, str(ROOT / "train.py"), *line, f"run.dir={folder}", "resume=auto", "logger=none"]
+    if subprocess.run(command, cwd=ROOT, check=False).returncode == 0:
+        (folder / "gallery.json").write_text(json.dumps(line))
+
+
+def row(model: str, data: str) -> str | None:
+    """Return a finished row in Markdown, having copied its picture; None where there is none yet."""
+    folder = RUNS / data / model
+    if not (folder / "gallery.json").exists():
+        return None
+    line = json.loads((folder / "gallery.json").read_text())
+    cards = [json.loads(text) for text in (folder / "scores.jsonl").read_text().splitlines()]
+    picture = max((folder / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime)
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    shrink(picture, PICTURES / f"{model}_{data}.png")
+    return (
+        f"| `{model}` | {description(model)} | `python train.py {shlex.join(line)}` | {figures(cards)} "
+        f"| ![{model}](images/gallery/{model}_{data}.png) |"
+    )
+
+
+def figures(cards: list[dict[str, Any]]) -> str:
+    """Say what was reached: the first card of a score beside the last one, and what real images get."""
+    monitored = "mixture_kl" if cards[0]["features"] == "none" else "fid_classifier"
+    told = [monitored, "modes", "high_quality", "is_classifier", "class_agreement"]
+    parts = []
+    for name in told:
+        own = [card for card in cards if card["metric"] == name]
+        if own:
+            real = f", real {own[-1]['real']:.3g}" if own[-1].get("real") is not None else ""
+            parts.append(f"{name} {own[0]['value']:.4g} → {own[-1]['value']:.4g}{real}")
+    first, last = ([card for card in cards if card["metric"] == monitored][i] for i in (0, -1))
+    verdict = f"{first['value'] / max(last['value'], 1e-12):.3g}-fold better than untrained"
+    return "<br>".join([*parts, verdict, f"{last['images_seen']:,} images, n={last['n']:,}, seed {last['seed']}"])
+
+
+def shrink(source: Path, target: Path) -> None:
+    """Save a small copy of a picture."""
+    from PIL import Image
+
+    with Image.open(source) as picture:
+        picture.thumbnail((320, 320))
+        picture.save(target, optimize=True)
+
+
+def write(data: str, models: list[str], machine: str) -> None:
+    """Write the page from all finished rows."""
+    rows = [text for model in models if (text := row(model, data)) is not None]
+    head = (
+        "# The systems\n\n"
+        f"Made by `python docs/gallery.py --data {data}`: every model by its name, trained for a few minutes on "
+        f"{machine}. Each score has its card in the run's `scores.jsonl`; `fid_classifier` is computed from the "
+        "averaged generator's samples and a small classifier's features, so compare rows with each other and with the "
+        "real images' own figure, never with published FIDs.\n\n"
+        "| model | paper and settings | command | scores: untrained → trained | samples |\n|---|---|---|---|---|\n"
+    )
+    PAGE.write_text(head + "\n".join(rows) + "\n")
+
+
+def main() -> None:
+    """Train what is missing, row by row, and write the page after each."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    known = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+    parser.add_argument("models", nargs="*", metavar="model", help=f"by default all of {', '.join(known)}")
+    parser.add_argument("--data", default="mnist")
+    parser.add_argument("--minutes", type=float, default=MINUTES, help="of training a row (default: %(default)s)")
+    parser.add_argument("--machine", default="two CPU cores", help="what the page says it was made on")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.models) - set(known)):
+        parser.error(f"unknown model {', '.join(unknown)}; there are {', '.join(known)}")
+    for model in arguments.models or known:
+        train(model, arguments.data, arguments.minutes)
+        write(arguments.data, known, arguments.machine)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""Where the samples are on a mixture, and how the losses move, over a whole run: two pictures at its end."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pydantic import PositiveInt
+from torch import Tensor
+
+from saddlepoint.callbacks.periodic import OverBudget, _game
+from saddlepoint.systems.game import Game
+from saddlepoint.tracking import theory
+from saddlepoint.tracking.record import RunRecord
+from saddlepoint.tracking.run_directory import append_json_line, read_json_lines, write_atomically
+
+COLUMNS = 100
+NEAR = 3.0
+"""In σ: what PacGAN calls a sample of high quality."""
+
+
+class Hopping(OverBudget):
+    """Counts samples near each mode, in ``pictures/modes.jsonl``; at the end draws ``modes.png`` and ``losses.png``.
+
+    Args:
+        record: the run's record.
+        means: the mixture's modes [M, D].
+        std: of each.
+        every_images: between two counts; null is a hundredth of the budget.
+        points: samples that are counted.
+        seed: of their latents.
+    """
+
+    events = COLUMNS
+
+    def __init__(
+        self,
+        record: RunRecord,
+        means: Tensor,
+        std: float,
+        every_images: PositiveInt | None = None,
+        points: PositiveInt = 1_000,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(every_images)
+        self.record = record
+        self.means, self.std = means.float().cpu(), std
+        self.points, self.seed = points, seed
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Drop what a stopped run wrote after the checkpoint that it goes on from."""
+        path, seen = self.record.directory / "pictures" / "modes.jsonl", _game(pl_module).progress.images_seen
+        if trainer.is_global_zero and path.exists():
+            rows = [row for row in read_json_lines(path) if row["images_seen"] <= seen]
+            write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        super().on_train_start(trainer, pl_module)
+
+    def fire(self, trainer: pl.Trainer, system: Game) -> None:
+        """Count."""
+        if not trainer.is_global_zero:
+            return
+        samples = system.sample(self.points, seed=self.seed, ema=False).float().cpu()
+        distance, mode = torch.cdist(samples, self.means, compute_mode="donot_use_mm_for_euclid_dist").min(1)
+        counts = torch.bincount(mode[distance <= NEAR * self.std], minlength=len(self.means)).tolist()
+        path = self.record.directory / "pictures" / "modes.jsonl"
+        path.parent.mkdir(exist_ok=True)
+        append_json_line(path, {"images_seen": system.progress.images_seen, "n": self.points, "counts": counts})
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw both pictures."""
+        super().on_train_end(trainer, pl_module)
+        if not trainer.is_global_zero:
+            return
+        progress, folder = _game(pl_module).progress, self.record.directory
+        rows = read_json_lines(folder / "pictures" / "modes.jsonl")
+        if rows:
+            shares = np.array([row["counts"] for row in rows], dtype=np.float64) / [[row["n"]] for row in rows]
+            picture = theory.hopping([row["images_seen"] for row in rows], shares)
+            self.record.log_picture(progress, "modes", picture, folder="pictures", stamped=False)
+        history = [row for row in read_json_lines(folder / "history.jsonl") if "generator/loss" in row]
+        names = [f"{player}/loss" for player in _game(pl_module).players]
+        history = [row for row in history if all(isinstance(row.get(name), float) for name in names)]
+        if len(history) > 1:
+            images = np.array([row["images_seen"] for row in history], dtype=np.float64)
+            lines = {name: np.array([row[name] for row in history], dtype=np.float64) for name in names}
+            self.record.log_picture(progress, "losses", theory.losses(images, lines), folder="pictures", stamped=False)

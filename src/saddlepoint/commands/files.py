@@ -1,0 +1,227 @@
+"""``python evaluate.py samples=PATH reference=PATH`` (or ``data=NAME``): scores images in files, with no model.
+
+A path is a folder, a zip file or an ``.npz``; images of every model and tool can be compared this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from torch import Tensor
+
+from saddlepoint.commands import build, diagnostics
+from saddlepoint.commands.restore import pick_device
+from saddlepoint.commands.scoring import (
+    cache_directory,
+    check_servable,
+    default_splits,
+    git_revision,
+    image_scorer,
+    reseeded,
+)
+from saddlepoint.commands.subject import Subject
+from saddlepoint.data import DataModule
+from saddlepoint.data.npz import holds_points, read_points
+from saddlepoint.data.sources.image_set import ImageSet
+from saddlepoint.errors import UserError
+from saddlepoint.metrics import catalogue
+from saddlepoint.metrics.base import permutation
+from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.evaluation import Circumstances, Evaluator, evaluate_vectors
+from saddlepoint.metrics.features import FeatureExtractor, InceptionFeatures
+from saddlepoint.metrics.real import RealStatistics, rows_of
+from saddlepoint.types import DataInfo
+
+WAYS = "reference=PATH, a folder, zip or .npz of real images, or data=NAME"
+UNKNOWN = "unknown"
+
+
+def subject(config: DictConfig) -> Subject:
+    """Check what is asked for, and prepare extractor and reference; nothing is sampled and nothing trained.
+
+    Raises:
+        UserError: the files cannot be used, do not fit each other, or the question is not clear.
+    """
+    _check(config)
+    path = Path(config.samples).expanduser()
+    if holds_points(path):
+        return _points(config, path)
+    if config.reference is not None:
+        real = _module(config.reference, config.image_size, config.fit or "pad", splits=True)
+        info = _inspected(real)
+    else:
+        real, info = build.build_data(config)
+    samples = _fitted(config, info)
+    total = samples.info.sizes["train"]
+    n = _number(config, total)
+    evaluator = _evaluator(config, real, n)
+    check_servable(config.metrics, evaluator)
+
+    judged: list[tuple[Evaluator, int]] = []
+
+    def score(seed: int) -> list[ScoreCard]:
+        judged.append((reseeded(evaluator, seed), seed))
+        return judged[-1][0].score(_choice(samples, n, seed), **_circumstances())
+
+    def pictures(cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        last, seed = judged[-1]
+        return diagnostics.draw(last, cards, lambda indices: _images_at(_choice(samples, n, seed), indices), real)
+
+    about = {"samples": f"{samples.info.name}:{total}@{samples.info.fingerprint[:8]}", "fit": config.fit}
+    return Subject(f"{n:,} images of {path}", Path("scores.jsonl"), score, about, pictures)
+
+
+def _check(config: DictConfig) -> None:
+    if config.checkpoint is not None:
+        raise UserError("checkpoint= and samples= are two questions: give one of them")
+    if config.samples is None:
+        raise UserError("reference= is for samples=PATH; with checkpoint=PATH, say data=image_folder data.root=PATH")
+    if (config.reference is None) == (config.get("data") is None):
+        raise UserError(f"samples= needs one thing to be held against: {WAYS}")
+    if config.reference is None and config.image_size is not None:
+        raise UserError("image_size= is the size of reference=PATH; with data=NAME, say data.image_size=")
+
+
+def _module(path: str, size: Any, fit: str, channels: Any = None, splits: bool = False) -> DataModule:
+    """Return the images of a path; without a limit on memory they would be decoded into the user's cache."""
+    size = OmegaConf.to_container(size) if OmegaConf.is_config(size) else size
+    return DataModule(ImageSet(path, splits), size, fit, channels, memory_limit_gb=0.0)  # type: ignore[arg-type]
+
+
+def _inspected(data: DataModule) -> DataInfo:
+    """Look at the files; where they have no common size, the way out is named by this command's keys."""
+    try:
+        return data.inspect()
+    except UserError as error:
+        raise UserError(str(error).replace("data.fit", "fit").replace("data.image_size", "image_size")) from None
+
+
+def _fitted(config: DictConfig, real: DataInfo) -> DataModule:
+    """Return the samples at the reference's size and channels: as they are, or by the policy that the user states."""
+    channels, height, width = real.shape
+    if config.fit is not None:
+        module = _module(config.samples, [height, width], config.fit, channels)
+        _inspected(module)
+        return module
+    module = _module(config.samples, None, "pad")
+    try:
+        found = module.inspect().shape
+    except UserError as error:
+        raise UserError(str(error).split("; say data.image_size")[0] + _remedy(real)) from None
+    if found == real.shape:
+        return module
+    if found == (1, height, width) and channels == 3:  # gray in RGB is the same picture
+        return _module(config.samples, [height, width], "pad", 3)
+    has, wants = _size(found), _size(real.shape)
+    raise UserError(f"samples={config.samples} are {has}, {real.name} is {wants}{_remedy(real)}")
+
+
+def _remedy(real: DataInfo) -> str:
+    return f"; add fit=resize, crop or pad, which brings the samples to {_size(real.shape)}, or save them at that size"
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    channels, height, width = shape
+    return f"{height}x{width} of {channels} channel{'s' if channels > 1 else ''}"
+
+
+def _number(config: DictConfig, total: int) -> int:
+    """Return how many samples a score rests on."""
+    n: int = config.n or total
+    if total < 2:
+        raise UserError(f"samples={config.samples} holds {total} image; scores need two")
+    if n > total:
+        raise UserError(f"n={n} is more than the {total} images of samples={config.samples}; set n={total} or less")
+    if config.seeds > 1 and n == total:
+        raise UserError(
+            f"seeds={config.seeds} chooses other images for each seed: set n below {total}, such as {n // 2}"
+        )
+    return n
+
+
+def _evaluator(config: DictConfig, real: DataModule, n: int) -> Evaluator:
+    extractor = _extractor(config).to(pick_device(config.device))
+    if config.reference is None:
+        return image_scorer(extractor, real, n, config.seed, config.splits, config.metrics).evaluator
+    names, splits = list(config.metrics or catalogue.DEFAULT), config.splits or default_splits(n)
+    if n < splits:
+        raise UserError(f"n={n} samples cannot be split in {splits}; set splits lower")
+    catalogue.build(names, extractor, config.seed, splits)
+    nothing_held_out = real.info.sizes["held_out"] == 0
+    if extractor.predicts_labels and nothing_held_out:
+        raise UserError(
+            f"features={extractor.name} is checked on held-out images, and {config.reference} holds out none: name "
+            "folders train/ and held_out/ in it, or say data=image_folder data.root=PATH, which holds out a tenth"
+        )
+    if real.info.sizes["train"] < 2:
+        raise UserError(f"reference={config.reference} holds one image; scores need two")
+    try:
+        extractor.prepare(real, cache_directory())
+    except UserError as error:
+        raise UserError(
+            str(error).replace("features.weights=PATH", "features=inception features.weights=PATH")
+        ) from None
+    statistics = RealStatistics.compute(
+        real, extractor, cache_directory(), n=n, seed=config.seed, metrics=names, splits=splits
+    )
+    if nothing_held_out:
+        statistics = RealStatistics({**statistics.header, "split": "all"}, statistics.tensors, statistics.held_out)
+    return Evaluator(extractor, statistics, names, n=n, seed=config.seed, splits=splits)
+
+
+def _extractor(config: DictConfig) -> FeatureExtractor:
+    """Return the features that were chosen, else the data set's own, else Inception's: the field's standard."""
+    extractor = None if config.get("features") is None else build.build_extractor(config)
+    if extractor is None and HydraConfig.get().runtime.choices.get("features") == "none":
+        raise UserError("features=none gives no scores; choose features=inception, classifier or random")
+    return extractor or InceptionFeatures()
+
+
+def _choice(samples: DataModule, n: int, seed: int) -> Iterator[Tensor]:
+    """Yield a seeded choice of n images in their own order, uint8 [B, C, H, W]."""
+    for images, _, used in rows_of(samples, "train", n, seed):
+        if len(used):
+            yield images[used]
+
+
+def _images_at(batches: Iterator[Tensor], indices: Tensor) -> Tensor:
+    """Return images by their place among all, uint8 [M, C, H, W]."""
+    found: dict[int, Tensor] = {}
+    start = 0
+    wanted = set(indices.tolist())
+    for images in batches:
+        found |= {start + i: image for i, image in enumerate(images) if start + i in wanted}
+        start += len(images)
+    return torch.stack([found[index] for index in indices.tolist()])
+
+
+def _circumstances() -> Circumstances:
+    return Circumstances(
+        ema=False, batchnorm=UNKNOWN, labels=UNKNOWN, images_seen=0, generator_updates=0, revision=git_revision()
+    )
+
+
+def _points(config: DictConfig, path: Path) -> Subject:
+    """Score points against a mixture of Gaussians."""
+    if config.get("data") is None:
+        raise UserError(f"{path} holds points: say data=gaussians data.layout=… to score them against a mixture")
+    data, info = build.build_data(config)
+    points = torch.from_numpy(read_points(path))
+    if info.shape != points.shape[1:]:
+        raise UserError(
+            f"{path} holds points of {points.shape[1]} dimensions, data={info.name} is of shape {info.shape}"
+        )
+    source: Any = data.source
+    n = _number(config, len(points))
+
+    def score(seed: int) -> list[ScoreCard]:
+        rows = permutation(len(points), seed, "real rows")[:n]
+        return evaluate_vectors(points[rows], source.means, float(source.std), info.name, seed, **_circumstances())
+
+    return Subject(f"{n:,} points of {path}", Path("scores.jsonl"), score, {"samples": f"{path.stem}:{len(points)}"})

@@ -1,0 +1,58 @@
+"""Images that somebody made or kept, as one whole: what an evaluation without a model looks at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from saddlepoint.data.npz import read_images
+from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest, digest_of
+from saddlepoint.data.sources.image_folder import file_split, split_by_folders, unwrapped
+from saddlepoint.data.store import open_store
+from saddlepoint.errors import UserError
+from saddlepoint.types import Split
+
+HOW_TO_GET = "give a folder or a zip file of PNG, JPEG, WebP or BMP images, or an .npz file"
+
+
+class ImageSet(Source):
+    """All images of a folder, a zip file or an ``.npz`` as the split "train", with nothing held out.
+
+    Class folders and an ``.npz``'s labels become labels.
+
+    Args:
+        root: the folder or file.
+        splits: take ``train/`` and one of ``held_out/``, ``test/``, ``val/`` of a folder or zip as the two splits where
+            there are both, as :class:`~saddlepoint.data.sources.image_folder.ImageFolder` does.
+    """
+
+    def __init__(self, root: str, splits: bool = False):
+        self.root = Path(root).expanduser()
+        self.splits = splits
+        self.name = self.root.resolve().name.removesuffix(".zip").removesuffix(".npz")
+
+    def open(self) -> Contents:
+        """See :meth:`Source.open`."""
+        if self.root.suffix == ".npz":
+            return self._arrays()
+        store = open_store(self.root, HOW_TO_GET)
+        names = store.names()
+        if not names:
+            raise UserError(f"{self.root}: no images inside; {HOW_TO_GET}")
+        relative = unwrapped(names)
+        splits = (split_by_folders(relative) if self.splits else None) or {"train": relative, "held_out": {}}
+        inside = [name for files in splits.values() for name in files]
+        classes = tuple(sorted({name.split("/")[0] for name in inside})) if all("/" in n for n in inside) else None
+        held: dict[Split, FileSplit] = {split: file_split(store, files, classes) for split, files in splits.items()}
+        return Contents(held, classes, digest([store.digest(names), "splits" if self.splits else "whole"]))
+
+    def _arrays(self) -> Contents:
+        whole = read_images(self.root)
+        classes = None
+        if whole.labels is not None:
+            kinds, labels = np.unique(whole.labels, return_inverse=True)
+            whole, classes = ArraySplit(whole.values, labels.astype(np.int64)), tuple(str(kind) for kind in kinds)
+        none = ArraySplit(whole.values[:0], None if whole.labels is None else whole.labels[:0])
+        splits: dict[Split, ArraySplit] = {"train": whole, "held_out": none}
+        return Contents(splits, classes, digest_of(splits))

@@ -1,0 +1,63 @@
+"""Berthelot et al. 2017, "BEGAN: Boundary Equilibrium Generative Adversarial Networks", arXiv:1703.10717."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from saddlepoint import ranks
+from saddlepoint.losses.base import AdversarialLoss, scores
+from saddlepoint.types import CriticOutput, Fraction, Turn
+
+
+class BEGAN(AdversarialLoss):
+    """An autoencoder's losses L held in a ratio, E L(G(z)) = γ E L(x), by a proportional control (section 3.4).
+
+    - discriminator: L(x) - k_t L(G(z_D))
+    - generator: L(G(z_G))
+    - k_{t+1} = k_t + λ_k (γ L(x) - L(G(z_G))), kept in [0, 1], once after each turn of the generator
+
+    The convergence measure M = L(x) + |γ L(x) - L(G(z_G))| of section 3.4.1 and k_t are logged with the generator's
+    turn. L(x) is that of the discriminator's last turn, which is on the same batch where there is one a round.
+
+    Attributes:
+        k: k_t, a scalar buffer, 0 at first.
+        real_energy: L(x) of the last turn of the discriminator, a scalar buffer.
+    """
+
+    critic = "energy"
+    batch_coupled = True  # k follows the energies of whole batches
+
+    k: Tensor
+    real_energy: Tensor
+
+    def __init__(self, gamma: Fraction = 0.5, rate: PositiveFloat = 0.001) -> None:
+        """Take the control's settings.
+
+        Args:
+            gamma: the diversity ratio γ: lower is sharper and less diverse.
+            rate: λ_k.
+        """
+        super().__init__()
+        self.gamma, self.rate = gamma, rate
+        self.register_buffer("k", torch.zeros(()))
+        self.register_buffer("real_energy", torch.zeros(()))
+
+    def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
+        """Return L(x) - k_t L(G(z)), a scalar."""
+        return scores(real).mean() - self.k * scores(fake).mean()
+
+    def generator(self, fake: CriticOutput, real: CriticOutput | None = None) -> Tensor:
+        """Return L(G(z)), a scalar >= 0."""
+        return scores(fake).mean()
+
+    def observe(self, turn: Turn) -> None:
+        """Keep L(x) of a discriminator's turn; move k_t after a generator's."""
+        if turn.player == "discriminator":
+            self.real_energy.copy_(ranks.mean(scores(turn.outputs["real"]).mean()))
+        elif turn.player == "generator":
+            balance = self.gamma * self.real_energy - ranks.mean(scores(turn.outputs["fake"]).mean())
+            self.k.add_(self.rate * balance).clamp_(0, 1)
+            turn.logs["k"] = self.k.clone()
+            turn.logs["convergence"] = self.real_energy + balance.abs()

@@ -1,0 +1,120 @@
+"""Nowozin et al. 2016, "f-GAN", arXiv:1606.00709."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn.functional import logsigmoid, softplus
+
+from saddlepoint.errors import UserError
+from saddlepoint.losses.base import AdversarialLoss, scores
+from saddlepoint.types import CriticOutput
+
+Name = Literal[
+    "kl",
+    "reverse_kl",
+    "pearson",
+    "neyman",
+    "squared_hellinger",
+    "jensen_shannon",
+    "gan",
+    "total_variation",
+    "alpha",
+]
+"""The divergences of table 1 and of the supplement."""
+
+
+class Divergence(NamedTuple):
+    """D_f(P‖Q) = ∫ q(x) f(p(x)/q(x)) dx, as its variational bound E_P[T] - E_Q[f*(T)] with T = g(V) needs it.
+
+    Attributes:
+        activation: g, from any score V to the domain of the conjugate; increasing.
+        conjugate: V ↦ f*(g(V)), simplified, so that nothing is lost where g saturates.
+    """
+
+    activation: Callable[[Tensor], Tensor]
+    conjugate: Callable[[Tensor], Tensor]
+
+
+# f(u), whose derivative at p/q is the best T, and f*(t) stand beside each. jensen_shannon's f gives twice the usual
+# divergence, and gan's that less log 4. Where g and f* are exponential (kl, reverse_kl, neyman, squared_hellinger) a
+# loss may overflow with a critic that is not held back; that is the objective, and the run says so when it happens.
+DIVERGENCES: dict[str, Divergence] = {
+    # u log u;  exp(t - 1)
+    "kl": Divergence(lambda v: v, lambda v: (v - 1).exp()),
+    # -log u;  -1 - log(-t)
+    "reverse_kl": Divergence(lambda v: -(-v).exp(), lambda v: v - 1),
+    # (u - 1)²;  t²/4 + t for t >= -2, else -1, for u = p/q is never negative; the paper's table has the whole parabola,
+    # beyond whose foot a generator would be pushed the wrong way
+    "pearson": Divergence(lambda v: v, lambda v: (v / 2 + 1).clamp(min=0).square() - 1),
+    # (1 - u)²/u;  2 - 2√(1 - t)
+    "neyman": Divergence(lambda v: -torch.expm1(-v), lambda v: -2 * torch.expm1(-v / 2)),
+    # (√u - 1)²;  t/(1 - t)
+    "squared_hellinger": Divergence(lambda v: -torch.expm1(-v), torch.expm1),
+    # u log u - (u + 1) log((u + 1)/2);  -log(2 - exp t)
+    "jensen_shannon": Divergence(lambda v: math.log(2) + logsigmoid(v), lambda v: softplus(v) - math.log(2)),
+    # u log u - (u + 1) log(u + 1);  -log(1 - exp t)
+    "gan": Divergence(logsigmoid, softplus),
+    # |u - 1|/2;  t, for |t| <= 1/2
+    "total_variation": Divergence(lambda v: torch.tanh(v) / 2, lambda v: torch.tanh(v) / 2),
+}
+
+
+def alpha_divergence(alpha: float) -> Divergence:
+    """Return the α-divergence, f(u) = (u^α - 1 - α(u - 1)) / (α(α - 1)), f*(t) = ((t(α - 1) + 1)^(α/(α-1)) - 1) / α.
+
+    For α > 1 g is the identity, and below t = -1/(α - 1) the conjugate is constant, for u = p/q is never negative. For
+    α < 1 g keeps t below 1/(1 - α), where 1 - t(1 - α) = (1 - α) log(1 + exp(-V)).
+
+    Raises:
+        UserError: α is 0 or 1, where it is reverse_kl or kl.
+    """
+    if alpha in (0, 1):
+        name = "kl" if alpha == 1 else "reverse_kl"
+        raise UserError(f"loss.alpha={alpha:g}: the α-divergence has its limit there: set loss.divergence={name}")
+    power = alpha / (alpha - 1)
+    if alpha > 1:
+        return Divergence(lambda v: v, lambda v: ((v * (alpha - 1) + 1).clamp(min=0) ** power - 1) / alpha)
+    return Divergence(
+        lambda v: 1 / (1 - alpha) - softplus(-v),
+        lambda v: (((1 - alpha) * softplus(-v)) ** power - 1) / alpha,
+    )
+
+
+class FGAN(AdversarialLoss):
+    """The variational bound of any f-divergence between data P and generator Q, equations 4 and 6.
+
+    - discriminator: -(E g(V(x)) - E f*(g(V(G(z))))), minus the bound, which is tight at g(V) = f'(p/q)
+    - generator: -E f*(g(V(G(z)))), or with ``nonsaturating`` -E g(V(G(z))), as section 3.2 advises
+
+    The activations g and conjugates f* are those of table 2 and of the supplement.
+    """
+
+    def __init__(self, divergence: Name = "pearson", nonsaturating: bool = True, alpha: float = 0.5) -> None:
+        """Choose the divergence.
+
+        Args:
+            divergence: which.
+            nonsaturating: the generator raises E g(V(G(z))) rather than E f*(g(V(G(z)))): the same fixed point, and a
+                gradient where the critic is sure.
+            alpha: of the α-divergence alone; neither 0 nor 1.
+
+        Raises:
+            UserError: α is 0 or 1.
+        """
+        super().__init__()
+        self.divergence, self.nonsaturating, self.alpha = divergence, nonsaturating, alpha
+        self.functions = alpha_divergence(alpha) if divergence == "alpha" else DIVERGENCES[divergence]
+
+    def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
+        """Return E f*(g(V(G(z)))) - E g(V(x)), a scalar: minus a lower bound of D_f(P‖Q)."""
+        return self.functions.conjugate(scores(fake)).mean() - self.functions.activation(scores(real)).mean()
+
+    def generator(self, fake: CriticOutput, real: CriticOutput | None = None) -> Tensor:
+        """Return -E g(V(G(z))) or -E f*(g(V(G(z)))), a scalar."""
+        of = self.functions.activation if self.nonsaturating else self.functions.conjugate
+        return -of(scores(fake)).mean()

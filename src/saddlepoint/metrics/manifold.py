@@ -1,0 +1,122 @@
+"""Precision and recall, density and coverage: how much of the samples looks real, how much of the real they reach.
+
+Kynkäänniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797. All four lay a ball round each image
+that reaches to its k-th nearest neighbour of the same set, and ask which images of the other set lie in it. One pass
+over blocks of distances answers for all, in float64, so that a ball's edge is where it should be; no n × n matrix
+stands in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from saddlepoint.metrics.base import Figure, Metric, Sample
+from saddlepoint.metrics.neighbours import BLOCK, Table, nearest_neighbours
+
+if TYPE_CHECKING:
+    from saddlepoint.metrics.features.base import FeatureExtractor
+
+PRECISION_NEIGHBOURS = 3
+"""Kynkäänniemi et al., section 3.1."""
+DENSITY_NEIGHBOURS = 5
+"""Naeem et al., section 3.2.4."""
+
+
+class Manifold(NamedTuple):
+    """What :func:`compare` found.
+
+    Attributes:
+        precision: share of fakes in the ball of some real image, in [0, 1].
+        recall: share of real images in the ball of some fake, in [0, 1].
+        density: mean number of real balls that a fake lies in, over k; about 1 for real data, at most M/k.
+        coverage: share of real balls with a fake in them, in [0, 1].
+    """
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+def radii(rows: Tensor, neighbours: int, device: torch.device | str = "cpu") -> Tensor:
+    """Return the distances to the first … k-th neighbour among rows [N, F], float64 [N, k]; k is at most N - 1."""
+    return nearest_neighbours(rows, neighbours, device=device)[0]
+
+
+def compare(
+    real: Tensor,
+    fake: Tensor,
+    real_radii: Tensor | None = None,
+    precision_neighbours: int = PRECISION_NEIGHBOURS,
+    density_neighbours: int = DENSITY_NEIGHBOURS,
+    block: int = BLOCK,
+    device: torch.device | str = "cpu",
+) -> Manifold:
+    """Compute all four figures.
+
+    With B(x, k) the ball round x that reaches to its k-th neighbour in its own set, N fakes y and M real images x:
+    precision = share of y in ∪ B(x, 3) (eq. 1 and 2 of the first paper), recall the same with the parts exchanged;
+    density = Σ_y Σ_x 1[y ∈ B(x, 5)] / (5 N) and coverage = share of x with a y in B(x, 5) (eq. 3 and 4 of the second).
+    As in the authors' code, the balls of precision and recall have their edge and those of density and coverage do not.
+
+    Args:
+        real: features [M, F], M >= 2.
+        fake: features [N, F], N >= 2.
+        real_radii: of :func:`radii` on ``real``, for the larger k; computed by default.
+        precision_neighbours: k of precision and recall, cut to what there is, as is the other.
+        density_neighbours: k of density and coverage.
+        block: rows compared at once.
+        device: where the products run.
+
+    >>> compare(torch.arange(9.0)[:, None], torch.arange(9.0)[:, None])
+    Manifold(precision=1.0, recall=1.0, density=1.0, coverage=1.0)
+    """
+    if real_radii is None:
+        real_radii = radii(real, max(precision_neighbours, density_neighbours), device)
+    real_k, density_k = (min(k, real_radii.shape[1]) for k in (precision_neighbours, density_neighbours))
+    table = Table(real, block, device, torch.float64)
+    closed, open_ = (real_radii[:, k - 1].square().to(table.device) for k in (real_k, density_k))
+    theirs = radii(fake, precision_neighbours, device)[:, -1].square().to(table.device)
+    in_real = torch.zeros(len(fake), dtype=torch.bool, device=table.device)
+    in_fake, covered = (torch.zeros(len(real), dtype=torch.bool, device=table.device) for _ in range(2))
+    held = 0
+    for first in range(0, len(fake), block):
+        mine = slice(first, first + block)
+        queries = table.shifted(fake[mine])
+        norms = queries.square().sum(1)
+        # Distances that differ from a radius by rounding alone are equal to it: a copy of a neighbour is on the edge.
+        slack = float(table.rounding(norms).max())
+        for place, rows in table:
+            squares = table.squares(queries, norms, place, rows)
+            in_fake[place] |= (squares - theirs[mine, None]).amin(0) <= slack
+            in_real[mine] |= (squares - closed[place]).amin(1) <= slack
+            inside = squares.sub_(open_[place])
+            covered[place] |= inside.amin(0) < -slack
+            held += int((inside[inside.amin(1) < -slack] < -slack).sum())
+    precision, recall, coverage = (float(share.double().mean()) for share in (in_real, in_fake, covered))
+    return Manifold(precision, recall, held / (density_k * len(fake)), coverage)
+
+
+class Manifolds(Metric):
+    """The four figures against as many seeded train images as there are samples; for real images they are near 1."""
+
+    name = "precision"
+    lower_is_better = False
+    also = {"recall": False, "density": False, "coverage": False}  # noqa: RUF012
+    needs = frozenset({"pool"})
+
+    def reference(self, real: Sample) -> dict[str, Tensor]:
+        """Keep the real rows and their radii."""
+        assert real.pool is not None
+        return {"rows": real.pool, "radii": radii(real.pool, max(PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS))}
+
+    def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
+        """Return the four figures."""
+        assert sample.pool is not None
+        found = compare(reference["rows"], sample.pool, reference["radii"], device=extractor.device)
+        n = len(sample.pool)
+        return [Figure(extractor.score_name(name), value, n) for name, value in found._asdict().items()]

@@ -1,0 +1,178 @@
+"""Zhao et al. 2017, "Energy-based Generative Adversarial Network", arXiv:1609.03126: a discriminator that reconstructs.
+
+Images: strided convolutions, mirrored (appendix D), down to a base of 8 to 14 px; the paper's discriminator for 64 px
+has 64, 128 and 256 channels. Points: perceptrons, as the paper's on MNIST.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+
+from saddlepoint.networks.layers.activations import SLOPE
+from saddlepoint.networks.layers.init import init_dcgan
+from saddlepoint.networks.layers.norms import NormKind, absorbs_bias, make_norm
+from saddlepoint.networks.layers.precision import at_least_float32, full_precision
+from saddlepoint.networks.layers.reconstruction import Distance, reconstruction_error
+from saddlepoint.networks.layers.shapes import check_shape, image_pyramid
+from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
+from saddlepoint.types import CriticKind, CriticOutput
+
+UNITS = 4
+"""A perceptron's hidden layers have this many times the width."""
+
+
+class AutoencoderGenerator(nn.Module):
+    """The decoder's shape: latents by a linear layer to a code, then the decoder; tanh on images."""
+
+    def __init__(
+        self,
+        shape: Sequence[PositiveInt],
+        latent_dim: PositiveInt,
+        width: PositiveInt = 64,
+        norm: NormKind = "batch",
+    ) -> None:
+        """Build the network.
+
+        Args:
+            shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`), or (D,).
+            latent_dim: Z.
+            width: channels of the layer next to the image; they double a level. For points, a quarter of the units of
+                each hidden layer.
+            norm: of every layer but the output.
+
+        Raises:
+            UserError: the shape cannot be built, or the norm has no meaning for vectors.
+        """
+        super().__init__()
+        self.shape, self.latent_dim = check_shape("autoencoder", shape), latent_dim
+        self.code = _code_shape(self.shape, width)
+        images, bias = len(shape) == 3, not absorbs_bias(norm)
+        start = nn.Linear(latent_dim, math.prod(self.code), bias=bias)
+        self.project = nn.Sequential(
+            start, nn.Unflatten(1, self.code), make_norm(norm, self.code[0], images=images), nn.ReLU()
+        )
+        self.decoder = _decoder(self.shape, width, norm)
+        if images:
+            init_dcgan(self)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        """Map latents [N, Z] to samples [N, *shape], images in [-1, 1]; labels are not used."""
+        samples = at_least_float32(self.decoder(self.project(latents)))
+        return torch.tanh(samples) if len(self.shape) == 3 else samples
+
+
+class AutoencoderDiscriminator(nn.Module):
+    """An autoencoder whose reconstruction error is the energy of a sample (equation 3); the features are its code."""
+
+    critic: CriticKind = "energy"
+
+    def __init__(
+        self,
+        shape: Sequence[PositiveInt],
+        width: PositiveInt = 64,
+        norm: NormKind = "none",
+        spectral_norm: bool = False,
+        distance: Distance = "l2",
+    ) -> None:
+        """Build the network.
+
+        Args:
+            shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`), or (D,).
+            width: channels of the layer next to the image; they double a level. For points, the units of the code, and
+                a quarter of each hidden layer's.
+            norm: of every layer but the first and the last.
+            spectral_norm: normalise every weight by its largest singular value.
+            distance: of a reconstruction from its sample
+                (see :func:`saddlepoint.networks.layers.reconstruction.reconstruction_error`).
+
+        Raises:
+            UserError: the shape cannot be built, or the norm has no meaning for vectors.
+        """
+        super().__init__()
+        self.shape, self.distance = check_shape("autoencoder", shape), distance
+        self.encoder = _encoder(self.shape, width, norm)
+        self.decoder = _decoder(self.shape, width, norm)
+        if len(shape) == 3:
+            init_dcgan(self)
+        if spectral_norm:
+            apply_spectral_norm(self)
+
+    def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
+        """Judge samples [N, *shape]: energies [N] >= 0 and features [N, F], the code; labels are not used."""
+        code = self.encoder(samples)
+        return CriticOutput(reconstruction_error(samples, self.decoder(code), self.distance), code.flatten(1))
+
+    def reconstruct(self, samples: Tensor) -> Tensor:
+        """Map samples [N, *shape] to what the autoencoder makes of them; images in about [-1, 1]."""
+        reconstructions: Tensor = self.decoder(self.encoder(samples))
+        return reconstructions
+
+
+class FullPrecision(nn.Linear):
+    """A linear layer in float32 even under autocast: points need more than bf16's three digits."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map [N, inputs] to [N, outputs]."""
+        with full_precision(input.device):
+            return super().forward(at_least_float32(input))
+
+
+def _halvings(shape: Sequence[int]) -> int:
+    """Return how often an image is halved: down to 8 to 14 px, as in the paper; once at least."""
+    return max(image_pyramid("autoencoder", shape).levels - 1, 1)
+
+
+def _channels(shape: Sequence[int], width: int) -> list[int]:
+    """Return the channels of each layer, from the image down; two layers at least."""
+    return [width * 2**level for level in range(max(_halvings(shape), 2))]
+
+
+def _code_shape(shape: tuple[int, ...], width: int) -> tuple[int, ...]:
+    if len(shape) == 1:
+        return (width,)
+    return (_channels(shape, width)[-1], shape[1] >> _halvings(shape), shape[2] >> _halvings(shape))
+
+
+def _encoder(shape: tuple[int, ...], width: int, norm: NormKind) -> nn.Sequential:
+    if len(shape) == 1:
+        hidden = UNITS * width
+        return nn.Sequential(
+            FullPrecision(shape[0], hidden),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden, hidden, bias=not absorbs_bias(norm)),
+            make_norm(norm, hidden, images=False),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(hidden, width),
+        )
+    channels = _channels(shape, width)
+    layers: list[nn.Module] = [nn.Conv2d(shape[0], channels[0], 4, stride=2, padding=1), nn.LeakyReLU(SLOPE)]
+    size, stride = (3, 1) if _halvings(shape) == 1 else (4, 2)
+    for inputs, outputs in pairwise(channels):
+        layers.append(nn.Conv2d(inputs, outputs, size, stride, padding=1, bias=not absorbs_bias(norm)))
+        layers += [make_norm(norm, outputs), nn.LeakyReLU(SLOPE)]
+    return nn.Sequential(*layers)
+
+
+def _decoder(shape: tuple[int, ...], width: int, norm: NormKind) -> nn.Sequential:
+    bias = not absorbs_bias(norm)
+    if len(shape) == 1:
+        layers: list[nn.Module] = []
+        for inputs in (width, UNITS * width):
+            layers += [nn.Linear(inputs, UNITS * width, bias=bias), make_norm(norm, UNITS * width, images=False)]
+            layers.append(nn.ReLU())
+        return nn.Sequential(*layers, FullPrecision(UNITS * width, shape[0]))
+    channels = _channels(shape, width)[::-1]
+    layers = []
+    for inputs, outputs in pairwise(channels):
+        if _halvings(shape) == 1:
+            layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
+        else:
+            layers.append(nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias))
+        layers += [make_norm(norm, outputs), nn.ReLU()]
+    return nn.Sequential(*layers, nn.ConvTranspose2d(channels[-1], shape[0], 4, stride=2, padding=1))

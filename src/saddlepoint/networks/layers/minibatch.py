@@ -1,0 +1,109 @@
+"""Layers that let a discriminator look at several samples at once, so that a lack of variety shows."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.networks.layers.precision import at_least_float32
+
+MinibatchKind = Literal["none", "discrimination", "stddev"]
+"""How a discriminator compares the samples of a batch."""
+
+KERNELS, KERNEL_DIM = 100, 5
+"""B and C of minibatch discrimination, as in the code published with Salimans et al. 2016."""
+
+
+class MinibatchDiscrimination(nn.Module):
+    """How close each sample's features are to those of the others, in B learned projections.
+
+    Salimans et al. 2016, "Improved Techniques for Training GANs", arXiv:1606.03498, section 3.2. With M_i = T f(x_i) in
+    R^{B×C},
+
+        o(x_i)_b = Σ_{j≠i} exp(-‖M_{i,b} - M_{j,b}‖₁)
+
+    and the features of sample i become [f(x_i), o(x_i)]. The paper's sum has j = i too: a constant 1, left out here as
+    in the authors' code. A rank compares the samples that it has.
+
+    Attributes:
+        outputs: features that come out, F + B.
+    """
+
+    batch_coupled = True
+
+    def __init__(self, features: int, kernels: int = KERNELS, kernel_dim: int = KERNEL_DIM) -> None:
+        super().__init__()
+        self.kernels, self.outputs = kernels, features + kernels
+        self.project = nn.Linear(features, kernels * kernel_dim, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Map features [N, F] to [N, F + B]."""
+        M = at_least_float32(self.project(features)).unflatten(1, (self.kernels, -1))
+        distances = (M[:, None] - M[None]).abs().sum(3)
+        closeness = torch.exp(-distances).sum(1) - 1
+        return torch.cat([features, closeness.to(features.dtype)], dim=1)
+
+
+class MinibatchStdDev(nn.Module):
+    """The batch's standard deviation, averaged over features and places to one value: one more feature map.
+
+    Karras et al. 2018, "Progressive Growing of GANs", arXiv:1710.10196, section 3. A rank compares the samples that it
+    has.
+    """
+
+    batch_coupled = True
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, F] to [N, F + 1], or [N, C, H, W] to [N, C + 1, H, W]."""
+        wide = at_least_float32(x)
+        variance = wide.var(0, correction=0)
+        # The root's slope at zero is infinite: equal samples get a zero gradient, not NaN.
+        deviation = torch.where(variance > 0, variance, 1).sqrt().where(variance > 0, 0).mean()
+        return torch.cat([x, deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])], dim=1)
+
+
+class Packing(nn.Module):
+    """Join m samples on their channels, so that the discriminator judges m at once.
+
+    Lin et al. 2018, "PacGAN: The power of two samples in generative adversarial networks", arXiv:1712.04086, section 2.
+    The n mod m samples that fill no pack are left out, with a warning the first time; a batch of fewer than m is
+    repeated to make one pack.
+    """
+
+    batch_coupled = True
+
+    def __init__(self, m: int) -> None:
+        super().__init__()
+        self.m = m
+        self.warned = False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, D] to [N // m, m·D], or [N, C, H, W] to [N // m, m·C, H, W]."""
+        n = len(x)
+        if n % self.m and not self.warned:
+            self.warned = True
+            used = f"the first {n - n % self.m}" if n > self.m else "them repeatedly"
+            warnings.warn(f"packing of {self.m}: of a batch of {n} samples, D sees {used}", stacklevel=2)
+        if n < self.m:
+            x = x[torch.arange(self.m, device=x.device) % n]
+        return x[: len(x) - len(x) % self.m].unflatten(0, (-1, self.m)).flatten(1, 2)
+
+    def extra_repr(self) -> str:
+        """Show m."""
+        return f"m={self.m}"
+
+
+def make_packing(m: int) -> nn.Module:
+    """Return the packing of m samples, or an identity for 1."""
+    return Packing(m) if m > 1 else nn.Identity()
+
+
+def make_minibatch(kind: MinibatchKind, features: int) -> tuple[nn.Module, int]:
+    """Return the layer that compares feature vectors [N, F], or an identity, and how many features come out."""
+    if kind == "discrimination":
+        layer = MinibatchDiscrimination(features)
+        return layer, layer.outputs
+    return (MinibatchStdDev(), features + 1) if kind == "stddev" else (nn.Identity(), features)

@@ -1,0 +1,70 @@
+"""Odena et al. 2017, "Conditional Image Synthesis with Auxiliary Classifier GANs", arXiv:1610.09585."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.precision import at_least_float32
+from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.types import CriticOutput, Turn
+
+
+class AuxiliaryClassifier(Regularizer):
+    """The classification loss λ L_C of equation 3, to be minimised by both players.
+
+    - discriminator: -E log P(C=c | X_real) - E log P(C=c | X_fake)
+    - generator: -E log P(C=c | X_fake); the real term does not depend on it.
+
+    The classifier is the head that ``conditioning.discriminator=auxiliary`` gives the discriminator, and its outputs
+    are those of the turn: no further forward pass. Each player has a part of its own.
+    """
+
+    trains_classifier: ClassVar[bool] = True
+
+    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "discriminator") -> None:
+        """Take λ and the player whose turn it concerns."""
+        super().__init__(player, 1, weight)
+
+    def check(self, networks: Mapping[str, nn.Module]) -> None:
+        """Refuse a discriminator without a classifier.
+
+        Raises:
+            UserError: the discriminator has no class logits, or there is no such player.
+        """
+        super().check(networks)
+        labels = getattr(networks.get("discriminator"), "labels", None)
+        if getattr(labels, "kind", "none") != "auxiliary":
+            raise UserError(
+                "regularizer=auxiliary_classifier needs a discriminator that tells classes apart: "
+                "set conditioning=auxiliary"
+            )
+
+    def penalty(self, turn: Turn) -> Tensor:
+        """Return λ times the cross-entropies of this player's turn, a scalar >= 0.
+
+        The shares of samples that are classified rightly go to ``turn.logs["class_accuracy_real"]`` and ``_fake``.
+
+        Raises:
+            UserError: the turn has no labels or no class logits.
+        """
+        seen = ("real", "fake") if self.player == "discriminator" else ("fake",)
+        total = turn.loss.new_zeros(())
+        for key in seen:
+            output = turn.outputs.get(key)
+            if turn.labels is None or output is None or output.class_logits is None:
+                raise UserError(f"the auxiliary classifier needs labels and class logits of {key} samples")
+            total = total + self._cross_entropy(turn, key, output, turn.labels)
+        return self.weight * total
+
+    @staticmethod
+    def _cross_entropy(turn: Turn, key: str, output: CriticOutput, labels: Tensor) -> Tensor:
+        assert output.class_logits is not None
+        scores = at_least_float32(output.class_logits)
+        turn.logs[f"class_accuracy_{key}"] = (scores.detach().argmax(1) == labels).float().mean()
+        return cross_entropy(scores, labels)

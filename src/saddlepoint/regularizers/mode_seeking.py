@@ -1,0 +1,66 @@
+"""Mao et al. 2019, "Mode Seeking Generative Adversarial Networks for Diverse Image Synthesis", arXiv:1903.05628."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+
+from saddlepoint import ranks
+from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.precision import at_least_float32
+from saddlepoint.networks.layers.statistics import frozen_statistics
+from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.types import Turn
+
+EPSILON = 1e-5
+"""Of the paper's code: bounds the penalty where the generator does not depend on the latents at all."""
+
+
+class ModeSeeking(Regularizer):
+    """The generator is to map different latents to different samples, in proportion (equation 1).
+
+    max_G E d(G(c, z₁), G(c, z₂)) / d(z₁, z₂), with mean absolute differences for d; as in the paper's code it is the
+    inverse of the ratio that is minimised. Pairs are neighbours in the batch, whose latents are independent draws;
+    with labels, the second of each pair is generated once more under the first one's label, in a pass that leaves
+    running statistics as they were. The ratio goes to ``turn.logs["mode_ratio"]``.
+    """
+
+    batch_coupled = True
+
+    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "generator", interval: PositiveInt = 1) -> None:
+        """Take the penalty's settings.
+
+        Args:
+            weight: the paper's λ_ms.
+            player: whose samples are to differ.
+            interval: turns of that player from one penalty to the next.
+        """
+        super().__init__(player, interval, weight)
+
+    def penalty(self, turn: Turn) -> Tensor:
+        """Return λ / (E[d(G(z₁), G(z₂)) / d(z₁, z₂)] + 1e-5) over the pairs of all ranks, a scalar.
+
+        It is 0 for a single sample.
+
+        Raises:
+            UserError: the turn has no generated samples.
+        """
+        if turn.latents is None or turn.fake is None:
+            raise UserError(f"mode seeking needs turns that generate samples; '{self.player}' has none")
+        if len(turn.latents) < 2:
+            return turn.loss.new_zeros(())
+        latents = turn.latents.roll(1, 0)
+        if turn.labels is None:
+            others = turn.fake.roll(1, 0)
+        else:
+            generator = turn.networks[self.player]
+            with frozen_statistics(generator):
+                others = generator(latents, turn.labels)
+        ratio = ranks.gather(_distance(turn.fake, others) / _distance(turn.latents, latents)).mean()
+        turn.logs["mode_ratio"] = ratio.detach()
+        return self.weight / (ratio + EPSILON)
+
+
+def _distance(a: Tensor, b: Tensor) -> Tensor:
+    return torch.sub(at_least_float32(a), at_least_float32(b)).abs().flatten(1).mean(1)

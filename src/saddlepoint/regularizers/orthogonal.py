@@ -1,0 +1,78 @@
+"""Brock et al. 2017, arXiv:1609.07093, and Brock et al. 2019, arXiv:1809.11096: filters unlike one another."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from saddlepoint.networks.layers.precision import at_least_float32, full_precision
+from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.types import Turn
+
+TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
+
+
+class Orthogonal(Regularizer):
+    """Orthogonal regularisation of the player's convolutions and linear layers.
+
+    With each weight as a matrix W [outputs, inputs · kernel], whose rows are the filters, summed over layers:
+
+    - ``relaxed`` (Brock et al. 2019, section 3.1): β ‖W Wᵀ ⊙ (1 - I)‖_F², which leaves the filters' norms free;
+    - ``strict`` (Brock et al. 2017, section 3.3): β Σ |W Wᵀ - I|.
+
+    Under spectral norm it is the unnormalised weight's, as in the papers' code.
+    """
+
+    def __init__(
+        self,
+        weight: NonNegativeFloat = 1e-4,
+        player: str = "generator",
+        interval: PositiveInt = 1,
+        form: Literal["relaxed", "strict"] = "relaxed",
+    ) -> None:
+        """Take the penalty's settings.
+
+        Args:
+            weight: the papers' β; 1e-4 in both.
+            player: whose weights are regularised; the generator's in Brock et al. 2019.
+            interval: turns of that player from one penalty to the next.
+            form: which of the two.
+        """
+        super().__init__(player, interval, weight)
+        self.form = form
+
+    def penalty(self, turn: Turn) -> Tensor:
+        """Return the weighted sum over the layers, a scalar."""
+        total = turn.loss.new_zeros((), dtype=torch.float32)
+        with full_precision(turn.loss.device):
+            for module in turn.networks[self.player].modules():
+                if isinstance(module, WEIGHTED):
+                    total = total + getattr(self, f"_{self.form}")(_filters(module))
+        return self.weight * total
+
+    @staticmethod
+    def _relaxed(filters: Tensor) -> Tensor:
+        norms = filters.square().sum(1)
+        smaller = filters if len(filters) <= filters.shape[1] else filters.t()  # ‖W Wᵀ‖_F = ‖Wᵀ W‖_F
+        return (smaller @ smaller.t()).square().sum() - norms.square().sum()
+
+    @staticmethod
+    def _strict(filters: Tensor) -> Tensor:
+        products = filters @ filters.t()
+        return (products - torch.eye(len(products), device=products.device, dtype=products.dtype)).abs().sum()
+
+
+def _filters(module: nn.Module) -> Tensor:
+    """Return a layer's trainable weight as a matrix with a row for each output."""
+    weight: Tensor
+    if parametrize.is_parametrized(module, "weight"):
+        weight = module.parametrizations["weight"].original  # type: ignore[index,union-attr]
+    else:
+        weight = module.weight  # type: ignore[assignment]
+    weight = at_least_float32(weight)
+    return (weight.transpose(0, 1) if isinstance(module, TRANSPOSED) else weight).flatten(1)

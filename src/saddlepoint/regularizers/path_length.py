@@ -1,0 +1,96 @@
+"""Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", arXiv:1912.04958."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Annotated
+
+import torch
+from pydantic import Field, NonNegativeFloat, PositiveInt
+from torch import Tensor, nn
+
+from saddlepoint import ranks
+from saddlepoint.compilation import uncompiled
+from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.precision import at_least_float32, full_precision
+from saddlepoint.networks.layers.statistics import frozen_statistics
+from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.regularizers.input_gradient import refuse_batch_norm
+from saddlepoint.types import Turn
+
+LOG = "path_length"
+
+
+class PathLength(Regularizer):
+    """A step of fixed size in the latents is to change the image by a fixed size: λ E (‖Jᵀy‖₂ - a)² (equation 4).
+
+    J is the Jacobian of G(z) in the latents, which have the part of the paper's w here, and Jᵀy = ∇_z (G(z)·y) with
+    y ~ N(0, I), divided by √(H·W): with that, and a single layer of latents, λ = 2 is the paper's
+    γ = ln 2 / (r² (ln r - ln 2)) (appendix B) as its code has it. The target a is an exponential moving average of the
+    lengths; it starts at the first ones. The forward pass is the penalty's own, in float32, and leaves running
+    statistics as they were. The mean length goes to ``turn.logs["path_length"]``.
+    """
+
+    average: Tensor
+    started: Tensor
+
+    def __init__(
+        self,
+        weight: NonNegativeFloat = 2.0,
+        player: str = "generator",
+        interval: PositiveInt = 8,
+        decay: Annotated[float, Field(ge=0, lt=1)] = 0.99,
+        shrink: PositiveInt = 2,
+    ) -> None:
+        """Take the penalty's settings.
+
+        Args:
+            weight: λ.
+            player: whose Jacobian is regularised.
+            interval: turns of that player from one penalty to the next; 8 in appendix B.
+            decay: of the average length, a turn with a penalty.
+            shrink: only one in so many of the batch's latents is used, to save time and memory.
+        """
+        super().__init__(player, interval, weight)
+        self.decay, self.shrink = decay, shrink
+        self.register_buffer("average", torch.zeros(()))
+        self.register_buffer("started", torch.zeros((), dtype=torch.bool))
+
+    def check(self, networks: Mapping[str, nn.Module]) -> None:
+        """Refuse BatchNorm in the generator.
+
+        Raises:
+            UserError: the generator has BatchNorm, under which a sample's Jacobian is not its own, or there is no such
+                player.
+        """
+        super().check(networks)
+        refuse_batch_norm(networks[self.player], "path length", self.player)
+
+    def penalty(self, turn: Turn) -> Tensor:
+        """Return λ E (‖Jᵀy‖₂ - a)², a scalar.
+
+        Raises:
+            UserError: the turn generates no samples.
+        """
+        if turn.latents is None:
+            raise UserError(f"path length needs turns that generate samples; '{self.player}' has none")
+        n = max(1, len(turn.latents) // self.shrink)
+        latents = at_least_float32(turn.latents[:n].detach()).requires_grad_()
+        network = turn.networks[self.player]
+        with full_precision(latents.device), frozen_statistics(network), uncompiled():
+            samples = network(latents, None if turn.labels is None else turn.labels[:n])
+            y = torch.randn(samples.shape, generator=turn.random, device=samples.device, dtype=samples.dtype)
+            y = y / math.sqrt(math.prod(samples.shape[2:]))
+            (product,) = torch.autograd.grad((samples * y).sum(), latents, create_graph=True)
+            lengths = torch.linalg.vector_norm(product.flatten(1), dim=1)
+        turn.logs[LOG] = lengths.detach().mean()
+        target = torch.where(self.started, self.average, ranks.mean(turn.logs[LOG]))
+        return self.weight * (lengths - target).square().mean()
+
+    def observe(self, turn: Turn) -> None:
+        """Move the average after a turn that had a penalty."""
+        if turn.player == self.player and LOG in turn.logs:
+            length = ranks.mean(turn.logs[LOG])
+            self.average.copy_(torch.where(self.started, self.decay * self.average + (1 - self.decay) * length, length))
+            self.started.fill_(True)

@@ -1,0 +1,50 @@
+"""Zhao et al. 2017, "Energy-based Generative Adversarial Networks", arXiv:1609.03126."""
+
+from __future__ import annotations
+
+from pydantic import NonNegativeFloat, PositiveInt
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from saddlepoint import ranks
+from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.precision import at_least_float32, full_precision
+from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.types import Turn
+
+
+class PullingAway(Regularizer):
+    """The pulling-away term of section 2.4, which makes the generator's samples differ in direction.
+
+    f(S) = 1/(N(N-1)) Σ_i Σ_{j≠i} (S_iᵀS_j / (‖S_i‖‖S_j‖))², in [0, 1], where S are the critic's features of the
+    generated samples: the code of an autoencoder, or the last layer before the logits.
+    """
+
+    batch_coupled = True
+
+    def __init__(self, weight: NonNegativeFloat = 0.1, player: str = "generator", interval: PositiveInt = 1) -> None:
+        """Take the penalty's settings.
+
+        Args:
+            weight: 0.1 in the paper.
+            player: whose generated samples are pulled apart.
+            interval: turns of that player from one penalty to the next.
+        """
+        super().__init__(player, interval, weight)
+
+    def penalty(self, turn: Turn) -> Tensor:
+        """Return the weighted mean of the squared cosines between features, over the samples of all ranks, a scalar.
+
+        It is 0 for a single sample.
+
+        Raises:
+            UserError: nobody judges generated samples in this turn.
+        """
+        if "fake" not in turn.outputs:
+            raise UserError(f"the pulling-away term needs turns that judge generated samples; '{self.player}' has none")
+        features = ranks.gather(at_least_float32(turn.outputs["fake"].features).flatten(1))
+        directions = normalize(features, dim=1)
+        n = len(directions)
+        with full_precision(directions.device):
+            cosines = directions @ directions.t()
+        return self.weight * cosines.square().fill_diagonal_(0.0).sum() / max(n * (n - 1), 1)

@@ -1,0 +1,129 @@
+"""Metz et al. 2017, "Unrolled Generative Adversarial Networks", arXiv:1611.02163."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import NonNegativeInt
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from saddlepoint.compilation import uncompiled
+from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.precision import full_precision
+from saddlepoint.systems.gan import GAN
+from saddlepoint.systems.rules import rule_of
+from saddlepoint.types import Batch, CriticOutput, Turn
+
+
+class UnrolledGAN(GAN):
+    """G plays against the discriminator that D would become in ``unrolled_steps`` steps.
+
+    With f the value that D ascends (section 2.3), minus its loss,
+
+        θ_D⁰ = θ_D,   θ_Dⁱ⁺¹ = θ_Dⁱ + step(∂f(θ_G, θ_Dⁱ) / ∂θ_Dⁱ),   f_K(θ_G, θ_D) = f(θ_G, θ_Dᴷ(θ_G, θ_D))
+
+    and G descends f_K; its gradient flows through all K steps. ``step`` is the rule of D's own optimizer, from its
+    present state; all steps see this turn's real samples and fakes, as in the authors' code. D's weights, its running
+    statistics and its optimizer stay as they were; with K = 0 this is the GAN. The look-ahead is computed in float32.
+    On several ranks each looks ahead on its own share of the batch.
+
+    Args:
+        unrolled_steps: the paper's K; 5 in its figure 2.
+        surrogate: what G descends at D's future weights: the ``value`` f as in the paper, real samples' part included,
+            which D's answer to G moves too; or the loss's own objective of the ``generator``, such as a non-saturating
+            one.
+        gan: see :class:`~saddlepoint.systems.gan.GAN`.
+    """
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        unrolled_steps: NonNegativeInt = 5,
+        surrogate: Literal["value", "generator"] = "value",
+        **gan: Any,
+    ) -> None:
+        super().__init__(networks, **gan)
+        self.unrolled_steps, self.surrogate = unrolled_steps, surrogate
+        if unrolled_steps > 0:
+            self._check_discriminator()
+
+    def _check_discriminator(self) -> None:
+        """Refuse what the look-ahead would leave out of D's step.
+
+        Raises:
+            UserError: D is regularised or clipped, the batch is accumulated, or D's optimizer has no known rule.
+        """
+        player = self.players["discriminator"]
+        if player.regularizers:
+            raise UserError(
+                f"model=unrolled looks ahead along D's loss alone, and regularizer {', '.join(player.regularizers)} "
+                "changes D's steps too: leave it out, or set model.unrolled_steps=0"
+            )
+        if player.gradient_clip is not None:
+            raise UserError(
+                "model=unrolled does not clip the gradients it looks ahead by: set optimizer.gradient_clip=null"
+            )
+        if self.accumulate > 1:
+            raise UserError("model=unrolled looks ahead on a whole batch: set model.accumulate=1")
+        rule_of(player.build_optimizer())
+
+    def generator_loss(self, batch: Batch) -> Turn:
+        """G's objective against the discriminator of the future."""
+        if self.unrolled_steps == 0:
+            return super().generator_loss(batch)
+        z = self.draw_latents(len(batch.samples))
+        fake = self.generator(z, batch.labels)
+        with full_precision(self.device), uncompiled():  # D is differentiated twice
+            critic = self._critic(self.look_ahead(batch.samples, fake, batch.labels))
+            if self.surrogate == "value" or self.needs_real_in_generator:
+                judged = self.judge(batch.samples, fake, batch.labels, critic)
+                outputs = dict(zip(("real", "fake"), judged, strict=True))
+            else:
+                outputs = {"fake": critic(self.augment(fake), batch.labels)}
+            whole = {key: self.of_all_ranks(output) for key, output in outputs.items()}
+            if self.surrogate == "value":
+                loss = -self.loss.discriminator(whole["real"], whole["fake"])
+            else:
+                loss = self.loss.generator(whole["fake"], whole.get("real"))
+        return self.record_of(loss, batch, fake, z, outputs)
+
+    def look_ahead(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+        """Return D's weights by name after ``unrolled_steps`` steps, as functions of the fakes.
+
+        Args:
+            real: [N, ...].
+            fake: [N, ...], with the generator's graph.
+            labels: of both, long [N], or None.
+        """
+        rule = rule_of(self.raw_optimizers[self.players["discriminator"].index])
+        own = dict(self.discriminator.named_parameters())
+        weights = {name: parameter.detach().clone().requires_grad_() for name, parameter in own.items()}
+        trained = {id(parameter) for parameter in self.players["discriminator"].parameters}
+        names = [name for name, parameter in own.items() if id(parameter) in trained]
+        state = rule.start([own[name] for name in names])
+        with torch.enable_grad():
+            for _ in range(self.unrolled_steps):
+                judged = self.judge(real, fake, labels, self._critic(weights))
+                loss = self.loss.discriminator(*(self.of_all_ranks(output) for output in judged))
+                before = [weights[name] for name in names]
+                gradients = torch.autograd.grad(loss, before, create_graph=True, materialize_grads=True)
+                weights |= dict(zip(names, rule.step(before, gradients, state), strict=True))
+        return weights
+
+    def _critic(self, weights: Mapping[str, Tensor]) -> _Future:
+        return _Future(self.discriminator, weights)
+
+
+class _Future:
+    """A discriminator with other weights; what it does to its buffers is forgotten."""
+
+    def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+        self.network, self.weights = network, weights
+
+    def __call__(self, samples: Tensor, labels: Tensor | None) -> CriticOutput:
+        buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
+        output: CriticOutput = functional_call(self.network, {**self.weights, **buffers}, (samples, labels))
+        return output

@@ -1,0 +1,132 @@
+"""Conditional and unrolled models through the commands: trained, resumed, scored and sampled by class."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saddlepoint.commands.restore import restore
+from saddlepoint.metrics.quantise import quantise
+from saddlepoint.tracking import pictures
+
+SMALL = ("network.width=4", "batch_size=32", "callbacks.samples.n=20", "callbacks.scores.n=64")
+
+
+@pytest.fixture
+def run(invoke: Any, tmp_path: Path) -> Callable[..., Path]:
+    """Train into a folder and return it."""
+
+    def train(name: str, *arguments: str) -> Path:
+        outcome = invoke("train", *arguments, f"run.dir={name}")
+        assert outcome.code == 0, outcome.err
+        return tmp_path / name
+
+    return train
+
+
+def cards(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "scores.jsonl").read_text().splitlines()]
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return restore(folder / "checkpoints" / "last.ckpt", "cpu").system.state_dict()
+
+
+def test_a_conditional_model_is_trained_scored_and_sampled_by_class(
+    run: Callable[..., Path], invoke: Any, tmp_path: Path
+) -> None:
+    folder = run("acgan", "model=acgan", *SMALL, "budget.images=96")
+    agreement = [card for card in cards(folder) if card["metric"] == "class_agreement_classifier"]
+    assert {card["labels"] for card in cards(folder)} == {"train"}
+    assert [card["images_seen"] for card in agreement] == sorted({card["images_seen"] for card in cards(folder)})
+    assert agreement[0]["real"] > 0.9
+    rows = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert any("discriminator/auxiliary_classifier" in row for row in rows)
+    assert any("generator/auxiliary_classifier_generator" in row for row in rows)
+
+    restored = restore(folder / "checkpoints" / "last.ckpt", "cpu")
+    system, checkpoint = restored.system, f"checkpoint={folder}/checkpoints/last.ckpt"
+    shares = system.label_shares.numpy()
+    assert shares.sum() == pytest.approx(1)
+    assert len(set(shares.tolist())) > 1  # the digits are not quite balanced
+
+    picture = np.asarray(Image.open(max((folder / "samples").glob("*.png"))))  # of 20: as many classes as fit a square
+    assert (picture == np.asarray(pictures.grid(quantise(system.sample_classes(range(4), 5, seed=0)), 5))).all()
+
+    assert invoke("sample", checkpoint, "labels=[7,'3']", "n=9", "out=rows", "format=[npz,grid]").code == 0
+    arrays = np.load(tmp_path / "rows" / "samples.npz")
+    assert arrays["labels"].tolist() == [7] * 4 + [3] * 4
+    expected = quantise(system.sample_classes([7, 3], 4, seed=0)).permute(0, 2, 3, 1)
+    assert (arrays["images"] == expected.numpy()).all()
+
+    assert invoke("sample", checkpoint, "n=30", "out=drawn", "format=[npz]").code == 0
+    drawn = np.load(tmp_path / "drawn" / "samples.npz")["labels"]
+    assert drawn.tolist() == system.draw_sample_labels(0, 0, 30).tolist()
+
+    for wrong, line in {
+        "labels=[10]": "there is no class 10; there are 0 … 9",
+        "labels=[ten]": "no class 'ten'",
+    }.items():
+        outcome = invoke("sample", checkpoint, wrong, "out=wrong")
+        assert outcome.code == 2
+        assert line in outcome.err
+
+    out = tmp_path / "again.jsonl"
+    assert invoke("evaluate", checkpoint, f"out={out}").code == 0
+    again = {card["metric"]: card["value"] for card in map(json.loads, out.read_text().splitlines())}
+    assert again["class_agreement_classifier"] == agreement[-1]["value"]
+
+
+def test_labels_of_an_unconditional_generator_are_refused(invoke: Any, trained: Path) -> None:
+    outcome = invoke("sample", f"checkpoint={trained}", "labels=all", "out=x")
+    assert outcome.code == 2
+    assert "labels=all: this generator is unconditional" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ("model=projgan", "features=none"),
+        ("model=pacgan", "features=none"),
+        ("model=unrolled", "features=none", "model.unrolled_steps=2"),
+    ],
+    ids=lambda model: model[0],
+)
+def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path], invoke: Any, model: Any) -> None:
+    common = (*model[:1], *SMALL, *model[1:], "optimizer.schedule=constant", "batch_size=31")  # packs leave one out
+    whole = run("whole", *common, "budget.images=155")
+    part = run("part", *common, "budget.images=62")
+    outcome = invoke("train", f"resume={part}", "budget.images=155")
+    assert outcome.code == 0, outcome.err
+    one, other = weights(whole), weights(part)
+    assert one.keys() == other.keys()
+    assert all(torch.equal(value, other[name]) for name, value in one.items())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("model=cgan", "data=gaussians"), "conditioning.generator=concat needs labels, and this data has none"),
+        (("model=acgan", "regularizer=[]"), "set regularizer=[auxiliary_classifier]"),
+        (("conditioning.generator=batchnorm",), "set conditioning.discriminator to concat, projection or auxiliary"),
+        (("conditioning.generator=film",), "conditioning.generator='film': input should be 'none', 'concat'"),
+        (("regularizer=[auxiliary_classifier]",), "set conditioning=auxiliary"),
+        (("network=autoencoder", "conditioning=concat"), "this network has no such option; take dcgan, resnet or mlp"),
+        (("network=began", "minibatch=stddev"), "minibatch.layer=stddev: this network has no such option"),
+        (("model=projgan", "minibatch=packing"), "conditioning.discriminator=projection wants one label"),
+        (("minibatch=packing", "model.accumulate=2"), "set model.accumulate=1"),
+        (("minibatch.packing=0",), "minibatch.packing=0: input should be greater than 0"),
+        (("model=unrolled", "optimizer=wgan_rmsprop"), "cannot look through RMSprop: take SGD, Adam, AdamW"),
+        (("network.discriminator.equalized=true", "norm=spectral"), "equalized=true and spectral norm"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value[0],
+)
+def test_what_does_not_go_together_is_one_line(refuse: Callable[..., str], arguments: Any, line: str) -> None:
+    assert line in refuse("train", *arguments)

@@ -1,0 +1,27 @@
+"""Every command line that the pages on evaluation, export and modes show names keys and choices that exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from saddlepoint.commands.check import check_schema
+from saddlepoint.commands.composition import compose_config
+from saddlepoint.commands.main import config_directory
+from saddlepoint.commands.schema import EvaluateConfig, SampleConfig, TrainConfig
+
+DOCS = Path(__file__).parents[2] / "docs"
+SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "sample": SampleConfig}
+
+
+@pytest.mark.parametrize("page", ["evaluation.md", "export.md", "modes.md"])
+def test_commands_compose(page: str) -> None:
+    text = (DOCS / page).read_text()
+    lines = re.findall(r"python (\w+)\.py ([^`\n#]*)", text)
+    assert len(lines) >= 2
+    for command, rest in lines:
+        arguments = [argument.strip("'") for argument in rest.split() if "=" in argument]
+        arguments = [re.sub(r"^(seed)=(\d+),.*", r"\1=\2", argument) for argument in arguments]
+        check_schema(compose_config(command, arguments, str(config_directory())), SCHEMAS[command])

@@ -1,0 +1,163 @@
+"""Images in files, scored with no model."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.linalg import sqrtm
+from sklearn.datasets import load_digits
+
+from saddlepoint.metrics.features import RandomFeatures
+from saddlepoint.tracking.run_directory import read_json_lines
+
+Cards = dict[str, dict[str, Any]]
+
+
+@pytest.fixture
+def evaluate(invoke: Any, tmp_path: Path) -> Callable[..., Cards]:
+    """Evaluate, and return the cards by metric."""
+
+    def run(*arguments: str) -> Cards:
+        (tmp_path / "cards.jsonl").unlink(missing_ok=True)
+        outcome = invoke("evaluate", "out=cards.jsonl", *arguments)
+        assert outcome.code == 0, outcome.err
+        assert "cards appended to cards.jsonl" in outcome.out
+        return {card["metric"]: card for card in read_json_lines(tmp_path / "cards.jsonl")}
+
+    return run
+
+
+def values(cards: Cards) -> dict[str, float]:
+    return {metric: card["value"] for metric, card in cards.items()}
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> np.ndarray:
+    """Real digits in two files: ``a.npz``, 300 of them, and ``b.npz``, 200 others with their labels."""
+    data = load_digits()
+    images: np.ndarray = (data.images * 15).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", images=images[:300])
+    np.savez(tmp_path / "b.npz", images[300:500, ..., None], labels=data.target[300:500])
+    return images
+
+
+def test_a_checkpoints_samples_in_a_file_score_as_the_checkpoint_does(
+    invoke: Any, evaluate: Any, trained: Path
+) -> None:
+    checkpoint = f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}"
+    assert invoke("sample", checkpoint, "n=64", "seed=0", "format=[npz]", "out=made").code == 0
+    against = ("data=digits", "features=classifier", "n=64")
+    model, files = evaluate(checkpoint, *against), evaluate("samples=made/samples.npz", *against)
+    assert len(model) > 3
+    assert values(files) == pytest.approx(values(model), rel=1e-9)
+    for metric, card in files.items():
+        assert (card["reference"], card["real"]) == (model[metric]["reference"], model[metric]["real"])
+        assert card["samples"].startswith("samples:64@")
+
+
+def test_folder_zip_and_npz_of_the_same_images_score_alike(evaluate: Any, digits: Any, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as archive:
+        for index, image in enumerate(digits[:300]):
+            file = tmp_path / "folder" / f"{index:04}.png"
+            Image.fromarray(image).save(file)
+            archive.write(file, f"inside/{index:04}.png")
+    against = ("reference=b.npz", "features=random", "metrics=[fid,kid]")
+    found = [evaluate(f"samples={name}", *against) for name in ("a.npz", "folder", "x.zip")]
+    for other in found[1:]:  # the last bit depends on where arrays lie in memory
+        assert values(other) == pytest.approx(values(found[0]), rel=1e-4)
+    card = found[0]["fid_random"]
+    assert (card["n"], card["real"], card["batchnorm"]) == (300, None, "unknown")
+    assert card["reference"].startswith("b/all:200@")
+
+    extractor = RandomFeatures()
+    one, other = (
+        extractor(torch.from_numpy(x)[:, None]).pool.double().numpy() for x in (digits[:300], digits[300:500])
+    )
+    a, b = np.cov(one.T), np.cov(other.T)
+    root = np.asarray(sqrtm(a + 1e-9 * np.eye(len(a))) @ b @ sqrtm(a + 1e-9 * np.eye(len(a))))
+    cross = np.sqrt(np.linalg.eigvalsh((root + root.T).real / 2).clip(0)).sum()
+    expected = np.square(one.mean(0) - other.mean(0)).sum() + np.trace(a) + np.trace(b) - 2 * cross
+    assert card["value"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_seeds_choose_other_images_and_state_mean_and_deviation(evaluate: Any, digits: Any) -> None:
+    asked = ("samples=a.npz", "reference=b.npz", "features=random", "metrics=[fid]", "n=150")
+    card = evaluate(*asked, "seeds=3", "seed=4")["fid_random"]
+    alone = [evaluate(*asked, f"seed={seed}")["fid_random"]["value"] for seed in (4, 5, 6)]
+    assert card["seeds"] == [4, 5, 6]
+    # The reference is the first seed's for all three; the Fréchet distance does not depend on it.
+    assert card["values"] == pytest.approx(alone, rel=1e-5)
+    mean, deviation = np.mean(alone), np.std(alone, ddof=1)
+    assert card["value"] == pytest.approx(mean, rel=1e-5)
+    assert card["interval"] == pytest.approx([mean - deviation, mean + deviation], rel=1e-5)
+
+
+def test_seeds_of_a_checkpoint_are_seeds_of_its_latents(evaluate: Any, trained: Path) -> None:
+    asked = (f"checkpoint={trained}", "n=64", "metrics=[fid]")
+    card = evaluate(*asked, "seeds=2")["fid_classifier"]
+    alone = [evaluate(*asked, f"seed={seed}")["fid_classifier"]["value"] for seed in (0, 1)]
+    assert card["values"] == pytest.approx(alone, rel=1e-5)
+
+
+def test_another_size_is_refused_until_a_policy_is_stated(
+    evaluate: Any, refuse: Any, digits: np.ndarray, tmp_path: Path
+) -> None:
+    np.savez(tmp_path / "small.npz", images=digits[:200, :6, :6])
+    asked = ("samples=small.npz", "reference=b.npz", "features=random", "metrics=[fid]")
+    line = refuse("evaluate", *asked)
+    assert "6x6 of 1 channel, b is 8x8 of 1 channel; add fit=resize, crop or pad" in line
+    np.savez(tmp_path / "padded.npz", images=np.pad(digits[:200, :6, :6], ((0, 0), (1, 1), (1, 1))))
+    padded = evaluate(*asked, "fit=pad")["fid_random"]
+    assert padded["fit"] == "pad"
+    assert padded["value"] == pytest.approx(evaluate("samples=padded.npz", *asked[1:])["fid_random"]["value"], rel=1e-5)
+
+
+def test_gray_samples_meet_a_colour_reference_as_they_are(evaluate: Any, digits: np.ndarray, tmp_path: Path) -> None:
+    rgb = np.repeat(digits[300:500, ..., None], 3, axis=3)
+    np.savez(tmp_path / "rgb.npz", images=rgb)
+    np.savez(tmp_path / "both.npz", images=np.repeat(digits[:300, ..., None], 3, axis=3))
+    asked = ("reference=rgb.npz", "features=random", "metrics=[fid]")
+    colour = values(evaluate("samples=both.npz", *asked))
+    assert values(evaluate("samples=a.npz", *asked)) == pytest.approx(colour, rel=1e-5)
+
+
+def test_points_are_scored_by_their_modes(evaluate: Any, tmp_path: Path) -> None:
+    np.savez(tmp_path / "p.npz", points=np.array([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]]))
+    cards = evaluate("samples=p.npz", "data=gaussians")
+    assert cards["modes"]["value"] == 2
+    assert cards["high_quality"]["value"] == pytest.approx(2 / 3)
+
+
+MISTAKES = {
+    "nothing to compare with": (["samples=a.npz"], "samples= needs one thing to be held against"),
+    "two subjects": (["samples=a.npz", "checkpoint=x", "data=digits"], "are two questions"),
+    "no samples": (["reference=b.npz"], "reference= is for samples=PATH"),
+    "no folder": (["samples=a.npz", "reference=c"], "c: no such folder or zip file; give a folder or a zip file"),
+    "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n=301 is more than the 300"),
+    "all, over seeds": (["samples=a.npz", "reference=b.npz", "seeds=2"], "seeds=2 chooses other images"),
+    "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "features=none gives no scores"),
+    "unchecked classifier": (["samples=a.npz", "reference=b.npz", "features=classifier"], "b.npz holds out none"),
+    "no weights": (["samples=a.npz", "reference=b.npz"], "take features=inception features.weights=PATH to a copy"),
+    "no logits": (
+        ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[is]"],
+        "cannot give the metric 'is'",
+    ),
+    "few for a line": (
+        ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[fid_infinity]"],
+        "fid_infinity fits a line over at least 1,024 samples of 256 features",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_a_question_without_an_answer_is_one_line(refuse: Any, digits: Any, name: str) -> None:
+    arguments, line = MISTAKES[name]
+    assert line in refuse("evaluate", *arguments)

@@ -1,0 +1,66 @@
+"""Experiments: they compose to their papers' settings, and run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from saddlepoint.commands.build import build_data, build_system
+from saddlepoint.commands.composition import compose_config
+from saddlepoint.commands.main import config_directory
+from saddlepoint.tracking.run_directory import read_json_lines
+
+EXPERIMENTS = sorted(
+    path.relative_to(config_directory() / "experiment").with_suffix("").as_posix()
+    for path in (config_directory() / "experiment" / "modes").glob("*.yaml")
+)
+
+
+def test_the_ring_is_the_demos() -> None:
+    config = compose_config("train", ["experiment=modes/ring"], str(config_directory()))
+    data, _ = build_data(config)
+    system = build_system(config)
+    weights = {
+        role: [tuple(p.shape) for p in network.parameters() if p.ndim == 2] for role, network in system.networks.items()
+    }
+    assert weights == {
+        "generator": [(128, 256), (128, 128), (2, 128)],
+        "discriminator": [(128, 2), (128, 128), (1, 128)],
+    }
+    rates = {
+        name: optimizer.param_groups[0] for name, optimizer in zip(system.players, system.raw_optimizers, strict=True)
+    }
+    assert {name: (group["lr"], *group["betas"]) for name, group in rates.items()} == {
+        "generator": (1e-3, 0.5, 0.999),
+        "discriminator": (1e-4, 0.5, 0.999),
+    }
+    assert (data.source.name, config.batch_size, config.budget.generator_updates) == ("gaussians_ring", 512, 25_000)
+    assert (type(system.loss).__name__, system.ema_generator, system.prior) == ("Minimax", None, "normal")
+
+
+def test_the_grid_is_pacgans_but_for_its_length() -> None:
+    config = compose_config("train", ["experiment=modes/grid"], str(config_directory()))
+    data, _ = build_data(config)
+    system = build_system(config)
+    critic = [tuple(p.shape) for p in system.networks["discriminator"].parameters() if p.ndim == 2]
+    assert critic == [(1000, 2), (1000, 200), (1000, 200), (1, 200)]  # five pieces for each of 200 units
+    generator = [tuple(p.shape) for p in system.networks["generator"].parameters() if p.ndim == 2]
+    assert generator == [(400, 2), (400, 400), (400, 400), (400, 400), (2, 400)]
+    assert all(optimizer.param_groups[0]["betas"] == (0.8, 0.999) for optimizer in system.raw_optimizers)
+    assert (data.source.name, config.batch_size, config.budget.generator_updates) == ("gaussians_grid", 100, 5_000)
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_every_experiment_runs(invoke: Any, name: str, tmp_path: Path) -> None:
+    """A few steps; the command line wins over the experiment."""
+    quick = ["budget.generator_updates=4", "batch_size=16", "logger=none", "callbacks.theory.modes_every_images=1000"]
+    outcome = invoke("train", f"experiment={name}", *quick, "run.dir=run")
+    assert outcome.code == 0, outcome.err
+    scores = {row["metric"] for row in read_json_lines(tmp_path / "run" / "scores.jsonl")}
+    assert {"modes", "high_quality", "reverse_kl"} <= scores
+    config = OmegaConf.load(tmp_path / "run" / "config.yaml")
+    assert (config.batch_size, config.budget.generator_updates) == (16, 4)
+    assert (tmp_path / "run" / "pictures" / "theory.gif").exists()

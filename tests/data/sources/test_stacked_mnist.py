@@ -1,0 +1,65 @@
+"""Stacked MNIST against the digits that it is made of."""
+
+import struct
+
+import numpy as np
+import pytest
+
+from saddlepoint.data import MNIST, DataModule, StackedMNIST
+from saddlepoint.data.sources.stacked_mnist import triples
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Digits whose pixels say which one they are: image i of the train split is i all over, of the test 100 + i."""
+    for prefix, count, first in (("train", 40, 0), ("t10k", 20, 100)):
+        raw = tmp_path / "MNIST" / "raw"
+        raw.mkdir(parents=True, exist_ok=True)
+        images = np.broadcast_to(np.arange(first, first + count, dtype=np.uint8)[:, None, None], (count, 28, 28))
+        header = bytes((0, 0, 8, 3)) + struct.pack(">3I", *images.shape)
+        (raw / f"{prefix}-images-idx3-ubyte").write_bytes(header + images.tobytes())
+        labels = np.arange(count, dtype=np.uint8) % 10
+        header = bytes((0, 0, 8, 1)) + struct.pack(">I", count)
+        (raw / f"{prefix}-labels-idx1-ubyte").write_bytes(header + labels.tobytes())
+    return str(tmp_path)
+
+
+def test_every_channel_is_a_digit_and_the_label_spells_them(root):
+    contents = StackedMNIST(root, train=300, held_out=50).open()
+    assert len(contents.class_names) == 1000
+    assert contents.class_names[407] == "407"
+    for split, first in (("train", 0), ("held_out", 100)):
+        values, labels = contents.splits[split].values, contents.splits[split].labels
+        assert values.shape == ((300, 28, 28, 3) if split == "train" else (50, 28, 28, 3))
+        digits = values[:, 0, 0].astype(int) - first  # which digit of the split each channel shows
+        assert (values == values[:, :1, :1]).all()
+        assert digits.min() >= 0
+        assert digits.max() < (40 if split == "train" else 20)
+        assert (labels == (digits % 10) @ [100, 10, 1]).all()
+    assert len(np.unique(contents.splits["train"].values[:, 0, 0], axis=0)) > 250  # channels are drawn independently
+
+
+def test_images_are_fixed(root):
+    one, two = StackedMNIST(root, 20, 10).open(), StackedMNIST(root, 20, 10).open()
+    assert (one.splits["train"].values == two.splits["train"].values).all()
+    assert one.digest == two.digest
+    larger = StackedMNIST(root, 100, 10).open()
+    assert (larger.splits["train"].values[:20] == one.splits["train"].values).all()
+    assert larger.digest != one.digest
+    assert not (triples(40, 10, "train") == triples(40, 10, "held_out")).all()
+
+
+def test_triples_are_uniform():
+    rows = triples(10, 30_000, "train")
+    assert rows.shape == (30_000, 3)
+    counts = np.bincount(rows @ [100, 10, 1], minlength=1000)
+    chi = ((counts - 30) ** 2 / 30).sum()  # 999 degrees of freedom: 999 ± 45
+    assert 999 - 4 * 45 < chi < 999 + 4 * 45
+
+
+def test_as_a_data_module(root):
+    data = DataModule(StackedMNIST(root, 30, 10), image_size=32)
+    assert data.info.shape == (3, 32, 32)
+    assert data.info.sizes == {"train": 30, "held_out": 10}
+    assert data.info.num_classes == 1000
+    assert data.info.fingerprint != DataModule(MNIST(root), image_size=32).info.fingerprint

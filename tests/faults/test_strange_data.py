@@ -1,0 +1,123 @@
+"""Images and archives from strangers: each is refused with exit code 2 and one line, and none of their code runs."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import stat
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "budget.images=8")
+
+
+class Evil:
+    """What a pickle calls as it is read."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.marker),)
+
+
+def png(width: int = 8, height: int = 8, value: int = 0) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height), (value, value, value)).save(file, "PNG")
+    return file.getvalue()
+
+
+def chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def hollow(width: int, height: int, *more: bytes) -> bytes:
+    """A PNG that says how large it is, and holds a row of it."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    rows = chunk(b"IDAT", zlib.compress(bytes(3 * min(width, 10_000) + 1)))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + rows + chunk(b"IEND", b"")
+
+
+def encoded(kind: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, kind)
+    return file.getvalue()
+
+
+def on(root: Path) -> list[str]:
+    return [*QUICK, "data=image_folder", f"data.root={root}", "data.image_size=8"]
+
+
+def test_images(user: Any) -> None:
+    """Pillow would hand the EPS to Ghostscript, a program of its own, if its format were allowed."""
+    harm = f"touch {user.folder / 'pwned'}"
+    eps = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(%pipe%{harm}) (w) file closefile\nshowpage\n".encode()
+    images = {
+        "bomb": (hollow(60_000, 60_000), "more than 89,478,485 pixels, refused"),
+        "huge": (hollow(2**31 - 1, 2**31 - 1), "refused"),
+        "wide": (hollow(89_478_486, 1), "refused"),
+        "text": (hollow(8, 8, chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(200 << 20), 1))), "corrupt image"),
+        "cut": (png(64, 64)[:-30], "corrupt image"),
+        "empty": (b"", "corrupt image"),
+        "eps": (eps, "not a PNG, JPEG, WebP or BMP"),
+        "gif": (encoded("GIF"), "not a PNG, JPEG, WebP or BMP"),
+        "tiff": (encoded("TIFF"), "not a PNG, JPEG, WebP or BMP"),
+        "pickle": (pickle.dumps(Evil(user.folder / "pwned")), "not a PNG, JPEG, WebP or BMP"),
+        "script": (f"#!/bin/sh\n{harm}\n".encode(), "not a PNG, JPEG, WebP or BMP"),
+    }
+    cases = []
+    for name, (content, named) in images.items():
+        (folder := user.folder / name).mkdir()
+        for index in range(8):
+            (folder / f"{index}.png").write_bytes(png(value=index))
+        (folder / "evil.png").write_bytes(content)
+        cases.append(("train", on(folder), named))
+    (folder := user.folder / "only_eps").mkdir()
+    (folder / "evil.eps").write_bytes(eps)
+    cases.append(("train", on(folder), "no images inside"))
+    user.is_refused(cases)
+
+
+def test_archives(user: Any) -> None:
+    def archive(name: str, member: str | None = None, content: bytes = b"", mode: int = stat.S_IFREG) -> Path:
+        with zipfile.ZipFile(user.folder / name, "w", zipfile.ZIP_DEFLATED) as file:
+            for index in range(8):
+                file.writestr(f"{index}.png", png(value=index))
+            if member is not None:
+                info = zipfile.ZipInfo(member)
+                info.external_attr, info.compress_type = mode << 16, zipfile.ZIP_DEFLATED
+                file.writestr(info, content)
+        return Path(user.folder / name)
+
+    outside = "leads out of the archive, so it is refused"
+    cases = [
+        ("train", on(archive("climbs.zip", "../../pwned.png", png())), outside),
+        ("train", on(archive("absolute.zip", f"{user.folder}/pwned", b"x")), outside),
+        ("train", on(archive("link.zip", "link.png", b"/etc/passwd", stat.S_IFLNK)), outside),
+        ("train", on(archive("corrupt.zip", "evil.png", b"MZ")), "evil.png: corrupt image"),
+    ]
+    zeros = bytes(50 << 20)
+    for name, declared, named in (("honest", 1 << 30, "more than 268,435,456"), ("liar", 100, "cannot be unpacked")):
+        bomb = archive(f"{name}.zip", "bomb.png", zeros)
+        raw = bytearray(bomb.read_bytes())
+        at = raw.rindex(b"PK\x01\x02")  # the bomb's entry in the central directory; 24 bytes on, its size
+        raw[at + 24 : at + 28] = struct.pack("<I", declared)
+        bomb.write_bytes(raw)
+        cases.append(("train", on(bomb), named))
+    (real := user.folder / "real").mkdir()
+    (real / "a.png").write_bytes(png())
+    (real / "b.png").write_bytes(png(value=9))
+    objects = np.array([Evil(user.folder / "pwned")], dtype=object)
+    np.savez(user.folder / "objects.npz", images=objects)
+    np.savez(user.folder / "points.npz", points=objects)
+    for name in ("objects.npz", "points.npz"):
+        against = [f"samples={user.folder / name}", f"reference={real}", "features=random"]
+        cases.append(("evaluate", against, name))
+    user.is_refused(cases)

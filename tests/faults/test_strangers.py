@@ -1,0 +1,252 @@
+"""Files and command lines from strangers: each is refused with exit code 2 and one line, and none of their code runs.
+
+Every one of them would leave a marker, ``pwned``, if it got to run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from saddlepoint.tracking.checkpoints import load
+
+SECRET = "correct-horse-battery-staple"
+KEY = "5ec2e7" * 7
+HELD = {"HARMLESS_NAME": SECRET, "WANDB_API_KEY": KEY}
+"""What the user's shell holds, and no line may show."""
+QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "budget.images=8")
+
+
+class Evil:
+    """What a pickle calls as it is read."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> Any:
+        return os.mkdir, (str(self.marker),)
+
+
+# Configs
+
+
+@pytest.fixture
+def harm(user: Any) -> str:
+    """A shell command that leaves the marker."""
+    return f"touch {user.folder / 'pwned'}"
+
+
+NOT_ALLOWED = "not allowed"
+OWN_KEYS = "a config may refer to its own keys and to ${oc.env:SADDLEPOINT_DATA} only"
+
+
+def test_targets_on_the_command_line(user: Any, harm: str) -> None:
+    call = f"\"__import__('os').system('{harm}')\""
+    nodes = ("loss", "model", "data", "data.source", "features", "network.generator", "optimizer.generator")
+    cases = [("train", [*QUICK, f"{node}._target_=os.system"], NOT_ALLOWED) for node in nodes if node != "features"]
+    cases += [
+        ("train", ["features._target_=builtins.exec", f"+features._args_=[{call}]"], NOT_ALLOWED),
+        ("train", ["loss._target_=os.system", f"+loss.command='{harm}'"], NOT_ALLOWED),
+        ("train", ["loss._target_=builtins.eval", f"+loss._args_=[{call}]"], NOT_ALLOWED),
+        ("train", [f"+loss._args_=['{harm}']"], "unknown key 'loss._args_'"),
+        ("train", ["+loss._partial_=true"], "loss._partial_"),
+        ("train", ["+loss._recursive_=true"], "unknown key 'loss._recursive_'"),
+        ("train", ["+loss.x._target_=os.system", f"+loss.x.command='{harm}'"], "unknown key 'loss.x'"),
+        ("train", ["network.generator.shape._target_=os.system"], "network.generator.shape._target_"),
+        ("train", ["+regularizer.evil._target_=os.system", f"+regularizer.evil.command='{harm}'"], NOT_ALLOWED),
+        ("train", ["+callbacks.evil._target_=os.system"], "unknown key 'callbacks.evil'"),
+        ("train", ["plugins=[os]", "loss._target_=os.system", f"+loss.command='{harm}'"], NOT_ALLOWED),
+        ("train", ["+hydra.callbacks.e._target_=os.system", f"+hydra.callbacks.e.command='{harm}'"], NOT_ALLOWED),
+        ("train", ["-m", "hydra.sweeper._target_=os.system", f"+hydra.sweeper.command='{harm}'"], NOT_ALLOWED),
+        ("train", ["-m", "hydra.launcher._target_=os.system", f"+hydra.launcher.command='{harm}'"], NOT_ALLOWED),
+        ("train", ["hydra/job_logging=default"], "hydra.job_logging cannot be set"),
+        ("train", ["+hydra.job.env_set.TORCH_FORCE_WEIGHTS_ONLY_LOAD=0"], "hydra.job.env_set"),
+        ("train", ["--experimental-rerun", "config.pickle"], "unpickles a file"),
+        ("evaluate", ["+data._target_=os.system", f"+data.command='{harm}'"], "no checkpoint given"),
+        ("sample", ["+hydra.callbacks.e._target_=os.system", f"+hydra.callbacks.e.command='{harm}'"], NOT_ALLOWED),
+    ]
+    user.is_refused(cases, HELD)
+
+
+def test_references_on_the_command_line(user: Any) -> None:
+    """Neither a variable nor a resolver's work enters a config: names, records and uploads would carry it on."""
+    cases = [
+        (command, [f"{key}={value}"], OWN_KEYS)
+        for command, key, value in (
+            ("train", "run.name", "${oc.env:HARMLESS_NAME}"),
+            ("train", "logger.project", "x-${oc.env:WANDB_API_KEY,none}"),
+            ("train", "+loss.margin", "${oc.decode:1}"),
+            ("train", "hydra.run.dir", "${oc.env:HARMLESS_NAME}"),
+            ("sample", "out", "${oc.env:HARMLESS_NAME}"),
+            ("evaluate", "out", "${oc.env:HARMLESS_NAME}"),
+        )
+    ]
+    user.is_refused(cases, HELD)
+
+
+def test_files_in_a_config_folder(user: Any, harm: str) -> None:
+    call = "{_target_: os.system, command: '" + harm + "'}"
+    experiments = {
+        "loss: " + call: NOT_ALLOWED,
+        "loss: {_args_: ['" + harm + "']}": "unknown key 'loss._args_'",
+        "data: {source: " + call + "}": NOT_ALLOWED,
+        "network: {generator: {shape: [" + call + "]}}": NOT_ALLOWED,
+        "plugins: [os]\nloss: " + call: "plugins can be named on the command line only",
+        "hydra: {callbacks: {e: " + call + "}}": NOT_ALLOWED,
+        "hydra: {callbacks: {e: '${loss}'}}\nloss: " + call: "Hydra's own settings must be written out",
+        "hydra: {callbacks: {e: {_target_: '${run.name}', command: x}}}": NOT_ALLOWED,
+        "hydra: {launcher: {_target_: os.system}}": NOT_ALLOWED,
+        "defaults: [{override /hydra/launcher: theirs}]": "hydra/launcher=theirs can be named on the command line only",
+        "hydra: {sweeper: {_target_: os.system}}": NOT_ALLOWED,
+        "hydra: {job_logging: {handlers: {e: {(): os.system, command: '" + harm + "'}}}}": "job_logging cannot be set",
+        "hydra: {hydra_logging: {handlers: {e: {class: os.system}}}}": "hydra_logging cannot be set",
+        "hydra: {job: {env_set: {WANDB_BASE_URL: 'http://127.0.0.1:9'}}}": "hydra.job.env_set",
+        "hydra: {job: {env_copy: [HARMLESS_NAME]}}": "env_copy",
+        "run: {name: '${oc.env:HARMLESS_NAME}'}": OWN_KEYS,
+        "run: {name: '${ oc.env : HARMLESS_NAME }'}": OWN_KEYS,
+        "run: {name: '${oc.env:SADDLEPOINT_DATA,${oc.env:HARMLESS_NAME}}'}": OWN_KEYS,
+        "logger: {tags: ['${oc.decode:${oc.env:HARMLESS_NAME}}']}": OWN_KEYS,
+        "loss: {label_smoothing: '${oc.create:{_target_: os.system, command: x}}'}": OWN_KEYS,
+        "run: {name: !!python/object/apply:os.system ['" + harm + "']}": "could not determine a constructor",
+    }
+    (folder := user.folder / "theirs" / "experiment").mkdir(parents=True)
+    for index, content in enumerate(experiments):
+        (folder / f"e{index}.yaml").write_text(f"# @package _global_\n{content}\n")
+    (launchers := folder.parent / "hydra" / "launcher").mkdir(parents=True)
+    installed = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
+    (launchers / "theirs.yaml").write_text(f"_target_: {installed}\nsetup: ['{harm}']\n")
+    own = ("--config-dir", str(folder.parent))
+    cases = [("train", [*own, f"experiment=e{i}"], named) for i, named in enumerate(experiments.values())]
+    # The same as the jobs of a sweep, whose configs are composed one by one.
+    cases += [("train", ["-m", *own, f"experiment=e{i}", "seed=0,1"], NOT_ALLOWED) for i in (5, 8)]
+    user.is_refused(cases, HELD)
+
+
+# Checkpoints
+
+
+@pytest.fixture
+def sound(finished: Path) -> dict[str, Any]:
+    return load(finished / "checkpoints" / "last.ckpt")
+
+
+def readers(path: Path) -> list[tuple[str, list[str]]]:
+    return [
+        ("sample", [f"checkpoint={path}"]),
+        ("sample", [f"checkpoint={path}", "export=exported"]),
+        ("evaluate", [f"checkpoint={path}"]),
+        ("train", [f"resume={path}"]),
+        ("train", [*QUICK, f"init_from={path}"]),
+    ]
+
+
+def test_checkpoints_that_hold_code(user: Any, sound: dict[str, Any]) -> None:
+    marker = user.folder / "pwned"
+    zipped = io.BytesIO()
+    torch.save({**sound, "callbacks": {"x": [Evil(marker)]}}, zipped)
+    nested = io.BytesIO()  # a sound checkpoint whose pickle was exchanged, in a zip file that is valid
+    with zipfile.ZipFile(zipped) as source, zipfile.ZipFile(nested, "w") as target:
+        for name in source.namelist():
+            data = pickle.dumps(Evil(marker)) if name.endswith("data.pkl") else source.read(name)
+            target.writestr(name, data)
+    contents = {
+        "pickle": pickle.dumps({"state_dict": Evil(marker)}),
+        "old": pickle.dumps({"state_dict": Evil(marker)}, protocol=0),
+        "zipped": zipped.getvalue(),
+        "nested": nested.getvalue(),
+    }
+    cases = []
+    for name, data in contents.items():
+        path = user.folder / f"{name}.ckpt"
+        path.write_bytes(data)
+        known = readers(path) if name == "nested" else readers(path)[:4:3]
+        cases += [(command, args, f"refused: {path} contains code") for command, args in known]
+    weights = user.folder / "pickle.ckpt"
+    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+    inception = ["features=inception", f"features.weights={weights}", f"features.sha256={digest}"]
+    cases.append(("train", [*inception, "network.width=4"], "not a file of Inception-v3 weights"))
+    user.is_refused(cases, HELD)
+    assert pickle.loads(contents["pickle"])  # it would have worked
+    assert marker.is_dir()
+
+
+def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], harm: str) -> None:
+    def put(config: Any, key: str, value: Any) -> None:
+        *path, last = key.split(".")
+        for part in path:
+            config = config[part]
+        config[last] = value
+
+    call = {"_target_": "os.system", "command": harm}
+    changes: list[tuple[Mapping[str, Any], str]] = [
+        ({"loss": call, "plugins": ["os"]}, "target 'os.system' not allowed"),
+        ({"network.generator": {"_target_": "builtins.exec", "_args_": ["1"]}}, "target 'builtins.exec' not allowed"),
+        ({"network.generator.latent_dim": call}, "target 'os.system' not allowed"),
+        ({"loss._args_": [harm]}, "unknown key 'loss._args_'"),
+        ({"network.generator.norm": "${oc.env:HARMLESS_NAME}"}, OWN_KEYS),
+        ({"network.generator.norm": "${oc.decode:'{_target_: os.system}'}"}, OWN_KEYS),
+    ]
+    cases = []
+    for index, (change, named) in enumerate(changes):
+        content = pickle.loads(pickle.dumps(sound))
+        for key, value in change.items():
+            put(content["saddlepoint"]["config"], key, value)
+        path = user.folder / f"{index}.ckpt"
+        torch.save(content, path)
+        known = readers(path)[:4] if index == 0 else [readers(path)[index % 4]]
+        cases += [(command, args, named) for command, args in known]
+    user.is_refused(cases, HELD)
+
+
+# Secrets
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_no_file_of_a_run_holds_a_secret(user: Any, offline: bool) -> None:
+    """Not the key, not a variable, not the machine's folders for data; not in W&B's own logs either."""
+    (netrc := user.folder / "netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {SECRET}\n")
+    netrc.chmod(0o600)
+    environment = {
+        "WANDB_API_KEY": KEY,
+        "NETRC": str(netrc),
+        "HARMLESS_NAME": SECRET,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
+        "SADDLEPOINT_DATA": "/the/place/of-the-data",
+        **({"WANDB_MODE": "offline"} if offline else {"WANDB_BASE_URL": "http://127.0.0.1:9"}),
+    }
+    quick = ("network.width=4", "batch_size=16", "features=none", "callbacks.samples.n=4", "budget.images=32")
+    process = user.finish(*quick, "run.dir=run", environment=environment)
+    files = [path for path in (user.folder / "run").rglob("*") if path.is_file()]
+    assert any(path.name.endswith(".wandb") for path in files)
+    assert any(path.suffix == ".log" for path in files)
+    for path in files:
+        content = path.read_bytes()
+        for secret in (KEY, SECRET, "/the/place/of-the-data"):
+            assert secret.encode() not in content, path
+    assert KEY not in process.out + process.err
+    assert SECRET not in process.out + process.err
+
+
+def test_a_run_reads_weights_only_whatever_the_shell_says(user: Any) -> None:
+    """The variable is in force in the run's own process and so in all that it starts."""
+    environment = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "0", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    (package := user.folder / "looks.py").write_text(
+        "import os\nfrom saddlepoint.losses.hinge import Hinge\n"
+        "class Looks(Hinge):\n    def __init__(self):\n        super().__init__()\n"
+        "        names = [n + '=' + v for n, v in os.environ.items() if 'WEIGHTS_ONLY' in n]\n"
+        "        open('seen', 'w').write(' '.join(names))\n"
+    )
+    assert package.exists()
+    user.finish(
+        *QUICK, "plugins=[looks]", "loss=hinge", "loss._target_=looks.Looks", "run.dir=run", environment=environment
+    )
+    assert (user.folder / "seen").read_text() == "TORCH_FORCE_WEIGHTS_ONLY_LOAD=1"

@@ -1,0 +1,71 @@
+"""The worked examples of docs/extending.md in processes of their own; tests/commands runs the others."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+SMALL = ["features=random", "budget.images=320", "callbacks.scores.n=32", "callbacks.samples.n=4", "logger=none"]
+
+
+def examples() -> dict[str, str]:
+    """The page's files by path."""
+    blocks = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)
+    return dict(blocks)
+
+
+def train(folder: Path, path: Path, *arguments: str) -> dict:
+    """Train in a process of its own, and return the checkpoint."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(path),
+        "XDG_CACHE_HOME": str(folder / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+    command = [sys.executable, "-m", "saddlepoint.commands", "train", *arguments, *SMALL, "run.dir=run"]
+    run = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert run.returncode == 0, run.stderr[-2000:]
+    return torch.load(folder / "run" / "checkpoints" / "last.ckpt", weights_only=True)
+
+
+def write(files: dict[str, str], folder: Path) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_a_system_from_a_package_of_ones_own(tmp_path: Path) -> None:
+    write(examples() | {"mypackage/__init__.py": ""}, tmp_path)
+    checkpoint = train(tmp_path, tmp_path, "--config-dir=myconf", "plugins=[mypackage]", "model=eager")
+    assert checkpoint["progress"]["images_seen"] == 320
+    assert checkpoint["progress"]["generator_updates"] == 10  # twice 320 / 64
+
+
+def test_inside_the_project_a_part_is_its_file_and_its_yaml(tmp_path: Path) -> None:
+    """In a copy of the project; nothing but the new files changes."""
+    shutil.copytree(
+        ROOT / "src" / "saddlepoint", tmp_path / "saddlepoint", ignore=shutil.ignore_patterns("__pycache__")
+    )
+    shutil.copytree(ROOT / "conf", tmp_path / "saddlepoint" / "conf")
+    places = {"squared_hinge": "losses", "score_drift": "regularizers", "linear": "networks", "eager": "systems"}
+    inside = {}
+    for name, text in examples().items():
+        stem = Path(name).stem
+        for part, package in places.items():
+            text = text.replace(f"mypackage.{part}.", f"saddlepoint.{package}.")
+        if name.startswith("mypackage/"):
+            inside[f"saddlepoint/{places[stem]}/{stem}.py"] = text
+        else:
+            inside[name.replace("myconf/", "saddlepoint/conf/")] = text
+    write(inside, tmp_path)
+    checkpoint = train(tmp_path, tmp_path, "model=mine")
+    assert checkpoint["saddlepoint"]["config"]["loss"]["_target_"] == "saddlepoint.losses.SquaredHinge"
+    assert checkpoint["progress"]["images_seen"] == 320

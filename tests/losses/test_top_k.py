@@ -1,0 +1,94 @@
+"""Top-k: which samples the generator learns from, how k falls, and what it wraps."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from saddlepoint.errors import UserError
+from saddlepoint.losses import BEGAN, EBGAN, FGAN, MMD, Hinge, NonSaturating, Relativistic, TopK
+from saddlepoint.networks import AutoencoderDiscriminator, MLPDiscriminator
+from saddlepoint.types import CriticOutput, Turn
+
+
+def output(logits: torch.Tensor) -> CriticOutput:
+    return CriticOutput(logits, torch.arange(2.0 * len(logits)).reshape(-1, 2))
+
+
+def play(loss: TopK, player: str, turns: int = 1) -> None:
+    for _ in range(turns):
+        loss.observe(Turn(torch.zeros(()), {}, torch.Generator(), player=player))
+
+
+def test_the_generator_learns_from_its_best_samples_alone() -> None:
+    loss = TopK(Hinge(), decay=0.5, floor=0.25, every=1)
+    fake = torch.tensor([-1.0, 3.0, 0.5, 2.0], requires_grad=True)
+    assert loss.generator(output(fake)).item() == pytest.approx(-4.5 / 4)  # at first the whole batch
+    play(loss, "generator")
+    value = loss.generator(output(fake))
+    value.backward()
+    assert value.item() == pytest.approx(-2.5)
+    assert fake.grad is not None
+    assert fake.grad.tolist() == [0, -0.5, 0, -0.5]
+
+
+def test_the_discriminator_learns_from_all() -> None:
+    loss = TopK(NonSaturating(0.1), decay=0.0, floor=0.0, every=1)
+    play(loss, "generator", 3)
+    real, fake = output(torch.randn(4)), output(torch.randn(6))
+    assert loss.discriminator(real, fake) == NonSaturating(0.1).discriminator(real, fake)
+
+
+def test_k_falls_by_epochs_of_the_generator_down_to_the_floor() -> None:
+    """γ = 0.9, ν = 0.75 of a batch of 64: 64, 57.6 → 58, 51.84 → 52, then 48 for good; an epoch is 10 turns."""
+    loss = TopK(Hinge(), decay=0.9, floor=0.75, every=10)
+    found = []
+    for _ in range(5):
+        found.append(loss.kept(64))
+        play(loss, "discriminator", 50)
+        play(loss, "generator", 9)
+        assert loss.kept(64) == found[-1]
+        play(loss, "generator")
+    assert found == [64, 58, 52, 48, 48]
+    assert TopK(Hinge(), floor=0.0, decay=0.0).kept(1) == 1
+    smallest = TopK(Hinge(), floor=0.0, decay=0.0, every=1)
+    play(smallest, "generator")
+    assert smallest.kept(64) == 1
+
+
+def test_energies_are_best_where_they_are_low_and_patches_count_by_their_mean() -> None:
+    energy = TopK(EBGAN(), decay=0.5, floor=0.0, every=1)
+    play(energy, "generator")
+    assert energy.generator(output(torch.tensor([5.0, 1.0, 2.0, 9.0]))).item() == pytest.approx(1.5)
+    patches = TopK(FGAN("total_variation"), decay=0.5, floor=0.0, every=1)
+    play(patches, "generator")
+    logits = torch.tensor([[[[9.0, -10.0]]], [[[0.3, 0.1]]]])
+    expected = -0.5 * torch.tanh(torch.tensor([0.3, 0.1])).mean()
+    assert patches.generator(output(logits)).item() == pytest.approx(expected.item())
+
+
+def test_turns_are_saved_and_the_wrapped_state_with_them() -> None:
+    loss, other = TopK(BEGAN(), every=7), TopK(BEGAN(), every=7)
+    play(loss, "generator_of_another_game")
+    loss.turns.fill_(9)
+    loss.of.k.fill_(0.25)  # type: ignore[operator]
+    other.load_state_dict(loss.state_dict())
+    assert other.kept(200) == loss.kept(200) == 198
+    assert other.of.k.item() == 0.25  # type: ignore[operator]
+
+
+@pytest.mark.parametrize("loss", [Relativistic(), MMD()])
+def test_losses_that_compare_with_real_samples_are_refused(loss: Relativistic | MMD) -> None:
+    with pytest.raises(UserError, match=rf"{type(loss).__name__} compares them with real ones.*loss@loss.of=hinge"):
+        TopK(loss)
+
+
+def test_the_critic_must_suit_the_wrapped_loss() -> None:
+    scores, energies = MLPDiscriminator((2,), [4]), AutoencoderDiscriminator((2,), 4)
+    TopK(EBGAN()).check({"discriminator": energies})
+    TopK(Hinge()).check({"discriminator": scores})
+    with pytest.raises(UserError, match="EBGAN needs a discriminator that gives energies"):
+        TopK(EBGAN()).check({"discriminator": scores})
+    with pytest.raises(UserError, match="Hinge needs a discriminator that gives scores"):
+        TopK(Hinge()).check({"discriminator": energies})
+    assert TopK.batch_coupled

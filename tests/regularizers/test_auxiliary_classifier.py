@@ -1,0 +1,60 @@
+"""The classification loss of AC-GAN, against its definition."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from saddlepoint.errors import UserError
+from saddlepoint.networks import MLPDiscriminator
+from saddlepoint.regularizers import AuxiliaryClassifier
+from saddlepoint.types import CriticOutput, Turn
+
+LABELS = torch.tensor([0, 2, 1, 1])
+
+
+def turn(labels: torch.Tensor | None = LABELS) -> Turn:
+    random = torch.Generator().manual_seed(0)
+    outputs = {
+        key: CriticOutput(torch.zeros(4), torch.zeros(4, 2), torch.randn(4, 3, generator=random).requires_grad_())
+        for key in ("real", "fake")
+    }
+    return Turn(torch.zeros(()), {}, random, labels=labels, outputs=outputs)
+
+
+def log_likelihood(output: CriticOutput) -> float:
+    """E log P(C = c | X), by hand."""
+    scores = output.class_logits.detach().double().numpy()
+    chosen = [row[c] - np.log(np.exp(row).sum()) for row, c in zip(scores, LABELS.tolist(), strict=True)]
+    return float(np.mean(chosen))
+
+
+def test_the_discriminator_learns_the_classes_of_real_and_of_generated_samples() -> None:
+    record = turn()
+    penalty = AuxiliaryClassifier(weight=0.5).penalty(record)
+    expected = -0.5 * (log_likelihood(record.outputs["real"]) + log_likelihood(record.outputs["fake"]))
+    assert penalty.item() == pytest.approx(expected, rel=1e-6)
+    for key in ("real", "fake"):
+        right = record.outputs[key].class_logits.argmax(1) == LABELS
+        assert record.logs[f"class_accuracy_{key}"] == right.float().mean()
+
+
+def test_the_generator_is_classified_as_it_was_asked_for() -> None:
+    record = turn()
+    penalty = AuxiliaryClassifier(player="generator").penalty(record)
+    assert penalty.item() == pytest.approx(-log_likelihood(record.outputs["fake"]), rel=1e-6)
+    penalty.backward()
+    assert record.outputs["real"].class_logits.grad is None
+    scores = record.outputs["fake"].class_logits
+    expected = (scores.detach().softmax(1) - nn.functional.one_hot(LABELS, 3)) / 4
+    torch.testing.assert_close(scores.grad, expected)
+
+
+def test_it_is_refused_where_nothing_can_be_classified() -> None:
+    plain, classifying = MLPDiscriminator((2,)), MLPDiscriminator((2,), conditioning="auxiliary", num_classes=3)
+    part = AuxiliaryClassifier()
+    part.check({"generator": nn.Linear(1, 1), "discriminator": classifying})
+    with pytest.raises(UserError, match="set conditioning=auxiliary"):
+        part.check({"generator": nn.Linear(1, 1), "discriminator": plain})
+    with pytest.raises(UserError, match="needs labels and class logits"):
+        part.penalty(turn(None))

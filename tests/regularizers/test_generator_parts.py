@@ -1,0 +1,111 @@
+"""Pulling-away, mode seeking and feature matching, against naive loops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.errors import UserError
+from saddlepoint.regularizers import FeatureMatching, ModeSeeking, PullingAway, Regularizer
+from saddlepoint.types import CriticOutput, Turn
+
+
+class Conditional(nn.Module):
+    """G(z, y) = tanh(z W) + y."""
+
+    def __init__(self, w: Tensor) -> None:
+        super().__init__()
+        self.w = nn.Parameter(w)
+
+    def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        return torch.tanh(latents @ self.w) + (0 if labels is None else labels[:, None])
+
+
+def samples(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def turn(**record: object) -> Turn:
+    record = {"loss": torch.zeros(()), "networks": {}, "random": torch.Generator(), "player": "generator", **record}
+    return Turn(**record)  # type: ignore[arg-type]
+
+
+def features(kind: Tensor) -> CriticOutput:
+    return CriticOutput(kind[:, 0], kind)
+
+
+def test_pulling_away_is_a_mean_over_pairs() -> None:
+    S = samples(5, 7).requires_grad_()
+    penalty = PullingAway(weight=0.3).penalty(turn(outputs={"fake": features(S)}))
+    s, total = S.detach().numpy(), 0.0
+    for i in range(5):
+        for j in range(5):
+            if i != j:
+                total += (s[i] @ s[j] / (np.linalg.norm(s[i]) * np.linalg.norm(s[j]))) ** 2
+    np.testing.assert_allclose(penalty.item(), 0.3 * total / (5 * 4), rtol=1e-12)
+    assert torch.autograd.gradcheck(
+        lambda x: PullingAway(weight=0.3).penalty(turn(outputs={"fake": features(x)})), (S,)
+    )
+
+
+def test_pulling_away_at_its_ends() -> None:
+    for rows, expected in ((torch.eye(4), 0.0), (torch.ones(4, 4), 0.1), (torch.ones(1, 4), 0.0)):
+        np.testing.assert_allclose(PullingAway().penalty(turn(outputs={"fake": features(rows)})), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_mode_seeking_is_over_pairs_of_neighbours_under_one_label(labelled: bool) -> None:
+    generator, z = Conditional(samples(3, 4, seed=5)), samples(6, 3)
+    labels = torch.tensor([0, 2, 1, 1, 0, 2]) if labelled else None
+
+    def penalty() -> Tensor:
+        return ModeSeeking(weight=2.0).penalty(record)
+
+    record = turn(networks={"generator": generator}, fake=generator(z, labels), latents=z, labels=labels)
+    value = penalty()
+    ratios, w = [], generator.w.detach().numpy()
+    for i in range(6):
+        one, other = z[i].numpy(), z[i - 1].numpy()
+        difference = np.abs(np.tanh(one @ w) - np.tanh(other @ w))  # the label is the same, and cancels
+        ratios.append(difference.mean() / np.abs(one - other).mean())
+    np.testing.assert_allclose(value.item(), 2 / (np.mean(ratios) + 1e-5), rtol=1e-12)
+    np.testing.assert_allclose(record.logs["mode_ratio"].item(), np.mean(ratios), rtol=1e-12)
+
+    value.backward()
+    at, values = w[1, 2], []
+    for step in (1e-6, -1e-6):
+        with torch.no_grad():
+            generator.w[1, 2] = at + step
+        record.fake = generator(z, labels)
+        values.append(penalty().item())
+    np.testing.assert_allclose(generator.w.grad[1, 2].item(), (values[0] - values[1]) / 2e-6, rtol=1e-5)
+
+
+def test_mode_seeking_is_bounded_for_a_collapsed_generator_and_zero_for_one_sample() -> None:
+    collapsed = turn(fake=torch.zeros(4, 3), latents=samples(4, 2))
+    np.testing.assert_allclose(ModeSeeking().penalty(collapsed).item(), 1e5, rtol=1e-6)
+    assert ModeSeeking().penalty(turn(fake=torch.zeros(1, 3), latents=samples(1, 2))).item() == 0.0
+
+
+def test_feature_matching_is_a_distance_of_means() -> None:
+    real, fake = samples(6, 5), samples(4, 5, seed=1).requires_grad_()
+    real.requires_grad_()
+    part = FeatureMatching(weight=3.0)
+    penalty = part.penalty(turn(outputs={"real": features(real), "fake": features(fake)}))
+    difference = real.detach().numpy().mean(0) - fake.detach().numpy().mean(0)
+    np.testing.assert_allclose(penalty.item(), 3 * (difference**2).sum(), rtol=1e-12)
+    penalty.backward()
+    np.testing.assert_allclose(fake.grad, np.tile(-6 * difference / 4, (4, 1)), rtol=1e-12)
+    assert real.grad is None
+    assert part.needs_real_in_generator
+
+
+@pytest.mark.parametrize(
+    "part", [PullingAway(), ModeSeeking(), FeatureMatching()], ids=lambda part: type(part).__name__
+)
+def test_what_each_needs_is_said_by_name(part: Regularizer) -> None:
+    assert part.batch_coupled
+    with pytest.raises(UserError, match=r"needs turns that .* samples; 'generator' has none"):
+        part.penalty(turn())

@@ -1,0 +1,93 @@
+"""One of two processes of ``test_ranks.py``: ``python ranks_program.py RANK FOLDER`` writes what it found to a file."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from saddlepoint import ranks
+from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, RelativisticAverage
+from saddlepoint.networks import MLPDiscriminator, MLPGenerator
+from saddlepoint.systems import GAN
+from saddlepoint.systems.stepping import average_over_ranks
+from saddlepoint.types import CriticOutput, Turn
+
+SHARES = (slice(0, 7), slice(7, 12))
+"""Of twelve samples: not as many for one as for the other."""
+LOSSES: dict[str, partial[AdversarialLoss]] = {
+    "ragan bce": partial(RelativisticAverage, "bce"),
+    "ragan hinge": partial(RelativisticAverage, "hinge"),
+    "mmd rational_quadratic": partial(MMD, "rational_quadratic"),
+    "mmd distance": partial(MMD, "distance"),
+}
+
+
+def play(make_loss: partial[AdversarialLoss], share: slice) -> dict[str, Any]:
+    """Return each player's loss and the gradient of all weights, averaged over the ranks, on a share of the samples."""
+    torch.manual_seed(0)
+    networks: dict[str, nn.Module] = {
+        "generator": MLPGenerator((2,), 3, [8], norm="none"),
+        "discriminator": MLPDiscriminator((2,), [8]),
+    }
+    real, latents = torch.randn(12, 2)[share], torch.randn(12, 3)[share]
+    sgd = partial(torch.optim.SGD, lr=0.1)
+    system = GAN(networks, make_loss(), latent_dim=3, optimizers={"generator": sgd, "discriminator": sgd})
+    found = {}
+    for player in ("discriminator", "generator"):
+        system.zero_grad()
+        real_output, fake_output = system.judge(real, networks["generator"](latents), None)
+        outputs = {"real": system.of_all_ranks(real_output), "fake": system.of_all_ranks(fake_output)}
+        loss: Tensor = getattr(system.loss, player)(**outputs)
+        loss.backward()
+        parameters = [*networks["generator"].parameters(), *networks["discriminator"].parameters()]
+        value = loss.detach()
+        if ranks.world_size() > 1:
+            value, _ = average_over_ranks(parameters, [], value, ranks.world_size(), False)
+        gradient = torch.cat(
+            [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
+        )
+        found[player] = {"loss": value.item(), "gradient": gradient.tolist()}
+    return found
+
+
+def gather(rank: int) -> dict[str, Any]:
+    """Gather three rows of one rank and one of the other, and look at the gradient of a weighted sum."""
+    rows = (torch.arange(12.0).reshape(3, 2, 2) if rank == 0 else torch.full((1, 2, 2), 50.0)).requires_grad_()
+    everyone = ranks.gather(rows)
+    (everyone * torch.arange(1.0, 5.0)[:, None, None]).sum().backward()
+    assert rows.grad is not None
+    return {"rows": everyone.tolist(), "gradient": rows.grad.tolist()}
+
+
+def began(rank: int) -> list[float]:
+    """Let BEGAN watch a round in which each rank saw energies of its own."""
+    loss = BEGAN(gamma=0.5, rate=0.1)
+    for player, name, energy in (("discriminator", "real", 4.0 + 2 * rank), ("generator", "fake", 1.0 + rank)):
+        output = CriticOutput(torch.full((3,), energy), torch.zeros(3, 1))
+        loss.observe(Turn(torch.zeros(()), {}, torch.Generator(), player=player, outputs={name: output}))
+    return [loss.k.item(), loss.real_energy.item()]
+
+
+def main(rank: int, folder: Path) -> None:
+    """Play alone, then together."""
+    torch.set_num_threads(1)
+    found: dict[str, Any] = {"alone": {name: play(loss, slice(None)) for name, loss in LOSSES.items()}}
+    dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
+    found["together"] = {name: play(loss, SHARES[rank]) for name, loss in LOSSES.items()}
+    found["gather"] = gather(rank)
+    found["mean"] = [value.hex() for value in ranks.mean(torch.tensor([1 / 3, 0.1]) * (1 + 3 * rank)).tolist()]
+    found["began"] = began(rank)
+    (folder / f"{rank}.json").write_text(json.dumps(found))
+    dist.barrier()
+    dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,255 @@
+"""Any loss with any regularizer and any augment, on any kind of network: it trains, or is refused by name.
+
+The choices are read from conf/, so a new file is covered by itself. Every pair of choices is played for three updates
+in at least one combination; where all combinations of a pair are refused, each refusal is one line that says why.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import cycle, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+from torch import nn
+
+from saddlepoint.commands import build
+from saddlepoint.errors import UserError
+from saddlepoint.networks import (
+    AutoencoderDiscriminator,
+    AutoencoderGenerator,
+    DCGANDiscriminator,
+    DCGANGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+)
+from saddlepoint.networks.layers import NormKind
+from saddlepoint.systems import GAN
+from saddlepoint.systems.game import Game
+from saddlepoint.types import ImageBatch, VectorBatch
+
+CONF = Path(__file__).resolve().parents[2] / "conf"
+IMAGE, POINT, CLASSES, BATCH, UPDATES = (1, 8, 8), (2,), 3, 6, 3
+ADAM = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.999))
+
+
+def choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+LOSSES, REGULARIZERS, AUGMENTS = choices("loss"), ["none", *choices("regularizer")], ["none", *choices("augment")]
+
+
+@cache
+def part(group: str, name: str) -> Any:
+    """The content of a part's file, resolved."""
+    if name == "none":
+        return {}
+    override = f"+{group}={name}" if group == "loss" else f"+{group}=[{name}]"
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(compose(overrides=[override])[group], resolve=True)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A kind of networks, and how they are played."""
+
+    generator: Callable[[], nn.Module]
+    discriminator: Callable[[], nn.Module]
+    loss: str = "nonsaturating"
+    regularizer: str = "none"
+    labelled: bool = False
+    accumulate: int = 1
+
+
+def perceptrons(shape: tuple[int, ...] = IMAGE, of_g: str = "none", **options: Any) -> dict[str, Any]:
+    """Networks whose turns take a millisecond."""
+    told: dict[str, Any] = {"conditioning": of_g, "num_classes": CLASSES}
+    return {
+        "generator": lambda: MLPGenerator(shape, 3, [6], norm="layer", **told),
+        "discriminator": lambda: MLPDiscriminator(shape, [6, 6], num_classes=CLASSES, **options),
+    }
+
+
+def convolutions(norm: NormKind, of_g: str = "none", **options: Any) -> dict[str, Any]:
+    """DCGAN's networks."""
+    told: dict[str, Any] = {"conditioning": of_g, "num_classes": CLASSES}
+    return {
+        "generator": lambda: DCGANGenerator(IMAGE, 3, 2, norm, **told),
+        "discriminator": lambda: DCGANDiscriminator(IMAGE, 2, norm, num_classes=CLASSES, **options),
+    }
+
+
+SETTINGS = {
+    "images": Setting(**perceptrons()),
+    "points": Setting(**perceptrons(POINT)),
+    "batch norm": Setting(**convolutions("batch")),
+    "spectral norm": Setting(**convolutions("layer", spectral_norm=True)),
+    "packs": Setting(**perceptrons(packing=2)),
+    "standard deviation": Setting(**perceptrons(minibatch="stddev")),
+    "projection": Setting(**convolutions("none", "adain", conditioning="projection"), labelled=True),
+    "classifier": Setting(
+        **perceptrons(of_g="concat", conditioning="auxiliary"), regularizer="auxiliary_classifier", labelled=True
+    ),
+    "autoencoder": Setting(
+        lambda: AutoencoderGenerator(IMAGE, 3, 2, "layer"),
+        lambda: AutoencoderDiscriminator(IMAGE, 2, "layer"),
+        loss="began",
+    ),
+    "accumulation": Setting(**perceptrons(), accumulate=2),
+}
+
+
+class Alone:
+    """What a game needs of a trainer, on one process: Lightning's takes longer to set up than the three updates."""
+
+    world_size, global_rank, precision_plugin = 1, 0, None
+
+
+ALONE = Alone()
+
+
+def play(system: Game, samples: Iterator[Any]) -> None:
+    """Play until G has had its updates: losses and gradients are finite, or the game raises; weights move."""
+    system.trainer = ALONE  # type: ignore[assignment]
+    system.configure_optimizers()
+    system.on_fit_start()
+    before = {name: value.detach().clone() for name, value in system.named_parameters()}
+    while system.progress.generator_updates < UPDATES:
+        system.training_step(next(samples), 0)
+    assert all(value.isfinite().all() for value in system.logs.values())
+    assert all(value.isfinite().all() for value in system.state_dict().values())
+    for role in ("generator", "discriminator"):
+        now = {name: value for name, value in system.named_parameters() if name.startswith(role)}
+        assert any(not torch.equal(before[name], value) for name, value in now.items()), role
+
+
+def batches(shape: Sequence[int], labelled: bool, n: int = BATCH) -> Iterator[Any]:
+    random = torch.Generator().manual_seed(1)
+    while True:
+        samples = torch.rand((n, *shape), generator=random) * 2 - 1
+        labels = torch.randint(CLASSES, (n,), generator=random) if labelled else None
+        yield ImageBatch(samples, labels) if len(shape) == 3 else VectorBatch(samples, labels)
+
+
+def built(nodes: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: instantiate(node, _convert_="all") for name, node in nodes.items()}
+
+
+@cache
+def refusal(setting: str, loss: str, regularizer: str = "none", augment: str = "none") -> str | None:
+    """Play a combination; return None, or the line that refuses it."""
+    kind = SETTINGS[setting]
+    torch.manual_seed(0)
+    try:
+        system = GAN(
+            {"generator": kind.generator(), "discriminator": kind.discriminator()},
+            instantiate(part("loss", loss), _convert_="all"),
+            augments=built(part("augment", augment)),
+            regularizers=built({**part("regularizer", kind.regularizer), **part("regularizer", regularizer)}),
+            optimizers={"generator": ADAM, "discriminator": ADAM},
+            latent_dim=3,
+            accumulate=kind.accumulate,
+        )
+        play(system, batches(POINT if setting == "points" else IMAGE, kind.labelled))
+    except UserError as error:
+        line = str(error)
+        assert "\n" not in line
+        assert len(line) > 40
+        return line
+    return None
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_every_choice_in_every_setting(setting: str) -> None:
+    """Three choices at a time; each by itself, beside the setting's own loss, where they are refused together."""
+    own = SETTINGS[setting].loss
+    refused: dict[str, set[str]] = {"loss": set(), "regularizer": set(), "augment": set()}
+    rows = zip(range(max(map(len, (LOSSES, REGULARIZERS)))), cycle(LOSSES), cycle(REGULARIZERS), cycle(AUGMENTS))
+    for _, loss, regularizer, augment in rows:
+        if refusal(setting, loss, regularizer, augment) is not None:
+            refused["loss"] |= {loss} if refusal(setting, loss) else set()
+            refused["regularizer"] |= {regularizer} if refusal(setting, own, regularizer) else set()
+            refused["augment"] |= {augment} if refusal(setting, own, "none", augment) else set()
+    for group, names in refused.items():
+        assert REFUSED.get((setting, group), set()) <= names, group
+        assert not {own, "none"} & names
+
+
+REFUSED = {
+    ("batch norm", "regularizer"): {"r1", "r2", "gradient_penalty", "dragan", "path_length"},
+    ("points", "regularizer"): {"cr", "bcr", "zcr"},
+    ("points", "augment"): {"diffaugment", "ada"},
+    ("autoencoder", "augment"): {"ada"},
+    ("autoencoder", "loss"): {"hinge", "nonsaturating", "wasserstein"},
+    ("images", "loss"): {"began", "ebgan"},
+    ("accumulation", "regularizer"): {"feature_matching", "mode_seeking", "pulling_away"},
+}
+"""What must be refused; a choice that is not here may be refused too, with its reason."""
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
+    """In the first setting that takes the loss and the regularizer; augments take turns, so that each meets each."""
+    trained: set[tuple[str, str]] = set()
+    for index, regularizer in enumerate(REGULARIZERS, start=LOSSES.index(loss)):
+        turns = [AUGMENTS[(index + shift) % len(AUGMENTS)] for shift in range(len(AUGMENTS))]
+        for augment, setting in product(turns, ("images", "autoencoder", "classifier")):
+            if refusal(setting, loss, regularizer, augment) is None:
+                trained.add((regularizer, augment))
+                break
+    assert {regularizer for regularizer, _ in trained} >= set(REGULARIZERS) - {"auxiliary_classifier"}
+    missing = set(AUGMENTS) - {augment for _, augment in trained}
+    assert missing <= {"ada"}
+    assert not missing or refusal("images", loss) is not None  # a loss of energies, whose sign says nothing
+
+
+MODELS = choices("model")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_as_it_is_and_with_an_augment(model: str) -> None:
+    config = composed(model)
+    augment = AUGMENTS[1 + MODELS.index(model) % (len(AUGMENTS) - 1)]
+    assert refusal_of_model(config) is None
+    with open_dict(config):
+        config.augment = part("augment", augment)
+    refused = refusal_of_model(config)
+    assert refused is None or augment == "ada", refused
+
+
+def refusal_of_model(config: DictConfig) -> str | None:
+    torch.manual_seed(0)
+    try:
+        system = build.build_system(config)
+        play(system, batches(config.data.shape, labelled=True, n=8))
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def composed(model: str) -> DictConfig:
+    """A model's config with its networks made tiny."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("train", [f"model={model}", "data=digits"])
+    with open_dict(config):
+        config.data.shape, config.data.num_classes = list(IMAGE), CLASSES
+        config.model.latent_dim = 3
+        config.network = shrunk(OmegaConf.to_container(config.network))
+    return config
+
+
+def shrunk(node: Any, key: str = "") -> Any:
+    """The node with every width and list of hidden layers made small."""
+    if isinstance(node, dict):
+        return {key: shrunk(value, key) for key, value in node.items()}
+    small = {"width": 2, "hidden": [4, 4]}
+    follows = "$" in str(node)  # another key, which is made small itself
+    return small[key] if key in small and not follows else node

@@ -1,0 +1,121 @@
+"""Labels in training and in sampling."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from saddlepoint.errors import UserError
+from saddlepoint.losses import NonSaturating
+from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator
+from saddlepoint.regularizers import AuxiliaryClassifier
+from saddlepoint.systems import GAN, labels
+from saddlepoint.types import ImageBatch
+
+SGD = partial(torch.optim.SGD, lr=0.1)
+
+
+def gan(generator: Any = "concat", discriminator: Any = "concat", packing: int = 1, **options: Any) -> GAN:
+    torch.manual_seed(0)
+    networks = {
+        "generator": DCGANGenerator((1, 8, 8), 6, 4, conditioning=generator, num_classes=3),
+        "discriminator": DCGANDiscriminator((1, 8, 8), 4, conditioning=discriminator, num_classes=3, packing=packing),
+    }
+    optimizers = {"generator": SGD, "discriminator": SGD}
+    return GAN(networks, NonSaturating(), latent_dim=6, optimizers=optimizers, **options)
+
+
+def test_labels_follow_the_training_datas_distribution_and_their_place_alone() -> None:
+    shares = torch.tensor([0.2, 0.0, 0.5, 0.3])
+    drawn = labels.keyed(shares, 3, 0, 20_000)
+    counts = np.bincount(drawn.numpy(), minlength=4)
+    assert counts[1] == 0
+    np.testing.assert_allclose(counts / 20_000, shares, atol=4 * np.sqrt(0.25 / 20_000))
+    assert torch.equal(labels.keyed(shares, 3, 777, 100), drawn[777:877])
+    assert not torch.equal(labels.keyed(shares, 4, 0, 100), drawn[:100])
+
+
+def test_what_the_data_said_is_kept_in_the_checkpoint() -> None:
+    system, other = gan(), gan()
+    assert system.draw_sample_labels(0, 0, 300).bincount(minlength=3).min() > 60
+    system.learn_labels(torch.tensor([10, 0, 30]))
+    other.load_state_dict(system.state_dict())
+    drawn = other.draw_sample_labels(0, 0, 300)
+    assert torch.equal(drawn, system.draw_sample_labels(0, 0, 300))
+    assert drawn.bincount(minlength=3)[1] == 0
+    with pytest.raises(UserError, match="the data has 4 classes and the generator was built for 3"):
+        system.learn_labels(torch.ones(4))
+
+
+def test_samples_are_those_of_the_drawn_labels() -> None:
+    system = gan()
+    every = system.sample(130, seed=7)
+    drawn = system.draw_sample_labels(7, 0, 130)
+    assert torch.equal(system.sample(130, drawn, seed=7), every)
+    assert torch.equal(system.sample(5, seed=7, start=61), every[61:66])
+    changed = system.sample(130, (drawn + 1) % 3, seed=7)
+    assert (changed - every).abs().amax((1, 2, 3)).min() > 1e-6
+
+
+def test_a_row_a_class_a_column_a_latent() -> None:
+    system = gan()
+    table = system.sample_classes([2, 0], 3, seed=5)
+    latents = system.draw_sample_latents(5, 0, 3, 1.0)
+    system.generator.eval()
+    for row, label in enumerate((2, 0)):
+        expected = system.ema_generator(latents, torch.full((3,), label))
+        torch.testing.assert_close(table[3 * row : 3 * row + 3], expected, atol=1e-6, rtol=1e-4)
+
+
+def test_labels_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(UserError, match=r"labels must lie in 0 … 2, got 1 … 3"):
+        gan().sample(2, torch.tensor([1, 3]))
+    with pytest.raises(UserError, match="the generator is unconditional"):
+        gan("none", "none").sample(2, torch.tensor([1, 3]))
+    assert gan("none", "none").draw_sample_labels(0, 0, 4) is None
+    assert not any("label" in name for name in gan("none", "none").state_dict())
+
+
+@pytest.mark.parametrize(
+    ("generator", "discriminator", "hint"),
+    [
+        ("concat", "none", "set conditioning.discriminator"),
+        ("none", "concat", "set conditioning.generator"),
+        ("none", "projection", "set conditioning.generator"),
+        ("concat", "auxiliary", r"set regularizer=\[auxiliary_classifier\]"),
+    ],
+)
+def test_networks_whose_labels_teach_nothing_are_refused(generator: str, discriminator: str, hint: str) -> None:
+    with pytest.raises(UserError, match=hint):
+        gan(generator, discriminator)
+
+
+def test_fakes_are_made_and_judged_by_the_real_batchs_labels() -> None:
+    parts = {"d": AuxiliaryClassifier(), "g": AuxiliaryClassifier(player="generator")}
+    system = gan("batchnorm", "auxiliary", regularizers=parts)
+    system.random = torch.Generator().manual_seed(0)
+    seen: list[tuple[str, Tensor | None]] = []
+    for role in ("generator", "discriminator"):
+        system.networks[role].register_forward_pre_hook(lambda _, inputs, role=role: seen.append((role, inputs[1])))
+    batch = ImageBatch(torch.rand(6, 1, 8, 8) * 2 - 1, torch.tensor([0, 1, 2, 2, 1, 0]))
+    for loss in (system.discriminator_loss, system.generator_loss):
+        record = loss(batch)
+        assert record.outputs["fake"].class_logits.shape == (6, 3)
+    assert [role for role, _ in seen] == ["generator", "discriminator", "discriminator", "generator", "discriminator"]
+    assert all(torch.equal(told, batch.labels) for _, told in seen)
+
+
+def test_packs_are_made_of_one_kind() -> None:
+    """Real and generated samples are judged apart: a pack of both would be a third kind."""
+    system = gan("none", "none", packing=2)
+    assert not system.judges_together
+    x = torch.rand(6, 1, 8, 8)
+    real, fake = system.judge(x, -x, None)
+    assert real.logits.shape == fake.logits.shape == (3,)
+    with pytest.raises(UserError, match=r"set model\.accumulate=1"):
+        gan("none", "none", packing=2, accumulate=2)

@@ -1,0 +1,75 @@
+"""Two real processes: what a batch-coupled loss makes of two shares of a batch is what it makes of the whole."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from saddlepoint import ranks
+
+PROGRAM = Path(__file__).with_name("ranks_program.py")
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """What each of the two processes writes."""
+    folder = tmp_path_factory.mktemp("ranks")
+    started = [
+        subprocess.Popen([sys.executable, str(PROGRAM), str(rank), str(folder)], stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    try:
+        errors = [process.communicate(timeout=200)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], errors
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+@pytest.mark.parametrize("name", ["ragan bce", "ragan hinge", "mmd rational_quadratic", "mmd distance"])
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_two_shares_give_the_gradient_of_the_whole_batch(found: list[dict[str, Any]], name: str, player: str) -> None:
+    whole = found[0]["alone"][name][player]
+    assert np.abs(whole["gradient"]).max() > 1e-3
+    for rank in (0, 1):
+        shared = found[rank]["together"][name][player]
+        np.testing.assert_allclose(shared["loss"], whole["loss"], rtol=2e-5, atol=1e-6)
+        np.testing.assert_allclose(shared["gradient"], whole["gradient"], rtol=1e-4, atol=1e-6)
+    assert found[0]["together"][name][player] == found[1]["together"][name][player]  # the same bits
+
+
+def test_gather_joins_unequal_numbers_of_rows_and_sends_gradients_to_their_own(found: list[dict[str, Any]]) -> None:
+    rows = [*np.arange(12.0).reshape(3, 2, 2).tolist(), [[50.0, 50.0], [50.0, 50.0]]]
+    for rank in (0, 1):
+        assert found[rank]["gather"]["rows"] == rows
+    # d/drow of Σ weight · row is the weight, times the two ranks over which gradients are averaged later
+    assert found[0]["gather"]["gradient"] == [[[2.0 * w] * 2] * 2 for w in (1, 2, 3)]
+    assert found[1]["gather"]["gradient"] == [[[8.0] * 2] * 2]
+
+
+def test_mean_is_the_same_bits_on_all_ranks(found: list[dict[str, Any]]) -> None:
+    assert found[0]["mean"] == found[1]["mean"]
+    np.testing.assert_allclose([float.fromhex(value) for value in found[0]["mean"]], [2.5 / 3, 0.25], rtol=1e-6)
+
+
+def test_began_steers_by_the_mean_of_all_ranks(found: list[dict[str, Any]]) -> None:
+    """L(x) = (4 + 6)/2 and L(G) = (1 + 2)/2: k = 0.1 (0.5·5 - 1.5)."""
+    assert found[0]["began"] == found[1]["began"]
+    np.testing.assert_allclose(found[0]["began"], [0.1, 5.0], rtol=1e-6)
+
+
+def test_alone_nothing_happens() -> None:
+    rows = torch.ones(3, 2, requires_grad=True)
+    assert ranks.world_size() == 1
+    assert ranks.gather(rows) is rows
+    mean = ranks.mean(rows * 2)
+    assert not mean.requires_grad
+    assert mean.tolist() == [[2.0, 2.0]] * 3
