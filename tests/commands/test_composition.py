@@ -40,6 +40,7 @@ DATA = {
     "mnist": info((1, 32, 32), 10),
     "fashion_mnist": info((1, 32, 32), 10),
     "cifar10": info((3, 32, 32), 10),
+    "stacked_mnist": info((3, 32, 32), 1000),
     "image_folder": info((3, 64, 64)),
     "gaussians": info((2,)),
 }
@@ -85,17 +86,23 @@ def test_every_model_builds_on_every_data_set(model: str, data: str) -> None:
         with pytest.raises(UserError, match="take network=autoencoder"):
             build.build_system(config)
         config.network = compose(*overrides, "network=autoencoder", "network.width=4").network
+    if "none" not in set(config.conditioning.values()) and not DATA[data].num_classes:
+        with pytest.raises(UserError, match="needs labels, and this data has none"):
+            build.build_system(config)
+        return
     system = build.build_system(config)
 
     latents = torch.randn(4, config.model.latent_dim)
-    samples = system.networks["generator"](latents)
+    labels = torch.arange(4)
+    samples = system.networks["generator"](latents, labels)
     assert samples.shape == (4, *DATA[data].shape)
     assert samples.isfinite().all()
     if DATA[data].is_image:
         assert samples.abs().max() <= 1
-    judged = system.networks["discriminator"](samples)
-    assert judged.logits.shape == (4,)
-    assert judged.features.shape[0] == 4
+    judged = system.networks["discriminator"](samples, labels)
+    judgements = 4 // config.minibatch.packing
+    assert judged.logits.shape == (judgements,)
+    assert judged.features.shape[0] == judgements
     assert judged.logits.isfinite().all()
     assert set(system.regularizers) == set(config.get("regularizer") or {})
 
@@ -124,7 +131,7 @@ def content(group: str, option: str) -> Any:
 
 
 def regularizers(names: list[str]) -> dict[str, Any]:
-    return {name: content("regularizer", name)[name] for name in names}
+    return {key: part for name in names for key, part in content("regularizer", name).items()}
 
 
 def node(config: DictConfig, group: str) -> Any:
@@ -208,7 +215,8 @@ def test_norms_reach_whichever_network_is_chosen() -> None:
         config = compose(f"network={network}", f"norm={norm}")
         build.fill(config, DATA["digits"])
         assert config.network.discriminator.spectral_norm is spectral
-        assert config.network.discriminator.norm == content("norm", norm)["discriminator"]
+        expected = "none" if network == "mlp" else content("norm", norm)["discriminator"]  # see conf/network/mlp.yaml
+        assert config.network.discriminator.norm == expected
 
 
 def test_what_cannot_work_together_is_refused_by_name() -> None:

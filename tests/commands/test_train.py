@@ -27,7 +27,8 @@ def test_one_seed_is_one_run_and_another_seed_is_another(invoke: Any, tiny: tupl
     assert any(not torch.equal(a[key], c[key]) for key in a)
     assert not (tmp_path / "a" / "wandb").exists()
     scores = [[row["value"] for row in read_json_lines(tmp_path / name / "scores.jsonl")] for name in "abc"]
-    assert scores[0] == scores[1] != scores[2]
+    assert scores[0] == pytest.approx(scores[1], rel=1e-9)  # the last bits depend on where arrays lie in memory
+    assert scores[0] != pytest.approx(scores[2], rel=1e-9)
 
 
 def test_init_from_starts_from_the_weights_and_nothing_else(
@@ -57,7 +58,15 @@ def test_a_flat_folder_of_odd_pictures_needs_features_random_and_nothing_else(in
     outcome = invoke("train", "data=image_folder", f"data.root={folder}", "features=random", *quick)
     assert outcome.code == 0, outcome.err
     rows = read_json_lines(tmp_path / "run" / "scores.jsonl")
-    assert {row["metric"] for row in rows} == {"fid_random", "kid_random", "duplicates_random", "duplicates_pixels"}
+    expected = {
+        "fid_random",
+        "kid_random",
+        "precision_random",
+        "coverage_random",
+        "duplicates_random",
+        "duplicates_pixels",
+    }
+    assert expected <= {row["metric"] for row in rows}
     assert rows[0]["reference"].startswith("pictures/train:")
     picture = Image.open(tmp_path / "run" / "samples" / "samples-000000012.png")
     assert picture.mode == "RGB"

@@ -7,7 +7,6 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from conftest import Grid, make_digits
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.metrics.shares import share
@@ -21,6 +20,8 @@ N = 300
 
 def fakes() -> tuple[torch.Tensor, torch.Tensor]:
     """Held-out digits, a little darker, and their labels."""
+    from conftest import make_digits
+
     images, labels = make_digits().splits["held_out"]
     assert labels is not None
     return (images.float() * 0.9).to(torch.uint8)[:N], labels[:N]
@@ -28,6 +29,8 @@ def fakes() -> tuple[torch.Tensor, torch.Tensor]:
 
 def evaluate(folder: Path) -> dict[str, float]:
     """Score this process's share of the images; rank 0 learns all figures."""
+    from conftest import Grid, make_digits  # beside this program, when it runs as one
+
     extractor = Grid()
     reference = RealStatistics.compute(make_digits(), extractor, folder, N, metrics=METRICS)
     extractor.calls.clear()
