@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow faults lint format lock audit benchmark clean
+.PHONY: help install demo test slow faults lint format lock audit benchmark gallery clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -45,6 +45,9 @@ benchmark: install ## ratios against straightforward code on one thread, about t
 	$(BIN)/python benchmarks/loader.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py --memory
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --against 10000 --rounds 1
+
+gallery: install ## every model on MNIST, five minutes a row, and docs/systems.md from what came of it; can be resumed
+	$(BIN)/python docs/gallery.py
 
 lock: install ## renew requirements.lock for all supported Pythons and platforms
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-emit-index-url --no-header \
