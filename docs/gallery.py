@@ -114,15 +114,15 @@ def shrink(source: Path, target: Path) -> None:
         picture.save(target, optimize=True)
 
 
-def write(data: str, models: list[str], machine: str) -> None:
+def write(data: str, models: list[str], minutes: float, machine: str) -> None:
     """Write the page from all finished rows."""
     rows = [text for model in models if (text := row(model, data)) is not None]
     head = (
         "# The systems\n\n"
-        f"Made by `python docs/gallery.py --data {data}`: every model by its name, trained for a few minutes on "
-        f"{machine}. Each score has its card in the run's `scores.jsonl`; `fid_classifier` is computed from the "
-        "averaged generator's samples and a small classifier's features, so compare rows with each other and with the "
-        "real images' own figure, never with published FIDs.\n\n"
+        f"Made by `python docs/gallery.py --data {data} --minutes {minutes:g}`: every model by its name, trained for "
+        f"{60 * minutes:.0f} seconds on {machine}. Each score has its card in the run's `scores.jsonl`. "
+        "`fid_classifier` is computed from the averaged generator's samples and a small classifier's features, so "
+        "compare rows with each other and with the real images' own figure, never with published FIDs.\n\n"
         "| model | paper and settings | command | scores: untrained → trained | samples |\n|---|---|---|---|---|\n"
     )
     PAGE.write_text(head + "\n".join(rows) + "\n")
@@ -141,7 +141,7 @@ def main() -> None:
         parser.error(f"unknown model {', '.join(unknown)}; there are {', '.join(known)}")
     for model in arguments.models or known:
         train(model, arguments.data, arguments.minutes)
-        write(arguments.data, known, arguments.machine)
+        write(arguments.data, known, arguments.minutes, arguments.machine)
 
 
 if __name__ == "__main__":
