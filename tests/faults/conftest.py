@@ -24,6 +24,8 @@ from saddlepoint.tracking.run_directory import read_json_lines
 
 WAIT = 90.0
 """Seconds after which a process that should have done something has not."""
+AT_ONCE = 3
+"""More processes than that would make one another slow, and the tests beside them."""
 
 
 @dataclass
@@ -180,16 +182,18 @@ class User:
     def is_refused(
         self, cases: Sequence[tuple[str, Sequence[str], str]], held: Mapping[str, str] | None = None
     ) -> None:
-        """Run all these commands at once, each with the words of its one line; none may write or show what is held."""
+        """Run all these commands, each with the words of its one line; none may write or show what is held."""
         before = self.files()
-        started = [self.start(*args, command=command, environment=held) for command, args, _ in cases]
-        for process, (command, args, named) in zip(started, cases, strict=True):
-            assert process.wait(WAIT * 2) == 2, f"{command} {args}\n{process.out}\n{process.err}"
-            last = process.err.splitlines()[-1]
-            assert last.startswith("error: "), process.err
-            assert named in last, f"{command} {args}: {last}"
-            assert "Traceback" not in process.out + process.err
-            assert not any(secret in process.out + process.err for secret in (held or {}).values())
+        for first in range(0, len(cases), AT_ONCE):
+            some = cases[first : first + AT_ONCE]
+            started = [self.start(*args, command=command, environment=held) for command, args, _ in some]
+            for process, (command, args, named) in zip(started, some, strict=True):
+                assert process.wait() == 2, f"{command} {args}\n{process.out}\n{process.err}"
+                last = process.err.splitlines()[-1]
+                assert last.startswith("error: "), process.err
+                assert named in last, f"{command} {args}: {last}"
+                assert "Traceback" not in process.out + process.err
+                assert not any(secret in process.out + process.err for secret in (held or {}).values())
         assert self.files() == before
 
     def files(self) -> set[str]:
