@@ -39,7 +39,6 @@ ReturnToService=2
 MinJobAge=600
 KillWait=30
 BatchStartTimeout=60
-RequeueExitHold=0
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
@@ -162,7 +161,7 @@ def test_torchrun_gives_the_bits_of_our_own_launcher(user: Any) -> None:
 def test_two_tasks_of_slurm_play_one_game(user: Any, cluster: Cluster) -> None:
     user.finish(*GAME, *RANKS, "run.dir=ours", seconds=300)
     command = [sys.executable, "-m", "saddlepoint.commands", "train", *GAME, *RANKS, "run.dir=theirs"]
-    cluster.command("srun", "-n2", f"--chdir={user.folder}", *command, environment=user.environment())
+    cluster.command("srun", "--ntasks-per-node=2", f"--chdir={user.folder}", *command, environment=user.environment())
     assert user.fingerprint(user.folder / "theirs") == user.fingerprint(user.folder / "ours")
     assert not (user.folder / "outputs").exists()
 

@@ -184,7 +184,7 @@ def build_trainer(config: DictConfig, info: DataInfo, overrides: Sequence[str], 
             logger=False,
             **options,
         )
-    except MisconfigurationException as error:
+    except (MisconfigurationException, RuntimeError) as error:  # the latter for what SLURM was told
         raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
 
 
