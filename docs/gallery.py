@@ -81,7 +81,7 @@ def row(model: str, data: str) -> str | None:
         return None
     line = json.loads((folder / "gallery.json").read_text())
     cards = [json.loads(text) for text in (folder / "scores.jsonl").read_text().splitlines()]
-    picture = max((folder / "samples").glob("*.png"), key=lambda path: path.stat().st_mtime)
+    picture = max((folder / "samples").glob("samples-*.png"))  # the name has the images seen
     PICTURES.mkdir(parents=True, exist_ok=True)
     shrink(picture, PICTURES / f"{model}_{data}.png")
     return (
