@@ -46,7 +46,7 @@ benchmark: install ## ratios against straightforward code on one thread, about t
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py --memory
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --against 10000 --rounds 1
 
-gallery: install ## every model on MNIST, five minutes a row, and docs/systems.md from what came of it; can be resumed
+gallery: install ## every model on MNIST, four minutes of training a row, and docs/systems.md from it; can be resumed
 	$(BIN)/python docs/gallery.py
 
 lock: install ## renew requirements.lock for all supported Pythons and platforms

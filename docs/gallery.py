@@ -93,7 +93,7 @@ def row(model: str, data: str) -> str | None:
 def figures(cards: list[dict[str, Any]]) -> str:
     """Say what was reached: the first card of a score beside the last one, and what real images get."""
     monitored = "mixture_kl" if cards[0]["features"] == "none" else "fid_classifier"
-    told = [monitored, "modes", "high_quality", "is_classifier", "class_agreement"]
+    told = [monitored, "modes", "high_quality", "is_classifier", "class_agreement_classifier"]
     parts = []
     for name in told:
         own = [card for card in cards if card["metric"] == name]

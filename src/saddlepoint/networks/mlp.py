@@ -1,7 +1,6 @@
 """Fully connected networks, for images and points: Goodfellow et al. 2014, arXiv:1406.2661.
 
-They keep PyTorch's initial weights. Its biases are spread, so the units' kinks are too: on a ring of 8 Gaussians a GAN
-found all 8 with each of three seeds, and 4 to 7 of them with Xavier's weights and zero biases. Only a generator without
+They keep PyTorch's initial weights, whose biases are spread, so that the units' kinks are too. Only a generator without
 norms starts from He's weights, for PyTorch's let the latents fade from layer to layer and it hardly learns.
 """
 
