@@ -20,7 +20,7 @@ from saddlepoint.metrics.progress import line
 from saddlepoint.metrics.sharpness import blurred, noised
 from saddlepoint.types import DataInfo, Split
 
-FORMAT = "2"
+FORMAT = "3"
 """Raised whenever what is kept, or how it is computed, changes."""
 EMBEDDABLE_DIM = 512
 EMBEDDABLE_BYTES = 2**24
