@@ -75,6 +75,13 @@ def test_killed_at_twenty_random_steps(user: Any, model: str, loader: str) -> No
     assert_kills_change_nothing(user, (*MODELS[model], f"data.loader={loader}"), 20)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["dcgan", "wgan_gp"])
+def test_killed_and_compiled(user: Any, model: str) -> None:
+    """The machine code of a second process is that of the first."""
+    assert_kills_change_nothing(user, (*MODELS[model], "compile=true"), 2)
+
+
 def test_a_part_with_a_state_resumes_without_code_of_its_own(user: Any, faulty: tuple[str, ...]) -> None:
     """The loss depends on a buffer that counts its calls."""
     assert_kills_change_nothing(user, (*faulty, "loss.kind=stateful", "optimizer.schedule=cosine"), 1)

@@ -1,0 +1,155 @@
+"""Trains pairs of models on data with known modes, seed by seed, and writes the tables of docs/modes.md.
+
+    python docs/modes.py                    # all rows, five seeds each: some hours on one CPU core
+    python docs/modes.py ring grid          # these benchmarks
+    python docs/modes.py --seeds 0,1        # these seeds
+
+A run that is finished is not made again. Both models of a pair see the same data in the same order and draw the same
+latents, so their difference is taken seed by seed; its interval is Student's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from scipy.stats import t
+
+ROOT = Path(__file__).resolve().parents[1]
+RUNS = ROOT / "outputs" / "modes"
+PAGE = ROOT / "docs" / "modes.md"
+BEGIN, END = "<!-- begin: made by docs/modes.py -->", "<!-- end -->"
+LAST_ONLY = ("callbacks.scores.every_images=100_000_000_000", "callbacks.scores.at_start=false")
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Models, by name their overrides, on one set of modes; the first is what the others are held against."""
+
+    title: str
+    common: str
+    models: dict[str, str]
+
+
+POINTS = "callbacks.theory.enabled=false logger=none"
+BENCHMARKS = {
+    "ring": Benchmark("ring of 8, the demo's protocol, 25,000 steps", f"experiment=modes/ring {POINTS}", {"GAN": ""}),
+    "ring_unrolled": Benchmark(
+        "ring of 8, the demo's protocol, 5,000 of 25,000 steps",
+        f"experiment=modes/ring budget.generator_updates=5_000 {POINTS}",
+        {"GAN": "", "unrolled GAN, 5 steps": "model=unrolled"},
+    ),
+    "ring_pacgan": Benchmark(
+        "ring of 8, PacGAN's protocol, 5,000 of 400,000 steps",
+        f"experiment=modes/grid data.layout=ring {POINTS}",
+        {"GAN": "", "PacGAN2": "minibatch=packing"},
+    ),
+    "grid": Benchmark(
+        "grid of 25, PacGAN's protocol, 5,000 of 400,000 steps",
+        f"experiment=modes/grid {POINTS}",
+        {"GAN": "", "PacGAN2": "minibatch=packing"},
+    ),
+    "stacked": Benchmark(
+        "Stacked MNIST, 1000 modes, width 16, 320,000 images",
+        "experiment=modes/stacked logger=none",
+        {"DCGAN": "", "RpGAN + R1 + R2": "model=rpgan"},
+    ),
+}
+
+
+def folder(benchmark: str, model: str, seed: int) -> Path:
+    """Return where a run lies."""
+    name = "".join(letter if letter.isalnum() else "_" for letter in model.lower())
+    return RUNS / benchmark / f"{name}-{seed}"
+
+
+def train(benchmark: str, model: str, seed: int) -> None:
+    """Make a run, unless it is there."""
+    own, run = BENCHMARKS[benchmark], folder(benchmark, model, seed)
+    if (run / "scores.jsonl").exists():
+        return
+    overrides = [*own.common.split(), *own.models[model].split(), *LAST_ONLY, f"seed={seed}", f"run.dir={run}"]
+    subprocess.run([sys.executable, str(ROOT / "train.py"), *overrides, "resume=auto"], cwd=ROOT, check=True)
+
+
+def scores(benchmark: str, model: str, seed: int) -> dict[str, float] | None:
+    """Return a finished run's last scores by name, without their extractor's; None for a run that is missing."""
+    path = folder(benchmark, model, seed) / "scores.jsonl"
+    if not path.exists():
+        return None
+    cards = [json.loads(line) for line in path.read_text().splitlines()]
+    return {card["metric"].removesuffix("_channel_classifier"): card["value"] for card in cards}
+
+
+def spread(values: list[float], digits: str) -> str:
+    """Return mean ± standard deviation."""
+    deviation = f" ± {statistics.stdev(values):{digits}}" if len(values) > 1 else ""
+    return f"{statistics.fmean(values):{digits}}{deviation}"
+
+
+def interval(differences: list[float]) -> str:
+    """Return the mean of paired differences and its 95 % interval.
+
+    >>> interval([1.0, 2.0, 3.0])
+    '+2.0 [-0.5, +4.5]'
+    """
+    mean = statistics.fmean(differences)
+    if len(differences) < 2:
+        return f"{mean:+.1f}"
+    half = t.ppf(0.975, len(differences) - 1) * statistics.stdev(differences) / len(differences) ** 0.5
+    return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
+
+
+def rows(benchmark: str, seeds: list[int]) -> list[str]:
+    """Return a benchmark's finished rows in Markdown."""
+    own = BENCHMARKS[benchmark]
+    lines, first = [], {}
+    for model in own.models:
+        found = {seed: own_scores for seed in seeds if (own_scores := scores(benchmark, model, seed))}
+        if not found:
+            continue
+        first = first or found
+        modes = spread([run["modes"] for run in found.values()], ".1f")
+        quality = [100 * run["high_quality"] for run in found.values() if "high_quality" in run]
+        kl = spread([run.get("reverse_kl", run.get("mode_kl", float("nan"))) for run in found.values()], ".3f")
+        pairs = [found[seed]["modes"] - first[seed]["modes"] for seed in found if seed in first]
+        more = interval(pairs) if found is not first and pairs else ""
+        lines.append(
+            f"| {own.title} | {model} | {len(found)} | {modes} | {spread(quality, '.1f') + ' %' if quality else ''} "
+            f"| {kl} | {more} |"
+        )
+    return lines
+
+
+def write(seeds: list[int]) -> None:
+    """Put the table of all finished runs into the page."""
+    head = "| | model | seeds | modes | high quality | KL from uniform | more modes than the row above, 95 % |"
+    table = [head, "|---|---|---|---|---|---|---|", *(line for name in BENCHMARKS for line in rows(name, seeds))]
+    before, rest = PAGE.read_text().split(BEGIN)
+    after = rest.split(END)[1]
+    PAGE.write_text(before + BEGIN + "\n" + "\n".join(table) + "\n" + END + after)
+
+
+def main() -> None:
+    """Make what is missing, and write the tables after each run."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("benchmarks", nargs="*", metavar="benchmark", help=f"by default all of {', '.join(BENCHMARKS)}")
+    parser.add_argument("--seeds", default="0,1,2,3,4")
+    arguments = parser.parse_args()
+    if unknown := sorted(set(arguments.benchmarks) - set(BENCHMARKS)):
+        parser.error(f"unknown benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    seeds = [int(seed) for seed in arguments.seeds.split(",")]
+    for benchmark in arguments.benchmarks or BENCHMARKS:
+        for seed in seeds:
+            for model in BENCHMARKS[benchmark].models:
+                train(benchmark, model, seed)
+                write(seeds)
+
+
+if __name__ == "__main__":
+    main()
