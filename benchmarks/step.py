@@ -33,7 +33,7 @@ from plain_loops import BareLoop, CompiledLoop, Loop, TutorialLoop
 from saddlepoint.commands import build, train
 from saddlepoint.commands.composition import compose_config
 from saddlepoint.commands.main import config_directory
-from saddlepoint.commands.scoring import NoScores
+from saddlepoint.commands.scorers import NoScores
 from saddlepoint.tracking.local import LocalLogger
 from saddlepoint.tracking.record import RunRecord
 

@@ -110,3 +110,17 @@ def test_points_are_refused_by_name(name: str) -> None:
         AUGMENTS[name]().check(networks)
     AUGMENTS[name]().check({"discriminator": MLPDiscriminator((3, 8, 8), [4])})
     InstanceNoise().check(networks)
+
+
+@pytest.mark.parametrize("name", AUGMENTS)
+def test_what_is_remembered_fits_on_devices_without_float64(name: str) -> None:
+    """Apple's GPUs have none: a module with such a buffer cannot even be moved there."""
+    assert all(buffer.dtype != torch.float64 for buffer in AUGMENTS[name]().buffers())
+
+
+def test_the_noise_counts_images_beyond_what_float32_can() -> None:
+    noise = InstanceNoise(decay_images=40_000_000)
+    noise.images.fill_(2**25)
+    real = torch.zeros(3, 2)
+    noise.observe(Turn(torch.zeros(()), {}, torch.Generator(), real=real, player="discriminator"))
+    assert noise.images.item() == 2**25 + 3

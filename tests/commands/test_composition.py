@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from saddlepoint.commands import build
+from saddlepoint.commands import build, scoring
 from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.composition import check_overrides, compose_config
 from saddlepoint.commands.main import config_directory
@@ -282,3 +283,33 @@ def test_what_comes_from_the_environment_is_written_unresolved(monkeypatch: pyte
     again = OmegaConf.create(written)
     assert again.data.source.root == "a-folder-of-this-machine"
     assert again.network.generator.shape == [1, 32, 32]
+
+
+def test_automatic_precision_takes_no_emulated_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch says that a GPU without bf16 supports it, by emulation, which is slower than float32."""
+    images = DataInfo("images", (3, 32, 32), None, {"train": 8, "held_out": 2}, "")
+    points = DataInfo("points", (2,), None, {"train": 8, "held_out": 2}, "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    for hardware, expected in ((True, "bf16-mixed"), (False, "32-true")):
+        supported = partial(lambda there, including_emulation=True: including_emulation or there, hardware)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+        assert build.precision("auto", "gpu", images) == expected
+        assert build.precision("auto", "gpu", points) == "32-true"
+        assert build.precision("16-mixed", "gpu", images) == "16-mixed"
+
+
+def test_the_real_side_is_computed_where_training_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[torch.device] = []
+    monkeypatch.setattr(scoring, "image_scorer", lambda extractor, *_: seen.append(extractor.device))
+    images, device = DataInfo("images", (3, 32, 32), None, {"train": 8, "held_out": 2}, ""), torch.device("meta")
+    scoring.build_scorer(compose("features=random"), None, images, device)  # type: ignore[arg-type]
+    assert seen == [device]
+
+
+def test_all_ranks_come_to_the_scores_of_points() -> None:
+    """Rank 0 computes them alone, but before them all ranks speak with one another."""
+    config = compose("data=gaussians")
+    data, info = build.build_data(config)
+    first = scoring.build_scorer(config, data, info, torch.device("cpu"))
+    assert first.monitor is not None
+    assert scoring.build_assistant(config, info).monitor == first.monitor

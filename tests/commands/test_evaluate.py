@@ -48,6 +48,38 @@ def test_what_is_asked_for_stands_on_the_cards(evaluate: Any) -> None:
     assert card["value"] != evaluate("n=100", "seed=5", "ema=true", "metrics=[fid]")["fid_classifier"]["value"]
 
 
+def test_another_n_leaves_out_what_the_checkpoint_cannot_judge(evaluate: Any, invoke: Any, trained: Path) -> None:
+    """The kept threshold is a quantile of 64 images' nearest neighbours: among 100 samples more lie below it."""
+    bound = {"duplicates_classifier", "support_pixels", "precision_classifier", "coverage_classifier"}
+    assert bound <= evaluate().keys()
+    cards = evaluate("n=100")
+    assert {"fid_classifier", "kid_classifier"} <= cards.keys()
+    assert not bound & cards.keys()
+    assert bound <= evaluate("n=100", "data=digits", "features=classifier").keys()
+    checkpoint = f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}"
+    for metric in ("duplicates", "recall"):
+        outcome = invoke("evaluate", checkpoint, "n=100", f"metrics=[{metric}]")
+        assert outcome.code == 2
+        assert f"metric '{metric}' compares with as many real images as samples" in outcome.err
+        assert "n=64" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("data=digits", "+data.foo=1"), "unknown key 'data.foo'"),
+        (("data=digits", "data.flip=maybe"), "data.flip='maybe'"),
+        (("data=digits", "features=random", "+features.foo=1"), "unknown key 'features.foo'"),
+        (("data=gaussians", "samples=images.zip"), "are points, and samples=images.zip holds none"),
+    ],
+)
+def test_mistakes_in_what_is_held_against_are_one_line(invoke: Any, arguments: tuple[str, ...], named: str) -> None:
+    outcome = invoke("evaluate", *arguments)
+    assert outcome.code == 2
+    assert named in outcome.err
+    assert len(outcome.err.splitlines()) == 1
+
+
 def test_scores_land_beside_the_run_by_default(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
     assert invoke("train", *tiny, "features=random", "logger=none", "run.dir=run").code == 0
     before = read_json_lines(tmp_path / "run" / "scores.jsonl")

@@ -75,3 +75,27 @@ def test_stacks_fit_as_single_images_do(policy, channels, source_channels):
     singles = [Image.fromarray(image.squeeze()).convert(mode) for image in stack]
     expected = np.stack([fit.image(image, "x") for image in singles])
     assert np.array_equal(fit.arrays(stack, "x"), expected)
+
+
+@pytest.mark.parametrize(("height", "width"), [(1, 60_000), (60_000, 2)])
+def test_crop_of_a_strip_does_not_blow_it_up(height, width, monkeypatch):
+    """To cover 64x64 whole, 1 x 60,000 pixels become 64 x 3,840,000, nearly all of which is cut off again."""
+    seen = []
+    resize = Image.Image.resize
+    monkeypatch.setattr(Image.Image, "resize", lambda self, size, *a: seen.append(size) or resize(self, size, *a))
+    strip = np.zeros((height, width), dtype=np.uint8)
+    middle = (slice(None), slice(width // 2 - 1, width // 2 + 1)) if height == 1 else slice(29_998, 30_002)
+    strip[middle] = 200
+    got = Fit(64, 64, 1, "crop").image(Image.fromarray(strip), "x")
+    assert got.shape == (64, 64, 1)
+    assert max(seen[0]) < 2_000
+    across = got[32, :, 0] if height == 1 else got[:, 32, 0]
+    assert across[31] > 180  # the middle stays in the middle
+    assert across[32] > 180
+
+
+def test_crop_of_a_middle_is_crop_of_the_whole(monkeypatch):
+    image, fit = Image.fromarray(rgb(20, 400)), Fit(40, 40, 3, "crop")
+    whole = fit.image(image, "x")
+    monkeypatch.setattr("saddlepoint.data.fit.MAX_PIXELS", 10_000)
+    assert np.array_equal(fit.image(image, "x"), whole)

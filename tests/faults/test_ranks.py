@@ -34,3 +34,20 @@ def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -
         for name in ("run/scores.jsonl", "alone.jsonl")
     )
     assert [row for row in there if row["images_seen"] == 500] == alone
+
+
+def test_ranks_share_a_budget_of_hours_and_its_schedule(user: Any) -> None:
+    """Their clocks differ; the last round, and the learning rate of each, must not."""
+    user.finish(
+        *user.tiny, "budget.images=null", "budget.hours=0.0006", "optimizer.schedule=linear", *RANKS, "run.dir=run"
+    )
+    rows = [json.loads(line) for line in (user.folder / "run" / "history.jsonl").read_text().splitlines()]
+    assert 0 < rows[-1]["generator/learning_rate"] < 0.2 * rows[0]["generator/learning_rate"]
+    assert rows[-1]["seconds"] >= 0.0006 * 3600
+
+
+def test_ranks_play_on_points_whose_scores_rank_0_computes_alone(user: Any) -> None:
+    points = ("data=gaussians", "model=gan", "network=mlp", "batch_size=16", "budget.images=1600", "logger=none")
+    user.finish(*points, *RANKS, "callbacks.theory.enabled=false", "run.dir=run")
+    cards = [json.loads(line) for line in (user.folder / "run" / "scores.jsonl").read_text().splitlines()]
+    assert {card["images_seen"] for card in cards if card["metric"] == "mixture_kl"} >= {0, 1600}

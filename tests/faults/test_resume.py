@@ -55,8 +55,19 @@ def test_auto_starts_and_then_goes_on(user: Any) -> None:
     command = (*user.tiny, "resume=auto", "run.dir=run", "callbacks.checkpoints.every_images=64")
     user.finish(*command, "budget.images=160")
     assert load(user.folder / "run" / "checkpoints" / "last.ckpt")["progress"]["rounds"] == 10
-    user.finish(*command, "budget.images=160")
+    assert "is not taken" not in user.finish(*command, "budget.images=160").err
     assert [row["images_seen"] for row in user.rows(user.folder / "run")] == list(range(16, 161, 16))
+
+
+def test_auto_takes_a_larger_budget_and_warns_of_what_cannot_change(user: Any) -> None:
+    command = (*user.tiny, "resume=auto", "run.dir=run")
+    user.finish(*command, "budget.images=160")
+    process = user.finish(*command, "budget.images=320", "model.ema_decay=0.5", "loss=hinge")
+    state = load(user.folder / "run" / "checkpoints" / "last.ckpt")
+    assert state["progress"]["images_seen"] == 320
+    assert state["saddlepoint"]["config"]["model"]["ema_decay"] == 0.999
+    assert "goes on with its own model.ema_decay=0.999; 0.5 on this command line is not taken" in process.err
+    assert "goes on with its own loss=nonsaturating; hinge on this command line is not taken" in process.err
 
 
 def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any) -> None:

@@ -46,6 +46,7 @@ def harm(user: Any) -> str:
 
 
 NOT_ALLOWED = "not allowed"
+TYPED_ONLY = "can be named on the command line only"
 OWN_KEYS = "a config may refer to its own keys and to ${oc.env:SADDLEPOINT_DATA} only"
 
 
@@ -71,7 +72,7 @@ def test_targets_on_the_command_line(user: Any, harm: str) -> None:
         ("train", ["hydra/job_logging=default"], "hydra.job_logging cannot be set"),
         ("train", ["+hydra.job.env_set.TORCH_FORCE_WEIGHTS_ONLY_LOAD=0"], "hydra.job.env_set"),
         ("train", ["--experimental-rerun", "config.pickle"], "unpickles a file"),
-        ("evaluate", ["+data._target_=os.system", f"+data.command='{harm}'"], "no checkpoint given"),
+        ("evaluate", ["+data._target_=os.system", f"+data.command='{harm}'"], NOT_ALLOWED),
         ("sample", ["+hydra.callbacks.e._target_=os.system", f"+hydra.callbacks.e.command='{harm}'"], NOT_ALLOWED),
     ]
     user.is_refused(cases, HELD)
@@ -107,6 +108,11 @@ def test_files_in_a_config_folder(user: Any, harm: str) -> None:
         "hydra: {launcher: {_target_: os.system}}": NOT_ALLOWED,
         "defaults: [{override /hydra/launcher: theirs}]": "hydra/launcher=theirs can be named on the command line only",
         "hydra: {sweeper: {_target_: os.system}}": NOT_ALLOWED,
+        "hydra: {mode: MULTIRUN, sweeper: {params: {plugins: '[os]'}}}\nloss: " + call: TYPED_ONLY,
+        "hydra: {mode: MULTIRUN, sweeper: {params: {++plugins: '[os]'}}}": TYPED_ONLY,
+        "hydra: {mode: MULTIRUN, sweeper: {params: {hydra/launcher: theirs}}}": TYPED_ONLY,
+        "hydra: {overrides: {task: ['plugins=[os]']}}": "hydra.overrides cannot be set",
+        "hydra: {overrides: {hydra: ['plugins=[os]']}}": "hydra.overrides cannot be set",
         "hydra: {job_logging: {handlers: {e: {(): os.system, command: '" + harm + "'}}}}": "job_logging cannot be set",
         "hydra: {hydra_logging: {handlers: {e: {class: os.system}}}}": "hydra_logging cannot be set",
         "hydra: {job: {env_set: {WANDB_BASE_URL: 'http://127.0.0.1:9'}}}": "hydra.job.env_set",

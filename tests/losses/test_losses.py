@@ -1,10 +1,14 @@
 """Every loss's value and gradient against its formula, written out in NumPy in float64."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
-from saddlepoint.losses import AdversarialLoss, Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+import saddlepoint.losses
+import saddlepoint.losses.kernels
+from saddlepoint.losses import AdversarialLoss, Hinge, LeastSquares, Minimax, NonSaturating, TopK, Wasserstein
 from saddlepoint.types import CriticOutput
 
 RNG = np.random.default_rng(0)
@@ -138,3 +142,16 @@ def test_losses_need_neither_real_samples_nor_the_whole_batch() -> None:
         assert isinstance(loss, AdversarialLoss)
         assert not loss.needs_real_in_generator
         assert not loss.batch_coupled
+
+
+PLAIN = [name for name in saddlepoint.losses.__all__ if name not in ("AdversarialLoss", "TopK")]
+
+
+@pytest.mark.parametrize("loss", [getattr(saddlepoint.losses, name)() for name in PLAIN] + [TopK(Hinge(), every=1)])
+def test_no_loss_waits_for_the_device(loss: AdversarialLoss, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device there are no values: whatever would read one, count a mask or branch on it, fails."""
+    monkeypatch.setattr(saddlepoint.losses.kernels, "full_precision", lambda device: nullcontext())
+    real, fake = (CriticOutput(torch.empty(8, device="meta"), torch.empty(8, 3, device="meta")) for _ in range(2))
+    loss = loss.to("meta")
+    assert loss.discriminator(real, fake).shape == ()
+    assert loss.generator(fake, real if loss.needs_real_in_generator else None).shape == ()

@@ -70,11 +70,23 @@ def test_energies_are_best_where_they_are_low_and_patches_count_by_their_mean() 
 def test_turns_are_saved_and_the_wrapped_state_with_them() -> None:
     loss, other = TopK(BEGAN(), every=7), TopK(BEGAN(), every=7)
     play(loss, "generator_of_another_game")
-    loss.turns.fill_(9)
+    play(loss, "generator", 9)
+    assert loss.turns.item() == 9
     loss.of.k.fill_(0.25)  # type: ignore[operator]
     other.load_state_dict(loss.state_dict())
     assert other.kept(200) == loss.kept(200) == 198
     assert other.of.k.item() == 0.25  # type: ignore[operator]
+    play(other, "generator", 5)
+    assert other.turns.item() == 14
+    assert other.kept(200) == 197  # 0.99² of 200 is 196.02
+
+
+def test_no_turn_waits_for_the_device() -> None:
+    """The buffer is never read: on the meta device, where there is nothing to read, that would be an error."""
+    loss = TopK(Hinge(), every=1, decay=0.5).to("meta")
+    play(loss, "generator", 1)
+    assert loss.turns.is_meta
+    assert loss.kept(64) == 32
 
 
 @pytest.mark.parametrize("loss", [Relativistic(), MMD()])

@@ -1,5 +1,8 @@
 """Scores of what was asked for as a class: agreement by hand, Fréchet distances against SciPy."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -13,6 +16,7 @@ from saddlepoint.metrics.features.base import Features
 from saddlepoint.metrics.features.classifier import ClassifierFeatures
 from saddlepoint.metrics.features.random import RandomFeatures
 from saddlepoint.metrics.intra_fid import IntraFrechet
+from saddlepoint.metrics.real import RealStatistics
 
 SEEN = torch.tensor([0, 0, 1, 1, 1, 2])
 ASKED = torch.tensor([0, 1, 1, 1, 2, 2])
@@ -56,8 +60,18 @@ def test_intra_fid_is_the_mean_of_the_classes_distances() -> None:
     assert figure.beside == {"worst_class": pytest.approx(max(distances), rel=1e-6)}
     assert figure.n == 199
     assert metric.figures(Sample(), metric.reference(real), ClassifierFeatures()) == []
-    with pytest.raises(UserError, match="intra_fid needs data with labels"):
+    with pytest.raises(UserError, match="intra_fid needs classes of two images or more"):
         metric.reference(Sample())
+
+
+def test_intra_fid_of_too_many_classes_is_refused_before_their_moments_fill_the_memory(
+    digits: Any, unlabelled: Any, grid: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("saddlepoint.metrics.intra_fid.LARGEST", 10 * 4 * 4 - 1)
+    for real, message in ((digits, "would keep 0.0 GB for 10 classes"), (unlabelled, "needs data with labels")):
+        with pytest.raises(UserError, match=message):
+            RealStatistics.compute(real, grid, tmp_path, n=4, metrics=["intra_fid"])
+        assert real.reads == 0
 
 
 def collected(pool: torch.Tensor, labels: torch.Tensor) -> Sample:

@@ -1,5 +1,8 @@
 """Near pairs against SciPy's full distance matrix."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
@@ -52,3 +55,19 @@ def test_rows_without_a_near_one_need_not_be_looked_at() -> None:
     radius = float(nearest.quantile(0.3))
     assert torch.equal(degrees(rows, nearest, radius), near_copies(rows, radius))
     assert degrees(rows, nearest, -1.0).sum() == 0
+
+
+def test_products_are_full_float32_whatever_training_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is doubtful is told by float32's rounding: TF32, which rounds to 10 bits, would hide copies."""
+    inside, addmm = [], torch.addmm
+
+    @contextmanager
+    def full(device: torch.device) -> Iterator[None]:
+        inside.append(device)
+        yield
+        inside.append(None)
+
+    monkeypatch.setattr("saddlepoint.metrics.collisions.full_float32", full)
+    monkeypatch.setattr(torch, "addmm", lambda *a, **k: inside.append("product") or addmm(*a, **k))
+    near_copies(torch.randn(8, 3), 1.0)
+    assert inside == [torch.device("cpu"), "product", None]

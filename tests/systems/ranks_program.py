@@ -16,7 +16,7 @@ from saddlepoint import ranks
 from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, RelativisticAverage
 from saddlepoint.networks import MLPDiscriminator, MLPGenerator
 from saddlepoint.systems import GAN
-from saddlepoint.systems.stepping import average_over_ranks
+from saddlepoint.systems.stepping import Stepper, average_over_ranks
 from saddlepoint.types import CriticOutput, Turn
 
 SHARES = (slice(0, 7), slice(7, 12))
@@ -49,7 +49,7 @@ def play(make_loss: partial[AdversarialLoss], share: slice) -> dict[str, Any]:
         parameters = [*networks["generator"].parameters(), *networks["discriminator"].parameters()]
         value = loss.detach()
         if ranks.world_size() > 1:
-            value, _ = average_over_ranks(parameters, [], value, ranks.world_size(), False)
+            value, _ = average_over_ranks(parameters, [], value, ranks.world_size())
         gradient = torch.cat(
             [torch.zeros_like(p).flatten() if p.grad is None else p.grad.flatten() for p in parameters]
         )
@@ -75,6 +75,17 @@ def began(rank: int) -> list[float]:
     return [loss.k.item(), loss.real_energy.item()]
 
 
+def clock(rank: int) -> list[float | bool | None]:
+    """Take a step after which all must be as late, by clocks that differ; rank 1 is told to stop."""
+    weight = nn.Parameter(torch.ones(2))
+    weight.grad = torch.full((2,), 1.0 + rank)
+    stepper = Stepper(world_size=2, rank=rank)
+    stepper.clock = lambda: 5.25 + 100 * rank
+    stepper.stop_requested = rank == 1
+    stepper.step("generator", torch.optim.SGD([weight], lr=1.0), [weight], torch.tensor(0.0))
+    return [stepper.seconds, stepper.stop_agreed, weight.tolist()[0]]
+
+
 def main(rank: int, folder: Path) -> None:
     """Play alone, then together."""
     torch.set_num_threads(1)
@@ -84,6 +95,7 @@ def main(rank: int, folder: Path) -> None:
     found["gather"] = gather(rank)
     found["mean"] = [value.hex() for value in ranks.mean(torch.tensor([1 / 3, 0.1]) * (1 + 3 * rank)).tolist()]
     found["began"] = began(rank)
+    found["clock"] = clock(rank)
     (folder / f"{rank}.json").write_text(json.dumps(found))
     dist.barrier()
     dist.destroy_process_group()

@@ -184,7 +184,7 @@ def test_every_choice_in_every_setting(setting: str) -> None:
 
 
 REFUSED = {
-    ("batch norm", "regularizer"): {"r1", "r2", "gradient_penalty", "dragan", "path_length"},
+    ("batch norm", "regularizer"): {"r1", "r2", "r3gan", "gradient_penalty", "dragan", "path_length"},
     ("points", "regularizer"): {"cr", "bcr", "zcr"},
     ("points", "augment"): {"diffaugment", "ada"},
     ("autoencoder", "augment"): {"ada"},

@@ -95,6 +95,17 @@ def test_networks_whose_labels_teach_nothing_are_refused(generator: str, discrim
         gan(generator, discriminator)
 
 
+def test_a_classifier_of_labels_that_the_generator_is_not_told_is_refused() -> None:
+    """Its fakes would count as wrong whatever they show."""
+    with pytest.raises(UserError, match=r"set conditioning\.generator"):
+        gan("none", "auxiliary", regularizers={"d": AuxiliaryClassifier()})
+
+
+def test_a_classifier_that_only_the_generator_is_judged_by_is_refused() -> None:
+    with pytest.raises(UserError, match="adds a classifier that nothing trains"):
+        gan("concat", "auxiliary", regularizers={"g": AuxiliaryClassifier(player="generator")})
+
+
 def test_fakes_are_made_and_judged_by_the_real_batchs_labels() -> None:
     parts = {"d": AuxiliaryClassifier(), "g": AuxiliaryClassifier(player="generator")}
     system = gan("batchnorm", "auxiliary", regularizers=parts)

@@ -66,6 +66,11 @@ def test_began_steers_by_the_mean_of_all_ranks(found: list[dict[str, Any]]) -> N
     np.testing.assert_allclose(found[0]["began"], [0.1, 5.0], rtol=1e-6)
 
 
+def test_all_ranks_go_by_the_clock_of_the_first(found: list[dict[str, Any]]) -> None:
+    """Else a budget of hours would end on one rank and not on the other, and a schedule give them other rates."""
+    assert found[0]["clock"] == found[1]["clock"] == [5.25, True, -0.5]
+
+
 def test_alone_nothing_happens() -> None:
     rows = torch.ones(3, 2, requires_grad=True)
     assert ranks.world_size() == 1

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
-from saddlepoint.systems.stepping import NonFiniteError, Stepper, non_finite
+from saddlepoint.systems.stepping import NonFiniteError, Stepper, average_over_ranks, non_finite
 
 BAD = [math.nan, math.inf, -math.inf]
 
@@ -66,3 +67,35 @@ def test_the_norm_is_computed_for_clipping_alone() -> None:
     norm = Stepper().step("generator", optimizer, parameters, torch.tensor(0.0), clip=1.0)
     assert norm is not None
     assert norm.item() == pytest.approx(2 * math.sqrt(8))
+
+
+@pytest.mark.parametrize("answer", [torch.tensor(1.0), torch.tensor([1.0, 0.0, 0.0])])
+def test_a_fault_that_is_still_on_its_way_is_waited_for_before_saving(answer: torch.Tensor) -> None:
+    """As a GPU leaves it: the answer of the last step lies there, and nobody has read it."""
+    waited: list[str] = []
+    stepper, arrived = Stepper(), SimpleNamespace(synchronize=lambda: waited.append("event"))
+    stepper._pending = [("generator", answer, arrived)]
+    with pytest.raises(NonFiniteError, match="the generator's loss or gradient is not finite"):
+        stepper.settle()
+    assert waited == ["event"]
+    stepper._pending = [("generator", torch.zeros_like(answer), arrived)]
+    stepper.settle()
+    assert len(stepper._pending) == 1  # ranks hear of a stop after the same step, whether or not one of them saves
+
+
+def test_what_ranks_tell_each_other_is_not_copied_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """PyTorch waits for the device before it copies ordinary memory there, so each step would."""
+
+    def copy(*_: object, **__: object) -> None:
+        raise AssertionError("a tensor was made on the host")
+
+    for name in ("tensor", "as_tensor"):
+        monkeypatch.setattr(torch, name, copy)
+    monkeypatch.setattr(torch.Tensor, "new_tensor", copy)
+    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: flat.mul_(2))  # as if both ranks said the same
+    weight = nn.Parameter(torch.ones(3))
+    weight.grad = torch.arange(3.0)
+    loss, notes = average_over_ranks([weight], [torch.full((2,), 4.0)], torch.ones(()), 2, (1.0, 5.25))
+    assert loss.item() == 1.0
+    assert notes.tolist() == [1.0, 5.25]
+    assert weight.grad.tolist() == [0, 1, 2]

@@ -17,6 +17,7 @@ from saddlepoint.losses import Minimax, NonSaturating
 from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
 from saddlepoint.regularizers import GradientPenalty
 from saddlepoint.systems import GAN, UnrolledGAN
+from saddlepoint.systems.rules import AdamRule
 from saddlepoint.types import VectorBatch
 
 SGD = partial(torch.optim.SGD, lr=0.3)
@@ -176,3 +177,17 @@ def test_what_the_look_ahead_would_leave_out_is_refused(options: dict[str, Any],
     with pytest.raises(UserError, match=message):
         game(unrolled_steps=1, **options)
     game(unrolled_steps=0, **options)
+
+
+def test_no_step_ahead_waits_for_the_device() -> None:
+    """A fused Adam counts its steps on the device; on the meta device, where nothing can be read, reading fails."""
+    weight = nn.Parameter(torch.randn(3, device="meta"))
+    optimizer = torch.optim.Adam([weight], betas=(0.5, 0.9))
+    like = torch.zeros_like(weight)
+    optimizer.state[weight] = {"step": torch.zeros((), device="meta"), "exp_avg": like, "exp_avg_sq": like}
+    rule = AdamRule(optimizer)
+    state = rule.start([weight])
+    for _ in range(2):
+        (moved,) = rule.step([weight], [torch.ones_like(weight)], state)
+    assert moved.shape == weight.shape
+    assert moved.dtype == torch.float32

@@ -63,7 +63,7 @@ class ADA(Augment):
         self.target, self.interval, self.images = target, interval, images
         self.transformations = tuple(transformations)
         self.register_buffer("probability", torch.tensor(float(start)))
-        self.register_buffer("seen", torch.zeros(2, dtype=torch.float64))  # since the last adjustment: Σ signs, images
+        self.register_buffer("seen", torch.zeros(2))  # since the last adjustment: Σ signs, images; so float32 will do
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
         """Refuse points, energies, and two channels.

@@ -29,10 +29,10 @@ class InstanceNoise(Augment):
         """
         super().__init__()
         self.initial_std, self.decay_images = std, decay_images
-        self.register_buffer("images", torch.zeros((), dtype=torch.float64))
+        self.register_buffer("images", torch.zeros((), dtype=torch.long))  # not every GPU has float64
 
     def std(self) -> Tensor:
-        """Return today's σ, a float64 scalar."""
+        """Return today's σ, a float32 scalar."""
         return self.initial_std * (1 - self.images / self.decay_images).clamp_min(0)
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
@@ -43,8 +43,8 @@ class InstanceNoise(Augment):
     def observe(self, turn: Turn) -> None:
         """Count the images of the discriminator's turn."""
         if turn.player == "discriminator" and turn.real is not None:
-            self.images += images_in(turn)
-            turn.logs["instance_noise"] = self.std().float()
+            self.images += images_in(turn).round().long()
+            turn.logs["instance_noise"] = self.std()
 
     def extra_repr(self) -> str:
         """Show the noise at the start, and its end."""

@@ -193,7 +193,8 @@ def precision(wanted: str, accelerator: str, info: DataInfo) -> Any:
     if wanted != "auto":
         return wanted
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
-        return "bf16-mixed" if torch.cuda.is_bf16_supported() and info.is_image else "32-true"
+        fast = torch.cuda.is_bf16_supported(including_emulation=False)
+        return "bf16-mixed" if fast and info.is_image else "32-true"
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():
         return "32-true"
     fast = torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -16,25 +16,17 @@ from rich.console import Console
 from rich.table import Table
 
 from saddlepoint.commands import build, files
-from saddlepoint.commands.check import check_schema
+from saddlepoint.commands.check import check_parts, check_schema
 from saddlepoint.commands.restore import Restored, find, restore
 from saddlepoint.commands.schema import EvaluateConfig
-from saddlepoint.commands.scoring import (
-    ImageScorer,
-    PointScorer,
-    Scorer,
-    cache_directory,
-    check_servable,
-    default_splits,
-    image_scorer,
-    scoring_of,
-)
+from saddlepoint.commands.scorers import ImageScorer, PointScorer, Scorer
+from saddlepoint.commands.scoring import cache_directory, check_servable, default_splits, image_scorer, scoring_of
 from saddlepoint.commands.subject import Subject
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Evaluator
-from saddlepoint.metrics.features import extractor_from_state
+from saddlepoint.metrics.features import FeatureExtractor, extractor_from_state
 from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.metrics.seeds import over_seeds
 from saddlepoint.tracking.run_directory import append_json_line
@@ -43,6 +35,8 @@ from saddlepoint.tracking.run_directory import append_json_line
 def run(config: DictConfig) -> None:
     """Print the scores, and append their cards to ``scores.jsonl``."""
     check_schema(config, EvaluateConfig)
+    named = {key: config[key] for key in ("data", "features") if config.get(key) is not None}
+    check_parts(OmegaConf.create(named), build.PROVIDED, config.plugins)
     from_files = config.samples is not None or config.reference is not None
     subject = files.subject(config) if from_files else _checkpoint(config)
     since = time.monotonic()
@@ -61,7 +55,8 @@ def run(config: DictConfig) -> None:
         raise UserError(f"cannot write to {path}: {error.strerror}; set out to a file that can be written") from None
     _print(cards, subject.title, path, time.monotonic() - since, config.seeds)
     if pictures:
-        Console().print(f"pictures: {path.stem}_{{{','.join(pictures)}}}.png", highlight=False, soft_wrap=True)
+        names = ", ".join(f"{path.stem}_{name}.png" for name in pictures)
+        Console().print(f"pictures beside it: {names}", highlight=False, soft_wrap=True)
 
 
 def _values(runs: list[list[ScoreCard]], metric: str) -> list[float]:
@@ -114,8 +109,25 @@ def _alone(config: DictConfig, restored: Restored) -> Scorer:
     extractor = extractor_from_state(scoring["extractor"], cache_directory())
     reference = RealStatistics.from_state(scoring["reference"])
     splits = config.splits or default_splits(n)
-    metrics = config.metrics or reference.header["metrics"]
-    return ImageScorer(Evaluator(extractor, reference, list(metrics), n, config.seed, splits), config.ema)
+    metrics = list(config.metrics or reference.header["metrics"])
+    if n != reference.header["n"]:
+        metrics = _free_of_n(metrics, extractor, reference.header["n"], asked=config.metrics is not None)
+    return ImageScorer(Evaluator(extractor, reference, metrics, n, config.seed, splits), config.ema)
+
+
+def _free_of_n(names: list[str], extractor: FeatureExtractor, kept: int, *, asked: bool) -> list[str]:
+    """Leave out metrics whose kept reference is of another number of images: they would be wrong, and not say so.
+
+    Raises:
+        UserError: the user asked for one of them by name.
+    """
+    bound = [name for name in names if any(m.bound_to_n for m in catalogue.build([name], extractor, 0, 1))]
+    if bound and asked:
+        raise UserError(
+            f"metric '{bound[0]}' compares with as many real images as samples, and the checkpoint keeps n={kept}: "
+            "leave n out, or add data=NAME"
+        )
+    return [name for name in names if name not in bound]
 
 
 def _against_data(config: DictConfig, restored: Restored) -> Scorer:
@@ -140,6 +152,7 @@ def _against_data(config: DictConfig, restored: Restored) -> Scorer:
     extractor = build.build_extractor(run_config)
     if extractor is None:
         raise UserError("features=none gives no scores; choose features=classifier, inception or random")
+    extractor.to(restored.system.device)
     scorer = image_scorer(extractor, data, config.n, config.seed, config.splits, config.metrics, config.ema)
     scorer.judges_labels = info.class_names == restored.info.class_names
     return scorer

@@ -29,7 +29,7 @@ from saddlepoint.commands import build, safety
 from saddlepoint.commands.check import check_parts
 from saddlepoint.commands.onnx import ConversionError, to_onnx
 from saddlepoint.commands.restore import Restored
-from saddlepoint.commands.scoring import git_revision
+from saddlepoint.commands.scorers import git_revision
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.tracking.run_directory import write_atomically

@@ -17,14 +17,8 @@ from torch import Tensor
 
 from saddlepoint.commands import build, diagnostics
 from saddlepoint.commands.restore import pick_device
-from saddlepoint.commands.scoring import (
-    cache_directory,
-    check_servable,
-    default_splits,
-    git_revision,
-    image_scorer,
-    reseeded,
-)
+from saddlepoint.commands.scorers import git_revision, reseeded
+from saddlepoint.commands.scoring import cache_directory, check_servable, default_splits, image_scorer
 from saddlepoint.commands.subject import Subject
 from saddlepoint.data import DataModule
 from saddlepoint.data.npz import holds_points, read_points
@@ -57,6 +51,8 @@ def subject(config: DictConfig) -> Subject:
         info = _inspected(real)
     else:
         real, info = build.build_data(config)
+    if not info.is_image:
+        raise UserError(f"data={info.name} are points, and samples={path} holds none: give an .npz of points [N, D]")
     samples = _fitted(config, info)
     total = samples.info.sizes["train"]
     n = _number(config, total)

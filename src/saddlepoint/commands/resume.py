@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,8 @@ from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.schema import TrainConfig
 from saddlepoint.errors import UserError
 from saddlepoint.tracking import checkpoints
+
+log = logging.getLogger(__name__)
 
 MAY_CHANGE = ("budget", "trainer", "compile", "logger")
 """Parts of a config that a resumed run may set anew; only identical settings promise identical bits."""
@@ -41,7 +45,8 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
     """Return the run that ``resume`` names, or None where this is a new run.
 
     ``resume=auto`` takes up the run in ``run.dir`` if it has come to a checkpoint, and else starts it: the same command
-    line serves a job's first start and every requeue.
+    line serves a job's first start and every requeue. What it changes later is taken where it may change, such as a
+    larger budget, and warned of where it may not.
 
     Raises:
         UserError: where there is nothing to resume, or the command line changes what may not change.
@@ -64,9 +69,11 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
     else:
         raise UserError(f"resume={directory}: no such run or checkpoint")
     about = checkpoint["saddlepoint"]
-    changed = [] if config.resume == "auto" else _changed(overrides)
+    changed = _changed(overrides, leave=config.resume == "auto")
     try:
         safety.check_references(about["config"])
+        if config.resume == "auto":
+            _tell_what_is_left(overrides, config, about)
         merged = _merged(about["config"], config, changed)
         choices = dict(about["choices"])
         check_schema(merged, TrainConfig)
@@ -79,21 +86,45 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
     return Resumed(directory, checkpoint, merged, choices)
 
 
-def _changed(overrides: Sequence[str]) -> list[str]:
+def _changed(overrides: Sequence[str], leave: bool) -> list[str]:
     """Return the keys that the command line sets anew.
+
+    Args:
+        overrides: as they were typed.
+        leave: leave out those that may not change: the command line is the one that started the run.
 
     Raises:
         UserError: for one that may not change.
     """
-    keys = [override.split("=", 1)[0].lstrip("+~") for override in overrides]
-    changed = [key for key in keys if not key.startswith(SAYS_WHERE)]
-    for key in changed:
-        if key.split(".")[0] not in MAY_CHANGE:
-            raise UserError(
-                f"{key} cannot change in a resumed run, which keeps its own config (only {', '.join(MAY_CHANGE)} may); "
-                "to start a new run from its weights use init_from"
-            )
-    return changed
+    changed = [key for key, _ in _typed(overrides)]
+    kept = [key for key in changed if key.split(".")[0] not in MAY_CHANGE]
+    if kept and not leave:
+        raise UserError(
+            f"{kept[0]} cannot change in a resumed run, which keeps its own config (only {', '.join(MAY_CHANGE)} may); "
+            "to start a new run from its weights use init_from"
+        )
+    return [key for key in changed if key not in kept]
+
+
+def _typed(overrides: Sequence[str]) -> list[tuple[str, str]]:
+    """Return what the command line says of the run itself, as keys and values."""
+    pairs = [override.partition("=")[::2] for override in overrides]
+    stripped = [(key.lstrip("+~"), value) for key, value in pairs]
+    return [(key, value) for key, value in stripped if not key.startswith(SAYS_WHERE)]
+
+
+def _tell_what_is_left(overrides: Sequence[str], asked: DictConfig, about: Mapping[str, Any]) -> None:
+    """Warn of each typed key that differs from the run's own and is not taken."""
+    stored = OmegaConf.create(about["config"])
+    for key, value in _typed(overrides):
+        if key.split(".")[0] in MAY_CHANGE:
+            continue
+        if key in about["choices"]:
+            own, now = re.sub(r"[\s'\"]", "", str(about["choices"][key])), re.sub(r"[\s'\"]", "", value)
+        else:
+            own, now = OmegaConf.select(stored, key), OmegaConf.select(asked, key)
+        if own is not None and now is not None and own != now:
+            log.warning("the run goes on with its own %s=%s; %s on this command line is not taken", key, own, now)
 
 
 def _merged(stored: dict[str, Any], asked: DictConfig, changed: Sequence[str]) -> DictConfig:

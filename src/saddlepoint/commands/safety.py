@@ -37,6 +37,9 @@ HYDRAS_OWN = re.compile(
 )
 """What Hydra may instantiate: launchers and sweepers, its own and of plugins that are installed, and our recorder."""
 
+TYPED_ONLY = re.compile(r"[+~]*(plugins|hydra)\b.*")
+"""Keys that count on the command line only: a file's sweep may not vary them."""
+
 SILENT = {"version": 1, "root": None, "disable_existing_loggers": False}
 
 
@@ -58,6 +61,8 @@ class CheckedLoader(ConfigLoaderImpl):
         """
         config = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
         check_hydra(config.hydra)
+        if len(config.hydra.overrides.task) + len(config.hydra.overrides.hydra) != len(overrides):
+            raise UserError("hydra.overrides cannot be set: what was typed would not be told from what a file says")
         content = OmegaConf.to_container(config, resolve=False)
         assert isinstance(content, dict)
         check_references({key: value for key, value in content.items() if key != "hydra"})
@@ -119,6 +124,9 @@ def check_hydra(config: DictConfig) -> None:
             raise UserError(f"hydra.{key} cannot be set, since logging settings can name code; leave it out")
     if content["job"]["env_set"] or content["job"]["env_copy"]:
         raise UserError("hydra.job.env_set and env_copy cannot be set by a config; set variables in the shell")
+    for key in content["sweeper"].get("params") or {}:
+        if TYPED_ONLY.fullmatch(str(key)):
+            raise UserError(f"hydra.sweeper.params: {key} can be named on the command line only; leave it out")
     for key in _references_to_containers(config, "hydra"):
         raise UserError(f"{key} refers to a part of the config; Hydra's own settings must be written out")
 

@@ -30,7 +30,8 @@ from saddlepoint.commands import build, closing, failures, restore, resume
 from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.composition import redacted
 from saddlepoint.commands.schema import TrainConfig
-from saddlepoint.commands.scoring import Scorer, build_assistant, build_scorer
+from saddlepoint.commands.scorers import Scorer
+from saddlepoint.commands.scoring import build_assistant, build_scorer
 from saddlepoint.data import DataModule, Gaussians
 from saddlepoint.errors import UserError
 from saddlepoint.systems import distributed
@@ -113,7 +114,10 @@ def prepare(config: DictConfig, choices: dict[str, str], overrides: Sequence[str
         compilation.check(trainer.strategy.root_device)
         compilation.compile_networks(system.networks)
     data.prepare_data()
-    scorer = build_scorer(config, data, info) if distributed.rank() == 0 else build_assistant(config, info)
+    if distributed.rank() == 0:
+        scorer = build_scorer(config, data, info, trainer.strategy.root_device)
+    else:
+        scorer = build_assistant(config, info)
     return Plan(config, choices, data, info, system, scorer, trainer)
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from saddlepoint.data.images import Channels, Pixels, decode, pixels, to_channels
+from saddlepoint.data.images import MAX_PIXELS, Channels, Pixels, decode, pixels, to_channels
 from saddlepoint.errors import UserError
 
 Policy = Literal["pad", "crop", "resize"]
 
 # Antialiased in Pillow whenever it shrinks, and computed on uint8: the kernel that evaluation protocols use, too.
 KERNEL = Image.Resampling.BICUBIC
+KERNEL_REACH = 2  # pixels on either side
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,28 @@ class Fit:
             return self._pad(pixels(image)[None], where)[0]
         if self.policy == "resize":
             return pixels(image.resize(size, KERNEL))
-        scale = max(self.width / image.width, self.height / image.height)
-        covering = max(self.width, round(image.width * scale)), max(self.height, round(image.height * scale))
+        covering = self._covering(image)
+        if covering[0] * covering[1] > MAX_PIXELS:  # a strip of 1 x 65535 would be blown up by the square of its length
+            image = self._middle(image)
+            covering = self._covering(image)
         left, top = (covering[0] - self.width) // 2, (covering[1] - self.height) // 2
         box = left, top, left + self.width, top + self.height
         return pixels(image.resize(covering, KERNEL).crop(box))
+
+    def _covering(self, image: Image.Image) -> tuple[int, int]:
+        """Return the smallest size, in the image's proportions, that covers the wanted one: (width, height)."""
+        scale = max(self.width / image.width, self.height / image.height)
+        return max(self.width, round(image.width * scale)), max(self.height, round(image.height * scale))
+
+    def _middle(self, image: Image.Image) -> Image.Image:
+        """Cut off what crop would cut off after resizing, but for what the kernel sees beyond the edge."""
+        scale = max(self.width / image.width, self.height / image.height)
+        margin = math.ceil(KERNEL_REACH * max(1.0, 1 / scale))
+        cut = [
+            max((there - math.ceil(wanted / scale)) // 2 - margin, 0)
+            for there, wanted in zip(image.size, (self.width, self.height), strict=True)
+        ]
+        return image.crop((cut[0], cut[1], image.width - cut[0], image.height - cut[1]))
 
     def arrays(self, values: Pixels, where: str) -> Pixels:
         """Fit a stack of images, uint8 [N, h, w, c], to uint8 [N, H, W, C]."""

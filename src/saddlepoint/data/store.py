@@ -53,6 +53,11 @@ def is_image_name(name: str) -> bool:
     return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
 
 
+def raw_name(name: str) -> bytes:
+    """Return a name's bytes; a file's name need be no valid UTF-8, and Python then keeps its bytes as surrogates."""
+    return name.encode("utf-8", "surrogateescape")
+
+
 class Folder:
     """The images under a folder, at any depth."""
 
@@ -90,7 +95,7 @@ class Folder:
         step = 1 if whole else max(1, len(names) // HASH_SAMPLE_FILES)
         state = hashlib.blake2b(digest_size=16)
         for index, (name, size) in enumerate(zip(names, sizes, strict=True)):
-            state.update(f"{name}\x00{size}\x00".encode())
+            state.update(raw_name(f"{name}\x00{size}\x00"))
             if index % step == 0:
                 state.update(self.read(name))
         return state.hexdigest()

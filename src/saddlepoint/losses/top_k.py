@@ -51,6 +51,8 @@ class TopK(AdversarialLoss):
             )
         self.of, self.decay, self.floor, self.every = of, decay, floor, every
         self.register_buffer("turns", torch.zeros((), dtype=torch.long))
+        self._turns = 0  # the same on the host: to read the buffer would be to wait for the device in every turn
+        self.register_load_state_dict_post_hook(_recount)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
         """Refuse what the wrapped objective refuses.
@@ -74,10 +76,17 @@ class TopK(AdversarialLoss):
 
     def kept(self, n: int) -> int:
         """Return k for a batch of n generated samples, 1 to n."""
-        share = max(self.decay ** (int(self.turns) // self.every), self.floor)
+        share = max(self.decay ** (self._turns // self.every), self.floor)
         return min(max(math.ceil(share * n), 1), n)
 
     def observe(self, turn: Turn) -> None:
         """Count the generator's turns."""
         if turn.player == "generator":
             self.turns.add_(1)
+            self._turns += 1
+
+
+def _recount(loss: nn.Module, _: object) -> None:
+    """Take the number of turns from the buffer that a checkpoint has filled."""
+    assert isinstance(loss, TopK)
+    loss._turns = int(loss.turns)

@@ -108,11 +108,13 @@ class Metric(ABC):
         also: beginnings of the further scores of a family that come from one computation, each with which way is up;
             any of them in ``metrics=[…]`` asks for the family.
         needs: what it keeps of a pass.
+        bound_to_n: its reference is of as many real images as there are samples, and holds for that number alone.
     """
 
     name: ClassVar[str]
     lower_is_better: ClassVar[bool]
     also: ClassVar[Mapping[str, bool]] = {}
+    bound_to_n: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]]
 
     def __init__(self, seed: int = 0, splits: int = 10) -> None:
@@ -122,6 +124,14 @@ class Metric(ABC):
     def applies_to(self, extractor: FeatureExtractor) -> bool:
         """Whether this extractor gives what the metric needs."""
         return extractor.has_logits or "logits" not in self.needs
+
+    def check(self, num_classes: int, dim: int) -> None:
+        """Refuse, before any image is looked at, data of so many classes under so many features.
+
+        Raises:
+            UserError: the metric cannot be had of them.
+        """
+        return
 
     @abstractmethod
     def reference(self, real: Sample) -> dict[str, Tensor]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from saddlepoint.metrics.neighbours import BLOCK
+from saddlepoint.metrics.precision import full_float32
 
 ROUNDING = 1e-5
 """Relative to ‖a‖² + ‖b‖²: float32 products err by less, so only pairs so close to the radius are computed again."""
@@ -36,7 +37,8 @@ def near_blocks(
         for second in range(first, len(rows), block):
             keys = (rows[second : second + block].float() - centre.float()).to(device)
             norms = query.square().sum(1)[:, None] + keys.square().sum(1)
-            excess = torch.addmm(norms, query, keys.T, alpha=-2).sub_(radius**2)
+            with full_float32(query.device):  # ROUNDING is of float32: NVIDIA's containers switch TF32 on for all
+                excess = torch.addmm(norms, query, keys.T, alpha=-2).sub_(radius**2)
             near = excess <= 0
             doubtful = excess.abs_() <= ROUNDING * norms
             if first == second:

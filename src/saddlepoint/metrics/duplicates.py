@@ -60,6 +60,7 @@ class Duplicates(Metric):
     lower_is_better = True
     also: ClassVar = {"support": False, "class_support": False, "sharpness_gap": True}
     needs = frozenset({"pool", "pixels", "logits", "sharpness", "controls"})
+    bound_to_n = True
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:
         """Any extractor will do; one without logits tells no classes."""

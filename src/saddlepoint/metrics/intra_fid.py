@@ -31,21 +31,26 @@ class IntraFrechet(Metric):
     lower_is_better = True
     needs = frozenset({"class_moments"})
 
+    def check(self, num_classes: int, dim: int) -> None:
+        """Refuse data without labels, and too many classes of too many features: all are in memory at once."""
+        if num_classes == 0:
+            raise UserError("metric intra_fid needs data with labels: leave it out of callbacks.scores.metrics")
+        size = num_classes * dim**2
+        if size > LARGEST:
+            raise UserError(
+                f"metric intra_fid would keep {size * 8 / 1e9:.1f} GB for {num_classes} classes: leave it out, or "
+                "take features=classifier"
+            )
+
     def reference(self, real: Sample) -> dict[str, Tensor]:
         """Keep each class's mean and root of the covariance.
 
         Raises:
-            UserError: there are no labels, or too many classes of too many features.
+            UserError: no class has two images.
         """
         classes = {label: moments for label, moments in sorted((real.class_moments or {}).items()) if moments.n > 1}
         if not classes:
-            raise UserError("metric intra_fid needs data with labels: leave it out of callbacks.scores.metrics")
-        size = len(classes) * next(iter(classes.values())).scatter.numel()
-        if size > LARGEST:
-            raise UserError(
-                f"metric intra_fid would keep {size * 8 / 1e9:.1f} GB for {len(classes)} classes: leave it out, or "
-                "take features=classifier"
-            )
+            raise UserError("metric intra_fid needs classes of two images or more: leave it out")
         return {
             "classes": torch.tensor(list(classes)),
             "mean": torch.stack([moments.mean.cpu() for moments in classes.values()]),

@@ -108,6 +108,7 @@ class Manifolds(Metric):
     lower_is_better = False
     also = {"recall": False, "density": False, "coverage": False}  # noqa: RUF012
     needs = frozenset({"pool"})
+    bound_to_n = True
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
         """Keep the real rows and their radii."""

@@ -112,6 +112,8 @@ class RealStatistics:
         if (cached := cache.read(path, header)) is not None:
             tensors, facts = cached
             return cls(header, tensors, {name: (value, count) for name, (value, count) in facts.items()})
+        for part in parts:
+            part.check(info.num_classes, extractor.dim)
         with line(transient=True) as progress:
             progress.add_task(f"statistics of {info.name} by features={extractor.name}, once", total=None)
             train = sample_of(real, "train", extractor, parts, n, seed, size)

@@ -19,7 +19,8 @@ class LeCam(Regularizer):
 
     λ (E (D(x) - α_F)² + E (D(G(z)) - α_R)²), where the anchors α_R and α_F are exponential moving averages of the
     critic's mean score of real and of generated samples. They start at the first batch's means and move after each of
-    the player's turns, by the batch's means over all ranks (under accumulation, the last piece's).
+    the player's turns, by the batch's means over all ranks (under accumulation, the last piece's). The paper's code
+    squares max(0, D(x) - α_F) and max(0, α_R - D(G(z))).
     """
 
     anchors: Tensor
@@ -35,10 +36,10 @@ class LeCam(Regularizer):
         """Take the penalty's settings.
 
         Args:
-            weight: the paper's λ.
+            weight: the paper's λ, 0.3 in its code for BigGAN with the hinge loss.
             player: whose scores are regularised.
             interval: turns of that player from one penalty to the next.
-            decay: the paper's γ, of the moving averages.
+            decay: of the moving averages.
         """
         super().__init__(player, interval, weight)
         self.decay = decay

@@ -38,7 +38,7 @@ class Orthogonal(Regularizer):
         """Take the penalty's settings.
 
         Args:
-            weight: the papers' β; 1e-4 in both.
+            weight: β; 1e-4 in Brock et al. 2019, 1e-3 in the code of Brock et al. 2017.
             player: whose weights are regularised; the generator's in Brock et al. 2019.
             interval: turns of that player from one penalty to the next.
             form: which of the two.

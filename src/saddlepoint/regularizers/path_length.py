@@ -48,7 +48,7 @@ class PathLength(Regularizer):
         Args:
             weight: λ.
             player: whose Jacobian is regularised.
-            interval: turns of that player from one penalty to the next; 8 in appendix B.
+            interval: turns of that player from one penalty to the next; 8 in appendix B, 4 in the paper's code.
             decay: of the average length, a turn with a penalty.
             shrink: only one in so many of the batch's latents is used, to save time and memory.
         """

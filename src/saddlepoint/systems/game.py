@@ -92,6 +92,7 @@ class Game(Sampling):
         self.stopwatch = Stopwatch(self.progress)
         self.logs: dict[str, Tensor] = {}
         self.observers: list[Part] = []
+        self.stepper = Stepper()
         if self.num_classes:
             self.register_buffer("label_shares", torch.full((self.num_classes,), 1 / self.num_classes))
         self.check_parts(dict(self.regularizers))
@@ -120,6 +121,8 @@ class Game(Sampling):
             self.progress.rounds += 1
             self.progress.images_seen += self._images_on_all_ranks(batch)
             self.stopwatch.lap()
+            if self.stepper.seconds is not None:
+                self.progress.seconds = self.stepper.seconds
 
     def _images_on_all_ranks(self, batch: Batch) -> int:
         if self.trainer.world_size > 1 and self.images_at is not None:
@@ -187,6 +190,8 @@ class Game(Sampling):
             player.list_tensors()
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         self.stepper = Stepper(scaler, self.trainer.world_size, self.global_rank)
+        self.stopwatch.alone, before = self.trainer.world_size == 1, self.progress.seconds
+        self.stepper.clock = lambda: before + self.stopwatch.own
         # All networks', for a turn of D moves G's too; listed on the device, where modules have new ones.
         self.observers = [m for m in self.modules() if isinstance(m, Part) and type(m).observe is not Part.observe]
         self.statistics = [buffer for network in self.networks.values() for buffer in network.buffers()]

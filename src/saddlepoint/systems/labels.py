@@ -66,7 +66,7 @@ def check_networks(generator: nn.Module, discriminator: nn.Module, classifier_tr
             f"conditioning.generator={of_generator} with conditioning.discriminator=none: G would never learn what its "
             "labels mean; set conditioning.discriminator to concat, projection or auxiliary"
         )
-    if of_generator == "none" and of_discriminator in ("concat", "projection"):
+    if of_generator == "none" and of_discriminator != "none":
         raise UserError(
             f"conditioning.discriminator={of_discriminator} with conditioning.generator=none: D would judge fakes by "
             "labels that G is not told; set conditioning.generator to concat, batchnorm or adain"
@@ -74,5 +74,8 @@ def check_networks(generator: nn.Module, discriminator: nn.Module, classifier_tr
 
 
 def trains_classifier(regularizers: Mapping[str, nn.Module]) -> bool:
-    """Whether one of the regularizers trains the discriminator's auxiliary classifier."""
-    return any(getattr(part, "trains_classifier", False) for part in regularizers.values())
+    """Whether one of the regularizers trains the discriminator's auxiliary classifier, in the discriminator's turns."""
+    return any(
+        getattr(part, "trains_classifier", False) and getattr(part, "player", None) == "discriminator"
+        for part in regularizers.values()
+    )

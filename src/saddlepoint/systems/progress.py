@@ -68,10 +68,18 @@ class Budget:
 
 
 class Stopwatch:
-    """Adds the wall-clock time of training to :attr:`Progress.seconds`; pauses while scores are computed."""
+    """Adds the wall-clock time of training to :attr:`Progress.seconds`; pauses while scores are computed.
+
+    Attributes:
+        alone: whether this is the run's only process. Clocks of several would differ, and with them the learning rate
+            and the end of a budget of hours: all go by rank 0's, which travels with the gradients.
+        own: seconds measured here, in this session.
+    """
 
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
+        self.alone = True
+        self.own = 0.0
         self._since: float | None = None
 
     def start(self) -> None:
@@ -82,7 +90,9 @@ class Stopwatch:
         """Add the time since the last lap."""
         if self._since is not None:
             now = time.monotonic()
-            self.progress.seconds += now - self._since
+            self.own += now - self._since
+            if self.alone:
+                self.progress.seconds += now - self._since
             self._since = now
 
     def pause(self) -> None:

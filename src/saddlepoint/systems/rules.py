@@ -91,14 +91,18 @@ class AdamRule(Rule):
             gradient = gradient + decay * weight
         beta1, beta2 = group["betas"]
         zero = torch.zeros_like(gradient)
-        step = float(state.get("step", 0.0)) + 1
+        # A fused optimizer counts on its device: the count stays there, for reading it would wait. In double precision,
+        # as in PyTorch: in float32 1 - β₂ would keep five digits.
+        step = torch.as_tensor(state.get("step", 0.0))
+        step = (step if step.device.type == "mps" else step.double()) + 1
         mean = beta1 * state.get("exp_avg", zero) + (1 - beta1) * gradient
         square = beta2 * state.get("exp_avg_sq", zero) + (1 - beta2) * gradient.square()
         state |= {"step": step, "exp_avg": mean, "exp_avg_sq": square}
         # The root's slope at zero is infinite; where no gradient ever came there is no step, and none to differentiate.
         root = torch.where(square > 0, square, 1).sqrt().where(square > 0, 0)
-        denominator = root / (1 - beta2**step) ** 0.5 + group["eps"]
-        moved: Tensor = weight - lr / (1 - beta1**step) * mean / denominator
+        rate, spread = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
+        denominator = root / spread.to(root.dtype) + group["eps"]
+        moved: Tensor = weight - rate.to(mean.dtype) * mean / denominator
         return moved
 
 

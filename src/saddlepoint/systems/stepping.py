@@ -6,7 +6,7 @@ small network's turn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,6 +33,8 @@ class Stepper:
     Attributes:
         stop_requested: this rank has been told to stop.
         stop_agreed: some rank had been told so when the last step was reduced; all ranks see the same.
+        clock: this rank's training time in seconds.
+        seconds: rank 0's when the last step was reduced, the same on all ranks; None on a single one.
     """
 
     def __init__(self, scaler: GradScaler | None = None, world_size: int = 1, rank: int = 0) -> None:
@@ -41,6 +43,8 @@ class Stepper:
         self.rank = rank
         self.stop_requested = False
         self.stop_agreed = False
+        self.clock: Callable[[], float] = float
+        self.seconds: float | None = None
         self._pending: list[tuple[str, Tensor, Any]] = []
 
     def backward(self, loss: Tensor) -> None:
@@ -79,9 +83,10 @@ class Stepper:
             NonFiniteError: for this step on a CPU, for an earlier one on a GPU, which is not waited for.
         """
         if self.world_size > 1:
-            loss, stops = average_over_ranks(parameters, buffers, loss, self.world_size, self.stop_requested)
+            notes = (float(self.stop_requested), self.clock() if self.rank == 0 else 0.0)
+            loss, heard = average_over_ranks(parameters, buffers, loss, self.world_size, notes)
         else:
-            stops = None
+            heard = None
         gradients = [p.grad for p in parameters if p.grad is not None]
         # Under a scaler an infinite gradient is an overflow: the scaler skips the step and lowers the scale.
         if self.scaler is not None:
@@ -89,7 +94,7 @@ class Stepper:
             faults = non_finite(loss, [])
         else:
             faults = non_finite(loss, gradients)
-        self._check(name, faults, stops)
+        self._check(name, faults, heard)
         norm = None
         if clip is not None:
             norm = torch.nn.utils.get_total_norm(gradients)
@@ -103,8 +108,8 @@ class Stepper:
             optimizer.step()
         return norm
 
-    def _check(self, name: str, faults: Tensor, stops: Tensor | None) -> None:
-        answers = faults if stops is None else torch.stack([faults, stops])
+    def _check(self, name: str, faults: Tensor, heard: Tensor | None) -> None:
+        answers = faults if heard is None else torch.cat([faults.reshape(1), heard])
         if faults.device.type == "cpu":
             self._read(name, answers)
             return
@@ -117,11 +122,25 @@ class Stepper:
         arrived.record()
         self._pending = [(name, copied, arrived)]
 
+    def settle(self) -> None:
+        """Wait for the last step's answer, before what it has left is saved: a GPU's is otherwise read a step later.
+
+        What ranks tell each other stays unread: they must hear it after the same step.
+
+        Raises:
+            NonFiniteError: the last step had a fault; running statistics and the state of parts may hold it.
+        """
+        for name, answer, arrived in self._pending:
+            arrived.synchronize()
+            self._read(name, answer.flatten()[0])
+
     def _read(self, name: str, answers: Tensor) -> None:
-        fault, *stop = answers.tolist() if answers.dim() else [answers.item()]
+        fault, *heard = answers.tolist() if answers.dim() else [answers.item()]
         if fault:
             raise NonFiniteError(f"the {name}'s loss or gradient is not finite")
-        self.stop_agreed = self.stop_agreed or any(stop)
+        if heard:
+            self.stop_agreed = self.stop_agreed or heard[0] > 0
+            self.seconds = heard[1] * self.world_size
 
 
 def non_finite(loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:
@@ -148,23 +167,29 @@ def _skip_where(optimizer: Optimizer, faults: Tensor) -> None:
 
 
 def average_over_ranks(
-    parameters: Sequence[nn.Parameter], buffers: Sequence[Tensor], loss: Tensor, world_size: int, stop: bool
+    parameters: Sequence[nn.Parameter],
+    buffers: Sequence[Tensor],
+    loss: Tensor,
+    world_size: int,
+    notes: Sequence[float] = (),
 ) -> tuple[Tensor, Tensor]:
     """Average gradients, floating-point buffers and the loss over all ranks, in one flattened all-reduce.
 
     Returns:
-        The averaged loss: if it is not finite on one rank it is so on all, so that all stop together. And the share of
-        ranks that want to stop, which travels along for the same reason.
+        The averaged loss: if it is not finite on one rank it is so on all, so that all stop together. And the means of
+        the ``notes``, float [len(notes)], which travel along for the same reason.
     """
     for parameter in parameters:
         if parameter.grad is None:  # a rank may not skip what another reduces
             parameter.grad = torch.zeros_like(parameter)
     tensors = [parameter.grad for parameter in parameters if parameter.grad is not None]
     tensors += [buffer for buffer in buffers if buffer.is_floating_point()]
-    head = torch.stack([loss.float(), loss.new_tensor(float(stop), dtype=torch.float32)])
-    flat = torch.cat([head, *(tensor.flatten().float() for tensor in tensors)])
+    # Filled in on the device: a tensor made here and copied there would make the host wait for all that came before.
+    head = [loss.float().reshape(1), *(loss.new_full((1,), note, dtype=torch.float32) for note in notes)]
+    flat = torch.cat([*head, *(tensor.flatten().float() for tensor in tensors)])
     dist.all_reduce(flat)
     flat /= world_size
-    parts = flat[2:].split([tensor.numel() for tensor in tensors])
+    first = 1 + len(notes)
+    parts = flat[first:].split([tensor.numel() for tensor in tensors])
     torch._foreach_copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
-    return flat[0], flat[1]
+    return flat[0], flat[1:first]

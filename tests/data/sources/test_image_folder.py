@@ -241,3 +241,16 @@ def test_mixed_modes_and_sizes_come_out_alike(tmp_path, mode):
     channels = 3 if mode in ("RGB", "RGBA", "P") else 1
     assert data.info.shape == (channels, 12, 16)
     assert data.arrays("train").samples.shape == (2, channels, 12, 16)
+
+
+def test_names_that_are_no_utf8(tmp_path):
+    """Folders from old systems: a name in Latin-1 is bytes that no text decodes to."""
+    for value in range(6):
+        folder = tmp_path.joinpath("set", ("caf\udce9", "th\u00e9 \u8336")[value % 2])
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"na\udcefve{value}.png").write_bytes(png(value))
+    data = DataModule(ImageFolder(str(tmp_path / "set")), cache_dir=str(tmp_path / "cache"))
+    info = data.inspect()
+    assert info.class_names == ("caf\udce9", "th\u00e9 \u8336")
+    assert sum(info.sizes.values()) == 6
+    assert sum(len(images) for split in info.sizes for images, _ in data.uint8_batches(split)) == 6

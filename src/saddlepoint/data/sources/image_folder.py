@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from saddlepoint.data.sources.base import Contents, FileSplit, Labels, Source, digest
-from saddlepoint.data.store import Store, open_store
+from saddlepoint.data.store import Store, open_store, raw_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
@@ -93,7 +93,7 @@ def _split_by_hash(relative: Mapping[str, str], root: Path) -> dict[Split, dict[
     if len(relative) < 2:
         raise UserError(f"{root}: one image cannot be split into training and held-out images; add images")
     hashes = {
-        name: int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8).digest(), "little") for name in relative
+        name: int.from_bytes(hashlib.blake2b(raw_name(name), digest_size=8).digest(), "little") for name in relative
     }
     held_out = {name for name, value in hashes.items() if value % HELD_OUT_TENTH == 0}
     by_hash = sorted(hashes, key=hashes.__getitem__)
