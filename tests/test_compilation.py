@@ -108,9 +108,9 @@ def _nothing_stays_compiled() -> Iterator[None]:
     torch.compiler.reset()
 
 
-def difference(ours: Tensor, theirs: Tensor) -> float:
+def difference(ours: Tensor, theirs: Tensor, floor: float = 1e-3) -> float:
     """The largest difference, as a share of the largest value."""
-    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(1e-3))
+    return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(floor))
 
 
 def check_equal_to_eager(name: str, backend: str, tolerance: float) -> None:
@@ -122,9 +122,10 @@ def check_equal_to_eager(name: str, backend: str, tolerance: float) -> None:
     gradients = {key: p.grad for key, p in compiled.named_parameters() if p.grad is not None}
     expected = {key: p.grad for key, p in eager.named_parameters() if p.grad is not None}
     assert expected.keys() <= gradients.keys()
-    assert max(float(gradient.abs().max()) for gradient in expected.values()) > 1e-2
-    for key, gradient in expected.items():
-        assert difference(gradients[key], gradient) < tolerance, key
+    largest = max(float(gradient.abs().max()) for gradient in expected.values())
+    assert largest > 1e-2
+    for key, gradient in expected.items():  # a bias before BatchNorm has none, but for what rounding leaves
+        assert difference(gradients[key], gradient, floor=largest / 10) < tolerance, key
     assert compiled.state_dict().keys() == eager.state_dict().keys()
     for (key, value), other in zip(compiled.state_dict().items(), eager.state_dict().values(), strict=True):
         assert difference(value.float(), other.float()) < tolerance, key
