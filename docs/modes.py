@@ -40,8 +40,8 @@ POINTS = "callbacks.theory.enabled=false logger=none"
 BENCHMARKS = {
     "ring": Benchmark("ring of 8, the demo's protocol, 25,000 steps", f"experiment=modes/ring {POINTS}", {"GAN": ""}),
     "ring_unrolled": Benchmark(
-        "ring of 8, the demo's protocol, 5,000 of 25,000 steps",
-        f"experiment=modes/ring budget.generator_updates=5_000 {POINTS}",
+        "ring of 8, the demo's protocol, 2,500 of 25,000 steps",
+        f"experiment=modes/ring budget.generator_updates=2_500 {POINTS}",
         {"GAN": "", "unrolled GAN, 5 steps": "model=unrolled"},
     ),
     "ring_pacgan": Benchmark(

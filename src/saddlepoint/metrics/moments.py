@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -25,24 +27,31 @@ class Moments:
 
     def update(self, rows: Tensor) -> None:
         """Add rows [N, F] of any floating type; the sums stand on the rows' device where it has float64."""
+        if len(rows) == 0:
+            return
         rows = (rows.cpu() if rows.device.type == "mps" else rows).double()
         mean = rows.mean(0)
-        centred = rows - mean
-        self._add(len(rows), mean, centred.T @ centred)
+        shift = self._shift(len(rows), mean)
+        # In one product and in place: for small batches it is the passes over [F, F] that cost.
+        outer = torch.cat([rows - mean, shift[None]])
+        self.scatter.addmm_(outer.T, outer)
 
     def merge(self, other: Moments) -> None:
         """Add what another stream has seen."""
-        self._add(other.n, other.mean, other.scatter)
-
-    def _add(self, n: int, mean: Tensor, scatter: Tensor) -> None:
-        if n == 0:
+        if other.n == 0:
             return
+        shift = self._shift(other.n, other.mean)
+        self.scatter.addr_(shift, shift).add_(other.scatter)
+
+    def _shift(self, n: int, mean: Tensor) -> Tensor:
+        """Take in the mean of n more rows, and return the vector whose square the move adds to the scatter."""
         self.to(mean.device)
         total = self.n + n
         delta = mean - self.mean
-        self.scatter += scatter + torch.outer(delta, delta) * (self.n * n / total)
-        self.mean += delta * (n / total)
+        weight = self.n * n / total
+        self.mean = self.mean + delta * (n / total)
         self.n = total
+        return delta * math.sqrt(weight)
 
     def to(self, device: torch.device | str) -> None:
         """Hold the sums on ``device``."""
