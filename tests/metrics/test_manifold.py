@@ -74,6 +74,20 @@ def test_copies_of_real_images_lie_on_edges() -> None:
     assert compare(real, real, block=32) == (1, 1, 1, 1)
 
 
+def test_rows_on_a_lattice_lie_on_many_edges() -> None:
+    """In float32, far from the origin, none of these comparisons would come out right by itself; few differ at all."""
+    lattice = torch.cartesian_prod(*[torch.arange(4.0)] * 4) / 3
+    far = torch.tensor([4000.0, -3000.0, 2000.0, 1000.0])
+    real, fake = torch.cat([lattice + far, lattice[:64] - far]), torch.cat([lattice[::2] + far, lattice[:40] - far])
+    for block in (32, 512):
+        assert compare(real, fake, block=block) == pytest.approx(naive(real, fake), abs=1e-12)
+
+
+def test_equal_rows() -> None:
+    """All pairs lie on all edges."""
+    assert compare(torch.ones(300, 5), torch.ones(300, 5), block=300) == (1, 1, 0, 0)
+
+
 def test_few_rows_have_fewer_neighbours() -> None:
     real, fake = draw(4, 2, 0), draw(3, 2, 1)
     assert radii(real, 5).shape == (4, 3)

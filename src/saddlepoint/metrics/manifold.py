@@ -2,13 +2,13 @@
 
 Kynkäänniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797. All four lay a ball round each image
 that reaches to its k-th nearest neighbour of the same set, and ask which images of the other set lie in it. One pass
-over blocks of distances answers for all, in float64, so that a ball's edge is where it should be; no n × n matrix
-stands in memory.
+over blocks of distances answers for all; where float32's rounding could put a row on the wrong side of a ball's edge,
+the distance is taken again in float64. No n × n matrix stands in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from saddlepoint.metrics.base import Figure, Metric, Sample
 from saddlepoint.metrics.neighbours import BLOCK, Table, nearest_neighbours
+from saddlepoint.metrics.precision import full_float32
 
 if TYPE_CHECKING:
     from saddlepoint.metrics.features.base import FeatureExtractor
@@ -24,6 +25,8 @@ PRECISION_NEIGHBOURS = 3
 """Kynkäänniemi et al., section 3.1."""
 DENSITY_NEIGHBOURS = 5
 """Naeem et al., section 3.2.4."""
+PAIRS = 4096
+"""Distances taken one by one at once; where a block has 16 times as many on an edge, it is multiplied in float64."""
 
 
 class Manifold(NamedTuple):
@@ -45,6 +48,50 @@ class Manifold(NamedTuple):
 def radii(rows: Tensor, neighbours: int, device: torch.device | str = "cpu") -> Tensor:
     """Return the distances to the first … k-th neighbour among rows [N, F], float64 [N, k]; k is at most N - 1."""
     return nearest_neighbours(rows, neighbours, device=device)[0]
+
+
+class Distances:
+    """Squared distances from real rows, in float32 but for those that rounding could put on the wrong side of an edge.
+
+    Args:
+        real: features [M, F].
+        block: rows compared at once.
+        device: where the products run.
+    """
+
+    def __init__(self, real: Tensor, block: int, device: torch.device | str) -> None:
+        self.coarse = Table(real, block, device, torch.float32)
+        self.fine = Table(real, block, device, torch.float64)
+        self.device = self.coarse.device
+
+    def of(
+        self, rows: Tensor, own_edges: Tensor, real_edges: tuple[Tensor, ...]
+    ) -> Iterator[tuple[slice, Tensor, float]]:
+        """Yield a block of real rows' place, the squared distances [B, block] and by how much these may be off.
+
+        Args:
+            rows: [B, F].
+            own_edges: [B], squared distances from each row that rounding may not carry a real row across.
+            real_edges: [M] each, likewise from each real row.
+        """
+        queries, exact = self.coarse.shifted(rows), self.fine.shifted(rows)
+        norms, exact_norms = queries.square().sum(1), exact.square().sum(1)
+        doubt, slack = float(self.coarse.rounding(norms).max()), float(self.fine.rounding(exact_norms).max())
+        for place, block in self.coarse:
+            with full_float32(self.device):
+                squares = self.coarse.squares(queries, norms, place, block)
+            doubtful = torch.zeros_like(squares, dtype=torch.bool)
+            for edge in (own_edges[:, None], *(edges[place] for edges in real_edges)):
+                doubtful |= (squares - edge.float()).abs_() <= 2 * doubt  # the edge is rounded, too
+            row, column = doubtful.nonzero().unbind(1)
+            others = self.fine.shifted(self.fine.rows[place])
+            if len(row) > 16 * PAIRS:
+                yield place, self.fine.squares(exact, exact_norms, place, others), slack
+                continue
+            squares = squares.double()
+            for i, j in zip(row.split(PAIRS), column.split(PAIRS), strict=True):
+                squares[i, j] = (exact[i] - others[j]).square_().sum(1)
+            yield place, squares, slack
 
 
 def compare(
@@ -78,7 +125,7 @@ def compare(
     if real_radii is None:
         real_radii = radii(real, max(precision_neighbours, density_neighbours), device)
     real_k, density_k = (min(k, real_radii.shape[1]) for k in (precision_neighbours, density_neighbours))
-    table = Table(real, block, device, torch.float64)
+    table = Distances(real, block, device)
     closed, open_ = (real_radii[:, k - 1].square().to(table.device) for k in (real_k, density_k))
     theirs = radii(fake, precision_neighbours, device)[:, -1].square().to(table.device)
     in_real = torch.zeros(len(fake), dtype=torch.bool, device=table.device)
@@ -86,12 +133,8 @@ def compare(
     held = 0
     for first in range(0, len(fake), block):
         mine = slice(first, first + block)
-        queries = table.shifted(fake[mine])
-        norms = queries.square().sum(1)
-        # Distances that differ from a radius by rounding alone are equal to it: a copy of a neighbour is on the edge.
-        slack = float(table.rounding(norms).max())
-        for place, rows in table:
-            squares = table.squares(queries, norms, place, rows)
+        for place, squares, slack in table.of(fake[mine], theirs[mine], (closed, open_)):
+            # What differs from a radius by rounding alone is equal to it: a copy of a neighbour is on the edge.
             in_fake[place] |= (squares - theirs[mine, None]).amin(0) <= slack
             in_real[mine] |= (squares - closed[place]).amin(1) <= slack
             inside = squares.sub_(open_[place])
