@@ -61,12 +61,12 @@ def test_auto_starts_and_then_goes_on(user: Any) -> None:
 
 def test_auto_takes_a_larger_budget_and_warns_of_what_cannot_change(user: Any) -> None:
     command = (*user.tiny, "resume=auto", "run.dir=run")
-    user.finish(*command, "budget.images=160")
+    user.finish(*command, "budget.images=160", "model.ema_decay=0.9")
     process = user.finish(*command, "budget.images=320", "model.ema_decay=0.5", "loss=hinge")
     state = load(user.folder / "run" / "checkpoints" / "last.ckpt")
     assert state["progress"]["images_seen"] == 320
-    assert state["saddlepoint"]["config"]["model"]["ema_decay"] == 0.999
-    assert "goes on with its own model.ema_decay=0.999; 0.5 on this command line is not taken" in process.err
+    assert state["saddlepoint"]["config"]["model"]["ema_decay"] == 0.9
+    assert "goes on with its own model.ema_decay=0.9; 0.5 on this command line is not taken" in process.err
     assert "goes on with its own loss=nonsaturating; hinge on this command line is not taken" in process.err
 
 
