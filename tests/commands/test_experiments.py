@@ -13,10 +13,7 @@ from saddlepoint.commands.composition import compose_config
 from saddlepoint.commands.main import config_directory
 from saddlepoint.tracking.run_directory import read_json_lines
 
-EXPERIMENTS = sorted(
-    path.relative_to(config_directory() / "experiment").with_suffix("").as_posix()
-    for path in (config_directory() / "experiment" / "modes").glob("*.yaml")
-)
+ON_POINTS = ("modes/grid", "modes/ring")
 
 
 def test_the_ring_is_the_demos() -> None:
@@ -53,8 +50,16 @@ def test_the_grid_is_pacgans_but_for_its_length() -> None:
     assert (data.source.name, config.batch_size, config.budget.generator_updates) == ("gaussians_grid", 100, 5_000)
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_every_experiment_runs(invoke: Any, name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("model", "loss"), [("dcgan", "NonSaturating"), ("rpgan", "Relativistic")])
+def test_stacked_mnist_compares_models_on_the_same_small_networks(model: str, loss: str) -> None:
+    config = compose_config("train", ["experiment=modes/stacked", f"model={model}"], str(config_directory()))
+    assert (config.data.source._target_, config.network.width) == ("saddlepoint.data.StackedMNIST", 16)
+    assert config.loss._target_ == f"saddlepoint.losses.{loss}"
+    assert (config.callbacks.scores.n, config.budget.images, config.batch_size) == (26_000, 320_000, 64)
+
+
+@pytest.mark.parametrize("name", ON_POINTS)
+def test_every_experiment_on_points_runs(invoke: Any, name: str, tmp_path: Path) -> None:
     """A few steps; the command line wins over the experiment."""
     quick = ["budget.generator_updates=4", "batch_size=16", "logger=none", "callbacks.theory.modes_every_images=1000"]
     outcome = invoke("train", f"experiment={name}", *quick, "run.dir=run")

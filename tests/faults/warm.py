@@ -24,6 +24,7 @@ from saddlepoint.commands.main import main
 def serve() -> None:
     """Fork a supervisor and a run for each line, until stdin ends."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors leave no zombies
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
         if os.fork() == 0:

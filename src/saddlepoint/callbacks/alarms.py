@@ -8,7 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import wandb
 
-from saddlepoint.callbacks.periodic import _game
+from saddlepoint.callbacks.periodic import game_of
 from saddlepoint.tracking.record import RunRecord
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Alarms(pl.Callback):
         """Look at what was logged anew."""
         if not trainer.is_global_zero:
             return
-        system = _game(pl_module)
+        system = game_of(pl_module)
         for name, value in self.record.row.items():
             if name.endswith("/loss") and abs(value) > LOSS:
                 self._raise("divergence", f"{name} is {value:.3g} after {system.progress.images_seen:,} images")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from saddlepoint.callbacks.periodic import _game
+from saddlepoint.callbacks.periodic import game_of
 
 
 class StopAtBudget(pl.Callback):
@@ -14,11 +14,11 @@ class StopAtBudget(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Start the clock; a finished run that is resumed has no batch left to stop after."""
-        _game(pl_module).stopwatch.start()
+        game_of(pl_module).stopwatch.start()
         self.on_train_batch_end(trainer, pl_module)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Stop after the round that reaches a limit."""
-        system = _game(pl_module)
+        system = game_of(pl_module)
         if system.budget.reached(system.progress):
             trainer.should_stop = True

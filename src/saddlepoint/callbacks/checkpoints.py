@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from pydantic import PositiveInt
 
 from saddlepoint import __version__
-from saddlepoint.callbacks.periodic import Periodic, _game
+from saddlepoint.callbacks.periodic import Periodic, game_of
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import checkpoints
 from saddlepoint.tracking.checkpoints import FORMAT
@@ -42,7 +42,7 @@ class Checkpoints(Periodic):
         """Save last, whatever the cadence."""
         if not trainer.is_global_zero:
             return
-        _game(trainer.lightning_module).stepper.settle()  # or the last sound file would give way to NaN
+        game_of(trainer.lightning_module).stepper.settle()  # or the last sound file would give way to NaN
         checkpoints.rotate(self.record.directory / "checkpoints" / "last.ckpt")
         trainer.save_checkpoint(self.record.directory / "checkpoints" / "last.ckpt", weights_only=False)
 

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 import torch
 from pydantic import PositiveInt
 
-from saddlepoint.callbacks.periodic import _game
+from saddlepoint.callbacks.periodic import game_of
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
 
@@ -29,13 +29,13 @@ class History(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Log when it is time."""
-        system = _game(pl_module)
+        system = game_of(pl_module)
         if system.progress.rounds % self.every_rounds == 0 or system.progress.rounds == 1:
             self._log(system)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Log the last round, unless it has been."""
-        system = _game(pl_module)
+        system = game_of(pl_module)
         if system.logs and self._logged_round != system.progress.rounds:
             self._log(system)
 

@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor
 
-from saddlepoint.callbacks.periodic import OverBudget, _game
+from saddlepoint.callbacks.periodic import OverBudget, game_of
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import theory
 from saddlepoint.tracking.record import RunRecord
@@ -51,7 +51,7 @@ class Hopping(OverBudget):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Drop what a stopped run wrote after the checkpoint that it goes on from."""
-        path, seen = self.record.directory / "pictures" / "modes.jsonl", _game(pl_module).progress.images_seen
+        path, seen = self.record.directory / "pictures" / "modes.jsonl", game_of(pl_module).progress.images_seen
         if trainer.is_global_zero and path.exists():
             rows = [row for row in read_json_lines(path) if row["images_seen"] <= seen]
             write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
@@ -73,14 +73,14 @@ class Hopping(OverBudget):
         super().on_train_end(trainer, pl_module)
         if not trainer.is_global_zero:
             return
-        progress, folder = _game(pl_module).progress, self.record.directory
+        progress, folder = game_of(pl_module).progress, self.record.directory
         rows = read_json_lines(folder / "pictures" / "modes.jsonl")
         if rows:
             shares = np.array([row["counts"] for row in rows], dtype=np.float64) / [[row["n"]] for row in rows]
             picture = theory.hopping([row["images_seen"] for row in rows], shares)
             self.record.log_picture(progress, "modes", picture, folder="pictures", stamped=False)
         history = [row for row in read_json_lines(folder / "history.jsonl") if "generator/loss" in row]
-        names = [f"{player}/loss" for player in _game(pl_module).players]
+        names = [f"{player}/loss" for player in game_of(pl_module).players]
         history = [row for row in history if all(isinstance(row.get(name), float) for name in names)]
         if len(history) > 1:
             images = np.array([row["images_seen"] for row in history], dtype=np.float64)

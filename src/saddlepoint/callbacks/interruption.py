@@ -12,7 +12,7 @@ from typing import Any
 import pytorch_lightning as pl
 
 from saddlepoint.callbacks.checkpoints import Checkpoints
-from saddlepoint.callbacks.periodic import _game
+from saddlepoint.callbacks.periodic import game_of
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Interruption(pl.Callback):
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Stop between two rounds, where all ranks know of a signal."""
-        stepper = _game(pl_module).stepper
+        stepper = game_of(pl_module).stepper
         stepper.stop_requested = self._received is not None
         agreed = stepper.stop_agreed if trainer.world_size > 1 else stepper.stop_requested
         if not agreed:
@@ -50,7 +50,7 @@ class Interruption(pl.Callback):
         number = self._received or signal.SIGTERM
         self.checkpoints.save_last(trainer)
         if trainer.is_global_zero:
-            images = _game(pl_module).progress.images_seen
+            images = game_of(pl_module).progress.images_seen
             log.warning(
                 "stopped by %s after %s images; go on with: python train.py resume=%s",
                 signal.Signals(number).name, f"{images:,}", self.checkpoints.record.directory,

@@ -34,7 +34,7 @@ class Periodic(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fire on the untrained system."""
-        system = _game(pl_module)
+        system = game_of(pl_module)
         if self.every_images is None:
             images = system.budget.images
             self.every_images = max(1, images // DEFAULT_EVENTS) if images else DEFAULT_EVERY_IMAGES
@@ -44,7 +44,7 @@ class Periodic(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Fire when a multiple is passed."""
-        system = _game(pl_module)
+        system = game_of(pl_module)
         passed = system.progress.images_seen // (self.every_images or DEFAULT_EVERY_IMAGES)
         if passed > self._passed:
             self._passed = passed
@@ -52,7 +52,7 @@ class Periodic(pl.Callback):
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Fire on the finished system, unless it has just been done."""
-        system = _game(pl_module)
+        system = game_of(pl_module)
         if self._fired_at != system.progress.images_seen:
             self._fire(trainer, system)
 
@@ -77,7 +77,7 @@ class OverBudget(Periodic):
         if self.every_images is not None:
             super().on_train_start(trainer, pl_module)
             return
-        system = _game(pl_module)
+        system = game_of(pl_module)
         self._passed = self._count(system)
         if self.at_start and system.progress.images_seen == 0:
             self._fire(trainer, system)
@@ -87,7 +87,7 @@ class OverBudget(Periodic):
         if self.every_images is not None:
             super().on_train_batch_end(trainer, pl_module)
             return
-        system = _game(pl_module)
+        system = game_of(pl_module)
         if (passed := self._count(system)) > self._passed:
             self._passed = passed
             self._fire(trainer, system)
@@ -96,6 +96,7 @@ class OverBudget(Periodic):
         return int(system.budget.fraction(system.progress) * self.events)
 
 
-def _game(module: pl.LightningModule) -> Game:
+def game_of(module: pl.LightningModule) -> Game:
+    """Return the module as what it is here."""
     assert isinstance(module, Game)
     return module

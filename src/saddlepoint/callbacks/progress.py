@@ -10,7 +10,7 @@ from pydantic import PositiveFloat
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from saddlepoint.callbacks.periodic import _game
+from saddlepoint.callbacks.periodic import game_of
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
 
@@ -39,7 +39,7 @@ class ProgressBar(pl.Callback):
         if not trainer.is_global_zero:
             return
         self._shown_at = time.monotonic()
-        self._speed_since = (_game(pl_module).progress.seconds, _game(pl_module).progress.images_seen)
+        self._speed_since = (game_of(pl_module).progress.seconds, game_of(pl_module).progress.images_seen)
         if self.console.is_terminal:
             self._bar = Progress(
                 BarColumn(bar_width=20),
@@ -58,12 +58,12 @@ class ProgressBar(pl.Callback):
         now = time.monotonic()
         if trainer.is_global_zero and now - self._shown_at >= self.seconds:
             self._shown_at = now
-            self._show(_game(pl_module))
+            self._show(game_of(pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the last state and end the bar."""
         if trainer.is_global_zero:
-            self._show(_game(pl_module))
+            self._show(game_of(pl_module))
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:

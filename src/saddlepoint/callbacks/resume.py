@@ -7,7 +7,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from saddlepoint.callbacks.periodic import _game
+from saddlepoint.callbacks.periodic import game_of
 from saddlepoint.tracking.record import RunRecord
 
 
@@ -28,7 +28,7 @@ class Resume(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Restore, once the optimizers exist and before the first batch is drawn."""
-        system = _game(pl_module)
+        system = game_of(pl_module)
         system.load_state_dict(self.checkpoint["state_dict"])
         system.on_load_checkpoint(dict(self.checkpoint))
         for optimizer, state in zip(system.raw_optimizers, self.checkpoint["optimizer_states"], strict=True):

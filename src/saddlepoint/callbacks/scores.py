@@ -9,7 +9,7 @@ from typing import Protocol
 import pytorch_lightning as pl
 from PIL import Image
 
-from saddlepoint.callbacks.periodic import Periodic, _game
+from saddlepoint.callbacks.periodic import Periodic, game_of
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
@@ -46,7 +46,7 @@ class Scores(Periodic):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the untrained system; a resumed one is not scored again where it was when its checkpoint was saved."""
         super().on_train_start(trainer, pl_module)
-        seen = _game(pl_module).progress.images_seen
+        seen = game_of(pl_module).progress.images_seen
         # Rank 0 alone keeps the record, and all ranks must score at the same moments.
         if trainer.strategy.broadcast(any(card.images_seen == seen for card in self.record.latest.values())):
             self._fired_at = seen
@@ -61,7 +61,7 @@ class Scores(Periodic):
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Score the finished system, and draw what its scores rest on."""
         super().on_train_end(trainer, pl_module)
-        system = _game(pl_module)
+        system = game_of(pl_module)
         cards = [card for card in self.record.latest.values() if card.images_seen == system.progress.images_seen]
         if trainer.is_global_zero:
             for name, picture in self.scorer.pictures(system, cards).items():

@@ -10,7 +10,7 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
-from saddlepoint.callbacks.periodic import OverBudget, _game
+from saddlepoint.callbacks.periodic import OverBudget, game_of
 from saddlepoint.losses import LeastSquares, Minimax, NonSaturating
 from saddlepoint.metrics.densities import (
     Grid,
@@ -87,7 +87,7 @@ class Theory(OverBudget):
         super().on_train_end(trainer, pl_module)
         if not trainer.is_global_zero:
             return
-        seen = _game(pl_module).progress.images_seen
+        seen = game_of(pl_module).progress.images_seen
         frames = sorted((self.record.directory / "pictures").glob("theory-*.png"))
         frames = [path for path in frames if int(path.stem.rpartition("-")[2]) <= seen]
         if frames:
