@@ -104,8 +104,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache_home: Path, tiny: tu
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     with user(folder, cache_home) as run:
-        # Fast, or the average of so few steps would score as the untrained one, of which no best checkpoint is kept.
-        outcome = run("train", *tiny, "model.ema_decay=0.5", "run.dir=run")
+        outcome = run("train", *tiny, "run.dir=run")
     torch.set_num_threads(threads)
     assert outcome.code == 0, outcome.err
     return folder / "run"

@@ -20,7 +20,7 @@ from saddlepoint import __version__
 from saddlepoint.commands import build, export, onnx
 from saddlepoint.commands.composition import compose_config
 from saddlepoint.commands.main import config_directory
-from saddlepoint.commands.restore import restore
+from saddlepoint.commands.restore import find, restore
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
 from saddlepoint.randomness import SAMPLES_PER_KEY as SAMPLE_BLOCK
@@ -87,7 +87,7 @@ def test_a_network_built_from_the_json_alone_gives_the_same_bits(
     outcome = invoke("sample", f"checkpoint={trained}", "export=new/folder", f"ema={ema}")
     assert outcome.code == 0, outcome.err
     back = export.load(tmp_path / "new" / "folder")
-    system = restore(trained / "checkpoints" / "best.ckpt", "cpu").system
+    system = restore(find(str(trained)), "cpu").system
     latents = system.draw_sample_latents(5, 0, SAMPLE_BLOCK, 1.0)
     assert torch.equal(back.generator(latents), system.sample(SAMPLE_BLOCK, seed=5, ema=ema))
     assert not torch.equal(back.generator(latents), system.sample(SAMPLE_BLOCK, seed=5, ema=not ema))

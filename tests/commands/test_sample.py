@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saddlepoint.commands.restore import restore
+from saddlepoint.commands.restore import find, restore
 from saddlepoint.metrics.quantise import quantise
 
 
@@ -30,7 +30,7 @@ def test_the_three_formats_hold_the_same_samples(invoke: Any, trained: Path, tmp
     images = np.load(out / "samples.npz")["images"]
     assert images.shape == (6, 8, 8, 1)
     assert images.dtype == np.uint8
-    system = restore(trained / "checkpoints" / "best.ckpt", "cpu").system
+    system = restore(find(str(trained)), "cpu").system
     assert (images == quantise(system.sample(6, seed=0)).permute(0, 2, 3, 1).numpy()).all()
 
     assert sorted(file.name for file in out.glob("0*.png")) == [f"{i:06d}.png" for i in range(6)]
