@@ -1,6 +1,6 @@
 """Trains every model for a few minutes and writes docs/systems.md: a row a model, its scores, its samples.
 
-    python docs/gallery.py                      # all rows on MNIST, five minutes each at most on two cores
+    python docs/gallery.py                      # all rows on MNIST, four minutes of training each
     python docs/gallery.py dcgan wgan_gp        # these rows
     python docs/gallery.py --data digits        # on other data
 
@@ -24,7 +24,7 @@ RUNS = ROOT / "outputs" / "gallery"
 PAGE = ROOT / "docs" / "systems.md"
 PICTURES = ROOT / "docs" / "images" / "gallery"
 MINUTES = 4.0
-"""Of training; scoring twice and, for the first row, the features' classifier take up to one more."""
+"""Of training; scoring twice and, for the first row, the features' classifier come on top."""
 POINTS = {"unrolled"}
 """Models whose paper's networks are for points: their row is on a ring of eight Gaussians."""
 SMALLER = {"resnet": ["network.width=16"], "resnet_wgan_gp": ["network.width=16", "network.generator.width=8"]}

@@ -4,8 +4,8 @@
     python docs/modes.py ring grid          # these benchmarks
     python docs/modes.py --seeds 0,1        # these seeds
 
-A run that is finished is not made again. Both models of a pair see the same data in the same order and draw the same
-latents, so their difference is taken seed by seed; its interval is Student's.
+A run that is finished is not made again. Both models of a pair have the same seed, and see the same data in the same
+order, so their difference is taken seed by seed; its interval is Student's.
 """
 
 from __future__ import annotations

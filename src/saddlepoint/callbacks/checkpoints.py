@@ -68,10 +68,9 @@ class Checkpoints(Periodic):
         }
 
     def _save_best(self, trainer: pl.Trainer, module: pl.LightningModule) -> None:
-        assert isinstance(module, Game)
-        best = self.record.best
-        if best is not None and self.record.is_best(module.progress) and best is not self._saved:
-            module.stepper.settle()
+        system, best = game_of(module), self.record.best
+        if best is not None and self.record.is_best(system.progress) and best is not self._saved:
+            system.stepper.settle()
             trainer.save_checkpoint(self.record.directory / "checkpoints" / "best.ckpt", weights_only=False)
             self._saved = best
 

@@ -84,13 +84,13 @@ class Distances:
             for edge in (own_edges[:, None], *(edges[place] for edges in real_edges)):
                 doubtful |= (squares - edge.float()).abs_() <= 2 * doubt  # the edge is rounded, too
             row, column = doubtful.nonzero().unbind(1)
-            others = self.fine.shifted(self.fine.rows[place])
+            others = self.fine.rows[place]
             if len(row) > 16 * PAIRS:
-                yield place, self.fine.squares(exact, exact_norms, place, others), slack
+                yield place, self.fine.squares(exact, exact_norms, place, self.fine.shifted(others)), slack
                 continue
             squares = squares.double()
             for i, j in zip(row.split(PAIRS), column.split(PAIRS), strict=True):
-                squares[i, j] = (exact[i] - others[j]).square_().sum(1)
+                squares[i, j] = (exact[i] - self.fine.shifted(others[j])).square_().sum(1)
             yield place, squares, slack
 
 
