@@ -8,7 +8,8 @@ import torch
 
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.features import RandomFeatures
-from saddlepoint.metrics.real import RealStatistics, chosen
+from saddlepoint.metrics.modes import ClassHistogram
+from saddlepoint.metrics.real import RealStatistics, chosen, sample_of
 
 
 def same(first: RealStatistics, second: RealStatistics) -> bool:
@@ -129,3 +130,19 @@ def test_choices_are_nested() -> None:
     assert (int(small.sum()), int(large.sum())) == (10, 100)
     assert bool(large[small].all())
     assert not torch.equal(small, chosen(1000, 10, seed=4))
+
+
+def test_only_rows_that_a_metric_needs_pass_the_extractor(digits, grid, tmp_path) -> None:
+    both = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=("is", "fid"))
+    assert sum(grid.calls) == 1437 + 100
+    grid.calls.clear()
+    less = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=("is",))
+    assert sum(grid.calls) == 100 + 100
+    assert less.held_out == {"is_grid": both.held_out["is_grid"]}
+    assert torch.equal(less.tensors["is.train"], both.tensors["is.train"])
+
+
+def test_labels_are_counted_in_all_images(digits, grid) -> None:
+    sample = sample_of(digits, "train", grid, [ClassHistogram()], rows=100, seed=0, size=1437)
+    assert len(sample.logits) == sum(grid.calls) == 100
+    assert torch.equal(sample.label_counts, torch.bincount(digits.splits["train"][1], minlength=10))

@@ -32,6 +32,9 @@ Need = Literal[
 ]
 """What a pass over images can leave behind; it keeps no more than the metrics ask for."""
 
+OF_ALL: frozenset[Need] = frozenset({"moments", "class_moments", "train_pool"})
+"""What rests on all images of a pass; everything else rests on the rows that are kept."""
+
 PIXELS_SIDE = 32
 """Pixels are compared at no more than this many a side: enough to tell copies, and 50,000 images stay affordable."""
 
@@ -171,7 +174,7 @@ class Collector:
             images: uint8 [N, C, H, W].
             features: of these images.
             labels: long [N], or None.
-            keep: indices of the rows to keep; None keeps all. Moments and label counts take all in any case.
+            keep: indices of the rows to keep; None keeps all. Moments take all in any case.
         """
         if self.moments is not None:
             self.moments.update(features.pool)
@@ -179,8 +182,6 @@ class Collector:
             for label in labels.unique().tolist():
                 rows_of_class = features.pool[(labels == label).to(features.pool.device)]
                 self.class_moments.setdefault(label, Moments(self.dim)).update(rows_of_class)
-        if labels is not None and "label_counts" in self.needs and len(self.label_counts):
-            self.label_counts += torch.bincount(labels.cpu(), minlength=len(self.label_counts))
         if keep is None:
             keep = torch.arange(len(images))
         for need, rows in (("pool", features.pool), ("logits", features.logits)):
@@ -192,6 +193,11 @@ class Collector:
             self.rows["labels"].append(labels.cpu()[keep])
         if "sharpness" in self.needs and len(keep):
             self.rows["sharpness"].append(look(images.cpu()[keep]))
+
+    def count(self, labels: Tensor) -> None:
+        """Count true labels, long [N], also of images that no metric needs the features of."""
+        if "label_counts" in self.needs and len(self.label_counts):
+            self.label_counts += torch.bincount(labels.cpu(), minlength=len(self.label_counts))
 
     def sample(self) -> Sample:
         """Return what was gathered."""

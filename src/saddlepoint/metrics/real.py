@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from rich.progress import Progress
 from torch import Tensor
 
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import cache, catalogue
-from saddlepoint.metrics.base import Collector, Figure, Metric, Sample, permutation
+from saddlepoint.metrics.base import OF_ALL, Collector, Figure, Metric, Sample, permutation
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.progress import line
 from saddlepoint.metrics.sharpness import blurred, noised
@@ -40,6 +41,27 @@ class RealData(Protocol):
 
     def uint8_batches(self, split: Split, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor | None]]:
         """Yield uint8 [N, C, H, W] and labels, long [N] or None, of the whole split in a fixed order."""
+
+
+class Watched:
+    """A data set whose reading shows: which split is read, and how much of it."""
+
+    def __init__(self, real: RealData, progress: Progress, description: str) -> None:
+        self.real, self.progress, self.description = real, progress, description
+        self.task = progress.add_task(description, total=None)
+
+    @property
+    def info(self) -> DataInfo:
+        """What the data set is."""
+        return self.real.info
+
+    def uint8_batches(self, split: Split, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield the data set's batches."""
+        images_of = f"{self.description}: {split.replace('_', '-')} images"
+        self.progress.update(self.task, description=images_of, completed=0, total=self.info.sizes[split])
+        for images, labels in self.real.uint8_batches(split, batch_size):
+            yield images, labels
+            self.progress.advance(self.task, len(images))
 
 
 def chosen(size: int, n: int, seed: int) -> Tensor:
@@ -115,7 +137,7 @@ class RealStatistics:
         for part in parts:
             part.check(info.num_classes, extractor.dim)
         with line(transient=True) as progress:
-            progress.add_task(f"statistics of {info.name} by features={extractor.name}, once", total=None)
+            real = Watched(real, progress, f"statistics of {info.name} by features={extractor.name}, once")
             train = sample_of(real, "train", extractor, parts, n, seed, size)
             figures: list[Figure] = []
             held_out = None
@@ -193,7 +215,7 @@ def sample_of(
 ) -> Sample:
     """Pass ``size`` images of a split through the extractor and keep ``rows`` of them; both choices are seeded.
 
-    ``change`` maps uint8 images to uint8 images before that.
+    Where no metric asks for more than these rows, only they pass. ``change`` maps uint8 images to uint8 images before.
     """
     needs = frozenset[Any]().union(*(metric.needs for metric in metrics))
     collector = Collector(needs, extractor.dim, real.info.num_classes)
@@ -203,6 +225,10 @@ def sample_of(
     for images, labels, used in rows_of(real, split, size, seed):
         keep, search = (mask[start : start + len(images)][used].nonzero().flatten() for mask in (kept, searched))
         start += len(images)
+        if labels is not None:
+            collector.count(labels[used])
+        if not needs & OF_ALL:
+            used, keep = used[keep], torch.arange(len(keep))
         if len(used):
             batch = change(images[used])
             features = extractor(batch)
