@@ -15,6 +15,11 @@ from saddlepoint.metrics.precision import full_float32
 if TYPE_CHECKING:
     from saddlepoint.metrics.real import RealData
 
+AT_ONCE = 2**30
+"""Bytes that a network's largest activation may take."""
+AT_ONCE_ON_CPU = 3 * 2**23
+"""glibc gives all above 32 MiB back to the system, and new pages cost more than the convolution that fills them."""
+
 
 class Features(NamedTuple):
     """What an extractor says of a batch.
@@ -41,6 +46,7 @@ class FeatureExtractor(ABC):
         counts_modes: whether its classes are the data's modes, equally likely by construction.
         resize: the kernel that fits images to it, as a score card states it.
         dim: number of pooled features.
+        activation: bytes of the network's largest activation of an image, which bounds how many pass at once.
         network: the frozen network, once :meth:`prepare` or :meth:`from_state` made it.
         device: where it computes.
     """
@@ -51,6 +57,7 @@ class FeatureExtractor(ABC):
     counts_modes: ClassVar[bool] = False
     resize: ClassVar[str]
     dim: int
+    activation: int = 0
 
     def __init__(self) -> None:
         self.network: nn.Module | None = None
@@ -91,8 +98,10 @@ class FeatureExtractor(ABC):
         if images.dtype != torch.uint8 or images.ndim != 4:
             raise TypeError(f"features need uint8 [N, C, H, W], not {images.dtype} {tuple(images.shape)}")
         with torch.inference_mode(), torch.autocast(self.device.type, enabled=False), full_float32(self.device):
-            features = self.extract(images.to(self.device, non_blocking=True))
-            return Features(features.pool.float(), None if features.logits is None else features.logits.float())
+            at_once = self._at_once(images)
+            parts = [self.extract(part.to(self.device, non_blocking=True)) for part in images.split(at_once)]
+            logits = [part.logits.float() for part in parts if part.logits is not None]
+            return Features(torch.cat([part.pool.float() for part in parts]), torch.cat(logits) if logits else None)
 
     def to(self, device: torch.device | str) -> Self:
         """Compute on ``device`` from now on."""
@@ -109,6 +118,11 @@ class FeatureExtractor(ABC):
     def score_name(self, metric: str) -> str:
         """Return a score's full name: other features than Inception's stand in it."""
         return f"{metric}_{self.name}"
+
+    def _at_once(self, images: Tensor) -> int:
+        """Return how many of ``images`` [N, C, H, W] pass at a time."""
+        largest = max(self.activation, 4 * images[0].numel() if len(images) else 0)
+        return max(1, (AT_ONCE_ON_CPU if self.device.type == "cpu" else AT_ONCE) // largest)
 
     def _adopt(self, network: nn.Module) -> None:
         """Take a network in: frozen, in evaluation mode, on this device."""

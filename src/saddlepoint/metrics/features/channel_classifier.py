@@ -16,7 +16,7 @@ from torch import Tensor
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.features.base import Features
 from saddlepoint.metrics.features.classifier import ClassifierFeatures
-from saddlepoint.metrics.features.training import DIM
+from saddlepoint.metrics.features.training import ACTIVATION, DIM
 from saddlepoint.types import DataInfo, Split
 
 if TYPE_CHECKING:
@@ -66,6 +66,7 @@ class ChannelClassifierFeatures(ClassifierFeatures):
     predicts_labels = False
     counts_modes = True
     dim = CHANNELS * DIM
+    activation = CHANNELS * ACTIVATION
 
     def prepare(self, real: RealData, cache_dir: Path) -> None:
         """Load the classifier of the single channels from the cache, or train it, about a minute.

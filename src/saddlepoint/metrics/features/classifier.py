@@ -16,7 +16,7 @@ from torch import Tensor
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import cache
 from saddlepoint.metrics.features.base import FeatureExtractor, Features
-from saddlepoint.metrics.features.training import DIM, RECIPE, SmallCNN, held_out_accuracy, train
+from saddlepoint.metrics.features.training import ACTIVATION, DIM, RECIPE, SmallCNN, held_out_accuracy, train
 
 if TYPE_CHECKING:
     from saddlepoint.metrics.real import RealData
@@ -40,6 +40,7 @@ class ClassifierFeatures(FeatureExtractor):
     predicts_labels = True
     resize = "none"
     dim = DIM
+    activation = ACTIVATION
 
     def __init__(self) -> None:
         super().__init__()

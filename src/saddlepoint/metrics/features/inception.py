@@ -46,6 +46,7 @@ class InceptionFeatures(FeatureExtractor):
     has_logits = True
     resize = "bilinear-tf1-299"
     dim = 2048
+    activation = 4 * 64 * 147**2
 
     def __init__(self, weights: str | None = None, sha256: str = SHA256) -> None:
         super().__init__()
@@ -76,6 +77,7 @@ class InceptionFeatures(FeatureExtractor):
     def load(self, cache_dir: Path) -> None:
         """Load the weights, from the network if need be."""
         if self.network is None:
+            # Not channels_last, a third faster on CPUs: this is torch-fidelity's layout, and so its rounding.
             self._adopt(build_network(self._verified(cache_dir)))
 
     def extract(self, images: Tensor) -> Features:

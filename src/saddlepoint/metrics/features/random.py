@@ -84,6 +84,7 @@ class RandomFeatures(FeatureExtractor):
     has_logits = False
     resize = "bilinear-antialias-64"
     dim = 2 * WIDTHS[0] + 2 * WIDTHS[1] + 4 * WIDTHS[2]
+    activation = 4 * MAX_CHANNELS * SIDE**2
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,6 +22,8 @@ RECIPE = "2"
 DIM = 128
 SIDE = 32
 """Larger images meet a strided first layer that brings them down to this many pixels a side."""
+ACTIVATION = 4 * 32 * SIDE**2
+"""Bytes of the first layer's outputs, an image."""
 MAX_BYTES = 2**30
 """Images held in memory while training; of larger data sets a seeded part is used."""
 LEARNING_RATE = 2e-3
@@ -109,11 +111,13 @@ def _train(real: RealData, architecture: dict[str, int], device: torch.device, s
         while done == 0 or (accuracy < ENOUGH and done + cycle <= MAX_STEPS):
             steps = min(cycle, MAX_STEPS)
             right = []
+            progress.update(task, completed=0, total=steps)
             for step in range(steps):
                 for group in optimizer.param_groups:
                     group["lr"] = LEARNING_RATE * (1 + math.cos(math.pi * step / steps)) / 2
                 rows = order.next()
                 right.append(learn(network, optimizer, images[rows].to(device), labels[rows].to(device)))
+                progress.advance(task)
             done, cycle = done + steps, cycle * 2
             accuracy = float(torch.stack(right[-max(steps // 4, 1) :]).mean())
             text = f"classifier on {info.name}: {done} steps, {accuracy:.1%} right"
