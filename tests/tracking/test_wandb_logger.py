@@ -58,6 +58,9 @@ def test_a_run_is_read_back_as_it_was_logged(tmp_path: Path, caplog: pytest.LogC
     for i, row in enumerate(rows):
         record.log(Progress(images_seen=64 * i, generator_updates=i, seconds=float(i)), row)
     record.log_picture(Progress(images_seen=128), "samples", Image.new("RGB", (8, 8), "red"))
+    frames = [Image.new("L", (8, 8), shade) for shade in (0, 255)]
+    frames[0].save(tmp_path / "theory.gif", save_all=True, append_images=frames[1:])
+    record.log_animation(Progress(images_seen=192), "theory_animation", tmp_path / "theory.gif")
     wandb_logger.finish()
     assert wandb.run is None
 
@@ -70,12 +73,15 @@ def test_a_run_is_read_back_as_it_was_logged(tmp_path: Path, caplog: pytest.LogC
     assert {metric.get("step_metric") for metric in found["metric"] if metric.get("glob_name") == "*"} == {
         "images_seen"
     }
-    *numbers, picture = [entry["item"] for entry in found["history"]]
+    *numbers, picture, animation = [entry["item"] for entry in found["history"]]
     for i, row in enumerate(rows):
         expected = {"images_seen": 64 * i, "generator_updates": i, "seconds": i, **row}
         assert {key: value for key, value in numbers[i].items() if not key.startswith("_")} == pytest.approx(expected)
     assert picture["images_seen"] == 128  # the axis, in the same call
     assert next((tmp_path / "wandb").glob(f"*/files/{picture['samples.path']}")).read_bytes()[1:4] == b"PNG"
+    assert animation["images_seen"] == 192
+    (kept,) = (tmp_path / "wandb").glob(f"offline-run-*/files/{animation['theory_animation.path']}")
+    assert kept.read_bytes() == (tmp_path / "theory.gif").read_bytes()
 
 
 def test_two_runs_of_one_process_are_two_records(tmp_path: Path) -> None:

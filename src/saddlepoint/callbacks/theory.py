@@ -87,11 +87,13 @@ class Theory(OverBudget):
         super().on_train_end(trainer, pl_module)
         if not trainer.is_global_zero:
             return
-        seen = game_of(pl_module).progress.images_seen
+        progress = game_of(pl_module).progress
         frames = sorted((self.record.directory / "pictures").glob("theory-*.png"))
-        frames = [path for path in frames if int(path.stem.rpartition("-")[2]) <= seen]
+        frames = [path for path in frames if int(path.stem.rpartition("-")[2]) <= progress.images_seen]
         if frames:
-            theory.animate(frames, self.record.directory / "pictures" / "theory.gif")
+            path = self.record.directory / "pictures" / "theory.gif"
+            theory.animate(frames, path)
+            self.record.log_animation(progress, "theory_animation", path)
 
     def _frame(self, system: Game, samples: Tensor, generated: OnGrid, judge: Any) -> theory.Frame:
         grid = self.grid

@@ -81,6 +81,12 @@ class RunRecord:
                 logger.experiment.log({key: wandb.Image(picture), "images_seen": progress.images_seen})
         return path
 
+    def log_animation(self, progress: Progress, key: str, path: Path) -> None:
+        """Log a GIF that lies in the run's directory to W&B."""
+        for logger in self.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.experiment.log({key: wandb.Video(str(path)), "images_seen": progress.images_seen})
+
     def add(self, progress: Progress, cards: Iterable[ScoreCard], seconds: float) -> None:
         """Record an evaluation: a card a line in ``scores.jsonl``, the values in the history."""
         row: dict[str, float] = {}
