@@ -98,8 +98,10 @@ def figures(cards: list[dict[str, Any]]) -> str:
     for name in told:
         own = [card for card in cards if card["metric"] == name]
         if own:
-            real = f", real {own[-1]['real']:.3g}" if own[-1].get("real") is not None else ""
-            parts.append(f"{name} {own[0]['value']:.4g} → {own[-1]['value']:.4g}{real}")
+            last = own[-1]
+            other_n = f" (n={last['real_n']:,})" if last.get("real_n") not in (None, last["n"]) else ""
+            real = f", real {last['real']:.3g}{other_n}" if last.get("real") is not None else ""
+            parts.append(f"{name} {own[0]['value']:.4g} → {last['value']:.4g}{real}")
     first, last = ([card for card in cards if card["metric"] == monitored][i] for i in (0, -1))
     verdict = f"{first['value'] / max(last['value'], 1e-12):.3g}-fold better than untrained"
     return "<br>".join([*parts, verdict, f"{last['images_seen']:,} images, n={last['n']:,}, seed {last['seed']}"])

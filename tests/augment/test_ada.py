@@ -12,6 +12,7 @@ from torch import Tensor
 
 from saddlepoint.augment import ADA
 from saddlepoint.errors import UserError
+from saddlepoint.losses import LeastSquares, Relativistic, RelativisticAverage, TopK, Wasserstein
 from saddlepoint.networks import MLPDiscriminator
 from saddlepoint.types import CriticOutput, Turn
 
@@ -153,3 +154,14 @@ def test_what_is_refused() -> None:
     critic.critic = "energy"  # type: ignore[assignment]
     with pytest.raises(UserError, match=r"this one gives energies.*augment=\[diffaugment\]"):
         ADA().check({"discriminator": critic})
+
+
+def test_a_sign_is_that_of_the_distance_from_undecided() -> None:
+    part = ADA(target=0.5, interval=1, images=40)
+    part.check_loss(LeastSquares(a=0, b=1))
+    record = turn(0, [0.4, 0.6, 0.7, 0.1])
+    part.observe(record)
+    assert record.logs["ada_sign"].item() == 0.0
+    for loss in (Wasserstein(), Relativistic(), RelativisticAverage(), TopK(Wasserstein())):
+        with pytest.raises(UserError, match=r"an undecided critic's have any: set augment=\[diffaugment\]"):
+            part.check_loss(loss)

@@ -70,6 +70,12 @@ def test_a_conditional_model_is_trained_scored_and_sampled_by_class(
     drawn = np.load(tmp_path / "drawn" / "samples.npz")["labels"]
     assert drawn.tolist() == system.draw_sample_labels(0, 0, 30).tolist()
 
+    asked = ("metrics=[class_agreement]", "n=30", "out=alone.jsonl")
+    assert invoke("evaluate", checkpoint, *asked).code == 0
+    assert invoke("evaluate", "samples=drawn/samples.npz", "data=digits", *asked).code == 0
+    alone, of_file = map(json.loads, (tmp_path / "alone.jsonl").read_text().splitlines())
+    assert of_file["value"] == alone["value"]
+
     for wrong, line in {
         "labels=[10]": "there is no class 10; there are 0 … 9",
         "labels=[ten]": "no class 'ten'",

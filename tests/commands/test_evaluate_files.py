@@ -14,6 +14,7 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from sklearn.datasets import load_digits
 
+from saddlepoint.metrics.base import permutation
 from saddlepoint.metrics.features import RandomFeatures
 from saddlepoint.tracking.run_directory import read_json_lines
 
@@ -58,6 +59,7 @@ def test_a_checkpoints_samples_in_a_file_score_as_the_checkpoint_does(
     assert len(model) > 3
     assert values(files) == pytest.approx(values(model), rel=1e-9)
     for metric, card in files.items():
+        assert card["ema"] is None, "a file does not say"
         assert (card["reference"], card["real"]) == (model[metric]["reference"], model[metric]["real"])
         assert card["samples"].startswith("samples:64@")
 
@@ -88,10 +90,15 @@ def test_folder_zip_and_npz_of_the_same_images_score_alike(evaluate: Any, digits
     assert card["value"] == pytest.approx(expected, rel=1e-3)
 
 
-def test_seeds_choose_other_images_and_state_mean_and_deviation(evaluate: Any, digits: Any) -> None:
-    asked = ("samples=a.npz", "reference=b.npz", "features=random", "metrics=[fid]", "n=150")
-    card = evaluate(*asked, "seeds=3", "seed=4")["fid_random"]
-    alone = [evaluate(*asked, f"seed={seed}")["fid_random"]["value"] for seed in (4, 5, 6)]
+def test_seeds_choose_other_images_and_state_mean_and_deviation(evaluate: Any, digits: Any, tmp_path: Path) -> None:
+    against = ("reference=b.npz", "features=random", "metrics=[fid]", "seed=4")
+    card = evaluate("samples=a.npz", *against, "n=90", "seeds=3")["fid_random"]
+    # Disjoint choices: sets that share images would differ too little.
+    order = permutation(300, 4, "real rows").numpy()
+    alone = []
+    for part in (order[:90], order[90:180], order[180:270]):
+        np.savez(tmp_path / "part.npz", images=digits[:300][part])
+        alone.append(evaluate("samples=part.npz", *against)["fid_random"]["value"])
     assert card["seeds"] == [4, 5, 6]
     # The reference is the first seed's for all three; the Fréchet distance does not depend on it.
     assert card["values"] == pytest.approx(alone, rel=1e-5)
@@ -105,6 +112,12 @@ def test_seeds_of_a_checkpoint_are_seeds_of_its_latents(evaluate: Any, trained: 
     card = evaluate(*asked, "seeds=2")["fid_classifier"]
     alone = [evaluate(*asked, f"seed={seed}")["fid_classifier"]["value"] for seed in (0, 1)]
     assert card["values"] == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_checkpoint_extrapolates_by_the_reference_that_it_keeps(evaluate: Any, trained: Path) -> None:
+    cards = evaluate(f"checkpoint={trained}", "n=600", "metrics=[fid,fid_infinity]")
+    assert cards["fid_infinity_classifier"]["reference"] == cards["fid_classifier"]["reference"]
+    assert cards["fid_infinity_classifier"]["value"] == pytest.approx(cards["fid_classifier"]["value"], rel=0.1)
 
 
 def test_another_size_is_refused_until_a_policy_is_stated(
@@ -142,7 +155,7 @@ MISTAKES = {
     "no samples": (["reference=b.npz"], "reference= is for samples=PATH"),
     "no folder": (["samples=a.npz", "reference=c"], "c: no such folder or zip file; give a folder or a zip file"),
     "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n=301 is more than the 300"),
-    "all, over seeds": (["samples=a.npz", "reference=b.npz", "seeds=2"], "seeds=2 chooses other images"),
+    "all, over seeds": (["samples=a.npz", "reference=b.npz", "seeds=2"], "holds 300: set n=150 or less"),
     "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "features=none gives no scores"),
     "unchecked classifier": (["samples=a.npz", "reference=b.npz", "features=classifier"], "b.npz holds out none"),
     "no weights": (["samples=a.npz", "reference=b.npz"], "take features=inception features.weights=PATH to a copy"),

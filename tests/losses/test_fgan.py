@@ -16,6 +16,7 @@ from scipy.stats import norm
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses import FGAN
+from saddlepoint.losses.fgan import DIVERGENCES
 from saddlepoint.types import CriticOutput
 
 # f(u) of tables 1 and 4 of the paper, and f'(u), written out anew.
@@ -183,3 +184,14 @@ def test_bounded_divergences_take_extreme_scores_and_patches(name: str) -> None:
     for value in (loss.discriminator(output(far), output(far)), loss.generator(output(far))):
         assert value.dtype == torch.float32
         assert value.isfinite()
+
+
+@pytest.mark.parametrize(
+    "loss", [*(FGAN(name) for name in DIVERGENCES), FGAN("alpha", alpha=0.5), FGAN("alpha", alpha=2)]
+)
+def test_the_best_critic_is_undecided_where_both_densities_agree(loss: FGAN) -> None:
+    """There E g(V) - E f*(g(V)) over one and the same sample is stationary, and is f(1) = D_f(P‖P)."""
+    v = torch.tensor([loss.undecided], dtype=torch.float64, requires_grad=True)
+    output = CriticOutput(v, v)
+    (slope,) = torch.autograd.grad(loss.discriminator(output, output), v)
+    assert abs(slope.item()) < 1e-12

@@ -23,6 +23,13 @@ def test_round_trip_in_one_line() -> None:
     assert set(json.loads(line)) == {field.name for field in dataclasses.fields(ScoreCard)}
 
 
+@pytest.mark.parametrize(
+    ("real", "real_n", "shown"), [(1.0, 360, "1 (n=360)"), (0.52345678, 1000, "0.5235"), (None, None, "")]
+)
+def test_another_n_stands_beside_the_real_figure(real: float | None, real_n: int | None, shown: str) -> None:
+    assert dataclasses.replace(CARD, real=real, real_n=real_n).real_shown == shown
+
+
 @pytest.mark.parametrize("changed", [{"value": float("nan")}, {"value": float("inf")}, {"real": float("nan")}])
 def test_numbers_that_are_none_are_refused(changed: dict[str, float]) -> None:
     with pytest.raises(FloatingPointError, match="fid_classifier"):

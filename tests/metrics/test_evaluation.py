@@ -60,6 +60,26 @@ def test_batches_do_not_change_scores(digits, grid, tmp_path) -> None:
         assert a.value == pytest.approx(b.value, rel=1e-6, abs=1e-9)
 
 
+def test_more_samples_than_real_images_are_judged_by_as_many(digits, grid, tmp_path) -> None:
+    """A threshold of 200 images would call one in ten of 1,000 real ones copies."""
+    reference = RealStatistics.compute(digits, grid, tmp_path, n=1000, reference_n=200)
+    images = digits.splits["train"][0][:1000]
+    evaluator = Evaluator(grid, reference, n=1000)
+    cards = {card.metric: card for card in evaluator.score(images.split(128), **AT)}
+    compared = ["precision", "recall", "density", "coverage", "duplicates", "support"]
+    assert {card.n for name, card in cards.items() if name.split("_")[0] in compared} == {200}
+    assert {cards[name].n for name in ("fid_grid", "is_grid", "nearest_train_grid")} == {1000}
+    details = evaluator.details["duplicates_pixels"]
+    first, second = (images[details["pairs"][:, i]].flatten(1).double() for i in (0, 1))
+    torch.testing.assert_close((first - second).norm(dim=1), details["distances"].double())
+
+
+def test_best_is_by_the_first_metric_where_the_distance_is_left_out(digits, grid, tmp_path) -> None:
+    reference = RealStatistics.compute(digits, grid, tmp_path, n=300, metrics=("kid", "is", "fid"))
+    assert Evaluator(grid, reference, ["kid", "is"], n=300).monitor == "kid_grid"
+    assert Evaluator(grid, reference, ["kid", "fid"], n=300).monitor == "fid_grid"
+
+
 def test_real_images_are_near_and_noise_is_far(digits, tmp_path) -> None:
     extractor = RandomFeatures()
     reference = RealStatistics.compute(digits, extractor, tmp_path, n=360)

@@ -76,6 +76,24 @@ def test_gradient_in_the_weights_against_differences() -> None:
         np.testing.assert_allclose(gradient.view(-1)[index], (values[0] - values[1]) / 2e-6, rtol=1e-4, atol=1e-8)
 
 
+def test_the_turns_own_features_serve_as_well() -> None:
+    values, gradients = [], []
+    for reuse in (False, True):
+        network = critic().float()
+        record = turn(network)
+        assert record.real is not None
+        assert record.fake is not None
+        record.real, record.fake = record.real.float(), record.fake.float()
+        if reuse:
+            record.outputs = {"real": network(record.real), "fake": network(record.fake)}
+        value = MMDGradientPenalty().penalty(record)
+        value.backward()
+        values.append(value.item())
+        gradients.append(network.get_parameter("trunk.0.weight").grad)
+    assert values[0] == pytest.approx(values[1], rel=1e-6)
+    torch.testing.assert_close(gradients[0], gradients[1])
+
+
 @pytest.mark.parametrize("kernel", ["gaussian", "rational_quadratic", "distance"])
 def test_every_kernel_gives_a_finite_penalty_in_half_precision_too(kernel: str) -> None:
     torch.manual_seed(0)

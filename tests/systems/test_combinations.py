@@ -190,6 +190,7 @@ REFUSED = {
     ("autoencoder", "augment"): {"ada"},
     ("autoencoder", "loss"): {"hinge", "nonsaturating", "wasserstein"},
     ("images", "loss"): {"began", "ebgan"},
+    ("projection", "loss"): {"mmd"},
     ("accumulation", "regularizer"): {"feature_matching", "mode_seeking", "pulling_away"},
 }
 """What must be refused; a choice that is not here may be refused too, with its reason."""
@@ -205,10 +206,20 @@ def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
             if refusal(setting, loss, regularizer, augment) is None:
                 trained.add((regularizer, augment))
                 break
-    assert {regularizer for regularizer, _ in trained} >= set(REGULARIZERS) - {"auxiliary_classifier"}
+    of_logits = ON_LOGITS if loss == "mmd" else set()
+    played = {regularizer for regularizer, _ in trained} | {"auxiliary_classifier"}  # not beside energies
+    assert played == set(REGULARIZERS) - of_logits
     missing = set(AUGMENTS) - {augment for _, augment in trained}
-    assert missing <= {"ada"}
-    assert not missing or refusal("images", loss) is not None  # a loss of energies, whose sign says nothing
+    assert missing == ({"ada"} if loss in SIGNLESS else set())
+    assert all("logits, and MMD reads" in str(refusal("images", "mmd", regularizer)) for regularizer in of_logits)
+    assert not missing or "ADA a" in str(refusal("images", loss, "none", "ada")) or loss in ENERGIES
+
+
+ENERGIES = {"began", "ebgan"}
+SIGNLESS = {*ENERGIES, "mmd", "wasserstein", "rgan", "ragan", "rpgan"}
+"""Losses under which the sign of a score says nothing, so that ADA has nothing to go by."""
+ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "zcr"}
+"""Regularizers of what MMD does not read."""
 
 
 MODELS = choices("model")

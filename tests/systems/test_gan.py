@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
-from saddlepoint.losses import Hinge, NonSaturating, Wasserstein
+from saddlepoint.losses import Hinge, NonSaturating, Relativistic, Wasserstein
 from saddlepoint.networks import (
     DCGANDiscriminator,
     DCGANGenerator,
@@ -18,10 +18,10 @@ from saddlepoint.networks import (
     ResNetDiscriminator,
     ResNetGenerator,
 )
-from saddlepoint.regularizers import WeightClipping
+from saddlepoint.regularizers import LeCam, PathLength, WeightClipping
 from saddlepoint.systems import GAN
 from saddlepoint.systems.progress import Budget
-from saddlepoint.types import ImageBatch
+from saddlepoint.types import ImageBatch, Turn, VectorBatch
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 OPTIMIZERS = {"generator": SGD, "discriminator": SGD}
@@ -240,3 +240,70 @@ def test_counters_survive_a_checkpoint() -> None:
     other.on_load_checkpoint(checkpoint)
     assert other.progress == system.progress
     assert other.progress.images_seen == 36
+
+
+def test_real_samples_leave_no_graph_in_gs_turn() -> None:
+    """D stands still there, so nothing is to be differentiated for them; G's gradient is as if there were one."""
+    gradients = []
+    for together in (False, True):
+        system = resnet()
+        system.loss = Relativistic()
+        system.needs_real_in_generator = True
+        system.discriminator.eval().requires_grad_(False)
+        system.random = torch.Generator().manual_seed(0)
+        batch = ImageBatch(torch.rand(6, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1)
+        if together:
+            fake = system.generator(system.draw_latents(6))
+            real, generated = system.judge(batch.samples, fake, None)
+            loss = system.loss.generator(generated, real)
+        else:
+            turn = system.generator_loss(batch)
+            assert not turn.outputs["real"].logits.requires_grad
+            loss = turn.loss
+        loss.backward()
+        gradients.append([p.grad for p in system.generator.parameters()])
+    for apart, whole in zip(*gradients, strict=True):
+        torch.testing.assert_close(apart, whole, rtol=1e-4, atol=1e-6)
+
+
+def test_path_length_follows_the_lengths_and_not_its_own_penalty() -> None:
+    """Under the key that its file gives it, which is the name that its penalty is logged by."""
+    torch.manual_seed(0)
+    networks: dict[str, nn.Module] = {
+        "generator": MLPGenerator((2,), 3, [5], norm="none"),
+        "discriminator": MLPDiscriminator((2,), [5]),
+    }
+    part = PathLength(interval=1, shrink=1, weight=3.0)
+    system = GAN(networks, NonSaturating(), latent_dim=3, optimizers=OPTIMIZERS, regularizers={"path_length": part})
+    system.configure_optimizers()
+    system.trainer = Alone()  # type: ignore[assignment]
+    system.on_fit_start()
+    batches = iter(torch.randn(2, 8, 2, generator=torch.Generator().manual_seed(1)))
+    system.training_step(VectorBatch(next(batches)), 0)
+    assert part.average == system.logs["generator/length"] > 0
+    before = part.average.item()
+    system.training_step(VectorBatch(next(batches)), 1)
+    length = system.logs["generator/length"].item()
+    assert part.average.item() == pytest.approx(0.99 * before + 0.01 * length, rel=1e-6)
+    # Of one latent the penalty would be 3 (l - a)²; of several it is no less, by the spread of their lengths.
+    assert system.logs["generator/path_length"].item() >= 3 * (length - before) ** 2
+
+
+class Alone:
+    """What a game needs of a trainer, on one process."""
+
+    world_size, global_rank, precision_plugin = 1, 0, None
+
+
+@pytest.mark.parametrize("name", ["lecam", "path_length"])
+def test_no_penalty_waits_for_other_ranks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranks may have different numbers of pieces of a last batch, so that one would wait for ever."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)  # a collective would now fail
+    critic, generator = MLPDiscriminator((2,), [4]), MLPGenerator((2,), 3, [4], norm="none")
+    part: Any = {"lecam": LeCam, "path_length": PathLength}[name]()
+    samples = torch.randn(4, 2)
+    outputs = {kind: critic(samples) for kind in ("real", "fake")}
+    networks = {"discriminator": critic, "generator": generator}
+    turn = Turn(torch.zeros(()), networks, torch.Generator(), samples, samples, torch.randn(4, 3), outputs=outputs)
+    assert part.penalty(turn).isfinite()

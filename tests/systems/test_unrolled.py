@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
-from saddlepoint.losses import Minimax, NonSaturating
+from saddlepoint.losses import Minimax, NonSaturating, TopK
 from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
 from saddlepoint.regularizers import GradientPenalty
 from saddlepoint.systems import GAN, UnrolledGAN
@@ -171,6 +171,7 @@ def test_buffers_stay_as_they_were() -> None:
         ({"regularizers": {"gradient_penalty": GradientPenalty()}}, "regularizer gradient_penalty changes D's steps"),
         ({"gradient_clip": 1.0}, "set optimizer.gradient_clip=null"),
         ({"accumulate": 2}, "set model.accumulate=1"),
+        ({"loss": lambda: TopK(Minimax())}, "TopK changes G's objective.*set model.surrogate=generator"),
     ],
 )
 def test_what_the_look_ahead_would_leave_out_is_refused(options: dict[str, Any], message: str) -> None:

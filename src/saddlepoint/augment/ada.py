@@ -15,6 +15,7 @@ from saddlepoint.augment import color
 from saddlepoint.augment.base import Augment, images_in, refuse_points
 from saddlepoint.augment.geometry import warp
 from saddlepoint.errors import UserError
+from saddlepoint.parts import Objective
 from saddlepoint.types import Fraction, Turn
 
 Transformations = Literal["blit", "geometric", "color"]
@@ -34,10 +35,13 @@ class ADA(Augment):
     - ``color``: brightness, contrast, luma flip, hue, saturation.
 
     Geometry is one affine map with bilinear sampling and reflecting borders, where the paper filters with a wavelet. p
-    stays within [0, 1], where the paper bounds it from below alone. r_t needs scores that are zero where D is
-    undecided, as under the logistic losses; under accumulation it is the last piece's. p and r_t go to D's logs as
-    ``ada_probability`` and ``ada_sign``.
+    stays within [0, 1], where the paper bounds it from below alone. r_t is the mean sign of D(x) less the loss's score
+    of what cannot be told, zero for the logistic losses; under accumulation it is the last piece's. p and r_t go to
+    D's logs as ``ada_probability`` and ``ada_sign``.
     """
+
+    acts_on_logits = True
+    undecided = 0.0
 
     probability: Tensor
     seen: Tensor
@@ -85,6 +89,20 @@ class ADA(Augment):
                 "augment.ada.transformations=[blit,geometric]"
             )
 
+    def check_loss(self, loss: Objective) -> None:
+        """Learn which score is an undecided critic's.
+
+        Raises:
+            UserError: any may be, so that a sign says nothing, or the loss does not read scores.
+        """
+        super().check_loss(loss)
+        if loss.undecided is None:
+            raise UserError(
+                f"ADA adapts to the sign of the discriminator's scores, and under {type(loss).__name__} an undecided "
+                "critic's have any: set augment=[diffaugment]"
+            )
+        self.undecided = loss.undecided
+
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
         """Transform images [N, C, H, W]."""
         draw = _Draws(len(samples), self.probability, random, samples.dtype)
@@ -120,7 +138,7 @@ class ADA(Augment):
         if turn.player != "discriminator" or "real" not in turn.outputs:
             return
         images = images_in(turn)
-        signs = ranks.mean(turn.outputs["real"].logits.float().sign().mean())
+        signs = ranks.mean(turn.outputs["real"].logits.float().sub(self.undecided).sign().mean())
         self.seen += torch.stack([signs * images, images])
         if (turn.turns + 1) % self.interval == 0:
             r = self.seen[0] / self.seen[1]

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.cards import short
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
 
@@ -62,18 +62,10 @@ def _scores(record: RunRecord) -> Table:
         best = record.best if record.best is not None and record.best.metric == name else None
         table.add_row(
             name,
-            _figure(first.value) if first.images_seen == 0 else "",
-            _figure(card.value),
-            f"{_figure(best.value)} at {best.images_seen:,}" if best else "",
-            "" if card.real is None else _figure(card.real),
-            _counts(card),
+            short(first.value) if first.images_seen == 0 else "",
+            short(card.value),
+            f"{short(best.value)} at {best.images_seen:,}" if best else "",
+            card.real_shown,
+            f"{card.n:,}",
         )
     return table
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
-
-
-def _counts(card: ScoreCard) -> str:
-    return f"{card.n:,}"

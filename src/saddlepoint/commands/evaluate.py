@@ -24,7 +24,7 @@ from saddlepoint.commands.scoring import cache_directory, check_servable, defaul
 from saddlepoint.commands.subject import Subject
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
-from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.cards import ScoreCard, short
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import FeatureExtractor, extractor_from_state
 from saddlepoint.metrics.real import RealStatistics
@@ -127,7 +127,12 @@ def _free_of_n(names: list[str], extractor: FeatureExtractor, kept: int, *, aske
             f"metric '{bound[0]}' compares with as many real images as samples, and the checkpoint keeps n={kept}: "
             "leave n out, or add data=NAME"
         )
-    return [name for name in names if name not in bound]
+    if not (free := [name for name in names if name not in bound]):
+        raise UserError(
+            f"all metrics of the run compare with as many real images as samples, and the checkpoint keeps n={kept}: "
+            "leave n out, or add data=NAME"
+        )
+    return free
 
 
 def _against_data(config: DictConfig, restored: Restored) -> Scorer:
@@ -175,16 +180,11 @@ def _print(cards: list[ScoreCard], title: str, path: Path, seconds: float, seeds
     table.add_column("against")
     for card in cards:
         better = "lower is better" if catalogue.lower_is_better(card.metric) else "higher is better"
-        real = "" if card.real is None else _number(card.real)
         spread = f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if seeds > 1 and card.interval else ""
-        table.add_row(card.metric, _number(card.value), spread, better, real, f"{card.n:,}", card.reference)
+        table.add_row(card.metric, short(card.value), spread, better, card.real_shown, f"{card.n:,}", card.reference)
     console = Console(width=None if Console().is_terminal else 130)
     console.print(table)
     for card in cards:
         if card.note:
             console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
     console.print(f"{seconds:.1f} s; cards appended to {path}", highlight=False, soft_wrap=True)
-
-
-def _number(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -29,7 +29,7 @@ from saddlepoint.metrics.base import permutation
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Circumstances, Evaluator, evaluate_vectors
 from saddlepoint.metrics.features import FeatureExtractor, InceptionFeatures
-from saddlepoint.metrics.real import RealStatistics, rows_of
+from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.types import DataInfo
 
 WAYS = "reference=PATH, a folder, zip or .npz of real images, or data=NAME"
@@ -60,14 +60,21 @@ def subject(config: DictConfig) -> Subject:
     check_servable(config.metrics, evaluator)
 
     judged: list[tuple[Evaluator, int]] = []
+    labels = _asked_for(samples, info.class_names)
+
+    def choice(seed: int) -> Tensor:
+        return _choice(total, n, seed, config.seed)
+
+    def wanted(rows: Tensor) -> Tensor | None:
+        return None if labels is None else labels[rows]
 
     def score(seed: int) -> list[ScoreCard]:
         judged.append((reseeded(evaluator, seed), seed))
-        return judged[-1][0].score(_choice(samples, n, seed), **_circumstances())
+        return judged[-1][0].score(_images(samples, choice(seed)), wanted(choice(seed)), **_circumstances())
 
     def pictures(cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         last, seed = judged[-1]
-        return diagnostics.draw(last, cards, lambda indices: _images_at(_choice(samples, n, seed), indices), real)
+        return diagnostics.draw(last, cards, lambda indices: _images_at(_images(samples, choice(seed)), indices), real)
 
     about = {"samples": f"{samples.info.name}:{total}@{samples.info.fingerprint[:8]}", "fit": config.fit}
     return Subject(f"{n:,} images of {path}", Path("scores.jsonl"), score, about, pictures)
@@ -134,9 +141,10 @@ def _number(config: DictConfig, total: int) -> int:
         raise UserError(f"samples={config.samples} holds {total} image; scores need two")
     if n > total:
         raise UserError(f"n={n} is more than the {total} images of samples={config.samples}; set n={total} or less")
-    if config.seeds > 1 and n == total:
+    if config.seeds > 1 and n * config.seeds > total:
         raise UserError(
-            f"seeds={config.seeds} chooses other images for each seed: set n below {total}, such as {n // 2}"
+            f"seeds={config.seeds} takes other images for each seed, and samples={config.samples} holds {total}: "
+            f"set n={total // config.seeds} or less"
         )
     return n
 
@@ -179,11 +187,32 @@ def _extractor(config: DictConfig) -> FeatureExtractor:
     return extractor or InceptionFeatures()
 
 
-def _choice(samples: DataModule, n: int, seed: int) -> Iterator[Tensor]:
-    """Yield a seeded choice of n images in their own order, uint8 [B, C, H, W]."""
-    for images, _, used in rows_of(samples, "train", n, seed):
-        if len(used):
-            yield images[used]
+def _asked_for(samples: DataModule, classes: tuple[str, ...] | None) -> Tensor | None:
+    """Return the samples' labels among the reference's classes, by name or else by number, long [N]; None without."""
+    labels, names = samples.labels("train"), samples.info.class_names
+    if labels is None or names is None or classes is None:
+        return None
+    if set(names) <= set(classes):
+        return torch.tensor([classes.index(name) for name in names])[labels]
+    if all(name.isdecimal() and int(name) < len(classes) for name in names):
+        return torch.tensor([int(name) for name in names])[labels]
+    return None
+
+
+def _choice(total: int, n: int, seed: int, first: int) -> Tensor:
+    """Return n of ``total`` rows in their own order, long [n]; of seeds from ``first`` on, no two share one."""
+    start = (seed - first) * n
+    return permutation(total, first, "real rows")[start : start + n].sort().values
+
+
+def _images(samples: DataModule, rows: Tensor) -> Iterator[Tensor]:
+    """Yield the images of some rows, long [n] in rising order, as uint8 [B, C, H, W]."""
+    start = 0
+    for images, _ in samples.uint8_batches("train"):
+        here = rows[(rows >= start) & (rows < start + len(images))] - start
+        start += len(images)
+        if len(here):
+            yield images[here]
 
 
 def _images_at(batches: Iterator[Tensor], indices: Tensor) -> Tensor:
@@ -199,7 +228,7 @@ def _images_at(batches: Iterator[Tensor], indices: Tensor) -> Tensor:
 
 def _circumstances() -> Circumstances:
     return Circumstances(
-        ema=False, batchnorm=UNKNOWN, labels=UNKNOWN, images_seen=0, generator_updates=0, revision=git_revision()
+        ema=None, batchnorm=UNKNOWN, labels=UNKNOWN, images_seen=0, generator_updates=0, revision=git_revision()
     )
 
 
@@ -217,7 +246,7 @@ def _points(config: DictConfig, path: Path) -> Subject:
     n = _number(config, len(points))
 
     def score(seed: int) -> list[ScoreCard]:
-        rows = permutation(len(points), seed, "real rows")[:n]
+        rows = _choice(len(points), n, seed, config.seed)
         return evaluate_vectors(points[rows], source.means, float(source.std), info.name, seed, **_circumstances())
 
     return Subject(f"{n:,} points of {path}", Path("scores.jsonl"), score, {"samples": f"{path.stem}:{len(points)}"})

@@ -53,7 +53,9 @@ def build_scorer(config: DictConfig, data: DataModule, info: DataInfo, device: t
     if extractor is None:
         return NoScores()
     extractor.to(device)
-    return image_scorer(extractor, data, settings.n, settings.seed, settings.splits, settings.metrics)
+    scorer = image_scorer(extractor, data, settings.n, settings.seed, settings.splits, settings.metrics)
+    check_servable(settings.metrics, scorer.evaluator)
+    return scorer
 
 
 def build_assistant(config: DictConfig, info: DataInfo) -> Scorer:

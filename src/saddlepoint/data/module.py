@@ -206,7 +206,7 @@ class DataModule(pl.LightningDataModule):
         return Lists(loader, self._rounds_per_step, self._rounds) if self._rounds_per_step > 1 else loader
 
     def _loader(self, options: LoaderOptions) -> MemoryLoader | WorkerLoader:
-        labels = self._labels("train") if self.class_names else None
+        labels = self.labels("train")
         if self._train_in_memory():
             return MemoryLoader(self._samples("train"), labels, **options)
         split, fit = self._split("train"), self._fit
@@ -244,7 +244,7 @@ class DataModule(pl.LightningDataModule):
             raise UserError(f"{self.info.name}: points, not images; choose metrics of points, or another data set")
         files, fit = self._split(split), self._fit
         by_batch = isinstance(files, FileSplit) and self._gigabytes(split) > self.memory_limit_gb
-        labels = self._labels(split) if self.class_names else None
+        labels = self.labels(split)
         for start in range(0, len(files), batch_size):
             here = slice(start, start + batch_size)
             if by_batch and isinstance(files, FileSplit) and fit:
@@ -267,9 +267,13 @@ class DataModule(pl.LightningDataModule):
         samples = self._samples(split)
         return Arrays(samples.permute(0, 3, 1, 2) if self.info.is_image else samples, self._labels(split))
 
+    def labels(self, split: Split) -> Tensor | None:
+        """Return a split's labels in its fixed order, long [N]; None without classes."""
+        return self._labels(split) if self.class_names else None
+
     def label_counts(self) -> Tensor:
         """Count the train split's labels, long [K]; empty without classes."""
-        labels = self._labels("train") if self.class_names else None
+        labels = self.labels("train")
         return torch.bincount(torch.empty(0).long() if labels is None else labels, minlength=self.info.num_classes)
 
     def _split(self, split: Split) -> ArraySplit | FileSplit:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -25,9 +25,15 @@ class AdversarialLoss(Part, ABC):
 
     Attributes:
         critic: what the critic's logits must be: scores, high for real samples, or energies, low for them.
+        reads: what the loss reads of the critic's output.
+        undecided: the score of a sample that the best critic cannot tell, where p_data = p_g; None where it is any.
+        changes: whose objective is its own; a loss that wraps another may leave the discriminator's as it was.
     """
 
     critic: ClassVar[CriticKind] = "score"
+    reads: Literal["logits", "features"] = "logits"
+    undecided: float | None = 0.0
+    changes: ClassVar[Literal["both", "generator"]] = "both"
 
     def __init__(self) -> None:  # a signature without nn.Module's *args, so that an unknown key in a file is an error
         super().__init__()

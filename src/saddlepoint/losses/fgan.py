@@ -85,6 +85,13 @@ def alpha_divergence(alpha: float) -> Divergence:
     )
 
 
+def undecided(divergence: Name, alpha: float) -> float:
+    """Return the score V at which g(V) = f'(1), what the best critic says where p = q."""
+    if divergence == "kl":
+        return 1.0
+    return -math.log(math.expm1(1 / (1 - alpha))) if divergence == "alpha" and alpha < 1 else 0.0
+
+
 class FGAN(AdversarialLoss):
     """The variational bound of any f-divergence between data P and generator Q, equations 4 and 6.
 
@@ -109,6 +116,7 @@ class FGAN(AdversarialLoss):
         super().__init__()
         self.divergence, self.nonsaturating, self.alpha = divergence, nonsaturating, alpha
         self.functions = alpha_divergence(alpha) if divergence == "alpha" else DIVERGENCES[divergence]
+        self.undecided = undecided(divergence, alpha)
 
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
         """Return E f*(g(V(G(z)))) - E g(V(x)), a scalar: minus a lower bound of D_f(P‖Q)."""

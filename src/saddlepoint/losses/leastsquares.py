@@ -26,6 +26,7 @@ class LeastSquares(AdversarialLoss):
         """
         super().__init__()
         self.a, self.b, self.c = a, b, c
+        self.undecided = (a + b) / 2
 
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
         """Return ½ E(D(x) - b)² + ½ E(D(G(z)) - a)², a scalar >= 0."""

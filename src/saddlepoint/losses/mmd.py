@@ -26,6 +26,8 @@ class MMD(AdversarialLoss):
 
     needs_real_in_generator = True
     batch_coupled = True
+    reads = "features"
+    undecided = None
 
     def __init__(
         self, kernel: KernelName = "rational_quadratic", scales: Sequence[PositiveFloat] | None = None

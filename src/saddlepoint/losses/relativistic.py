@@ -37,6 +37,7 @@ class Relativistic(AdversarialLoss):
     """
 
     needs_real_in_generator = True
+    undecided = None
 
     def __init__(self, kind: Kind = "bce") -> None:
         """Take what is made of a difference: ``bce``, ``ls`` or ``hinge``."""

@@ -22,6 +22,7 @@ class RelativisticAverage(AdversarialLoss):
 
     needs_real_in_generator = True
     batch_coupled = True
+    undecided = None
 
     def __init__(self, kind: Kind = "bce") -> None:
         """Take what is made of a difference: ``bce``, ``ls`` or ``hinge``."""

@@ -26,6 +26,7 @@ class TopK(AdversarialLoss):
     """
 
     batch_coupled = True
+    changes = "generator"
 
     turns: Tensor
 
@@ -49,6 +50,7 @@ class TopK(AdversarialLoss):
                 f"top-k keeps single generated samples, and {type(of).__name__} compares them with real ones: choose "
                 "another objective, as in loss@loss.of=hinge"
             )
+        self.reads, self.undecided = of.reads, of.undecided
         self.of, self.decay, self.floor, self.every = of, decay, floor, every
         self.register_buffer("turns", torch.zeros((), dtype=torch.long))
         self._turns = 0  # the same on the host: to read the buffer would be to wait for the device in every turn

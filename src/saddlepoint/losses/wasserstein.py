@@ -15,6 +15,8 @@ class Wasserstein(AdversarialLoss):
     - generator: -E D(G(z))
     """
 
+    undecided = None
+
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
         """Return E D(G(z)) - E D(x), a scalar."""
         return scores(fake).mean() - scores(real).mean()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -71,6 +72,12 @@ class Sample:
     held_out: Sample | None = None
 
 
+def part_of(sample: Sample, rows: Tensor) -> Sample:
+    """Return a sample of these rows, long [M]; what rests on all images stays."""
+    all_rows = {name: getattr(sample, name) for name in ("pool", "logits", "pixels", "labels", "sharpness")}
+    return dataclasses.replace(sample, **{name: of[rows] for name, of in all_rows.items() if of is not None})
+
+
 @dataclass(frozen=True)
 class Figure:
     """One number that a metric found, before its card.
@@ -111,12 +118,15 @@ class Metric(ABC):
         also: beginnings of the further scores of a family that come from one computation, each with which way is up;
             any of them in ``metrics=[…]`` asks for the family.
         needs: what it keeps of a pass.
-        bound_to_n: its reference is of as many real images as there are samples, and holds for that number alone.
+        reads: the metric whose reference serves this one too, or "".
+        bound_to_n: its reference is of as many real images as there are samples, and holds for that number alone;
+            where there are fewer, as many samples are judged.
     """
 
     name: ClassVar[str]
     lower_is_better: ClassVar[bool]
     also: ClassVar[Mapping[str, bool]] = {}
+    reads: ClassVar[str] = ""
     bound_to_n: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]]
 

@@ -25,7 +25,7 @@ class ScoreCard:
         features: the extractor's name, ``pixels`` or ``none``.
         features_version: the extractor's version, which names its weights.
         resize: the kernel that fits images to the extractor, or ``none``.
-        ema: whether the averaged generator was judged, not the raw one.
+        ema: whether the averaged generator was judged, not the raw one; None of images from files, which do not say.
         batchnorm: ``running`` or ``batch`` statistics, ``none`` without such layers; ``unknown`` of images from files.
         labels: distribution of the labels that were asked for: ``none``, ``uniform``, ``train``, ``unknown``.
         seed: of latents and of every subset.
@@ -49,7 +49,7 @@ class ScoreCard:
     features: str
     features_version: str
     resize: str
-    ema: bool
+    ema: bool | None
     batchnorm: str
     labels: str
     seed: int
@@ -68,6 +68,13 @@ class ScoreCard:
         numbers += (self.beside or {}).values()
         if not all(math.isfinite(number) for number in numbers):
             raise FloatingPointError(f"{self.metric} is {self.value}: a score card holds finite numbers only")
+
+    @property
+    def real_shown(self) -> str:
+        """What tables show beside the value: the real figure, with its n where that is another than the value's."""
+        if self.real is None:
+            return ""
+        return short(self.real) + (f" (n={self.real_n:,})" if self.real_n not in (None, self.n) else "")
 
     def to_json(self) -> str:
         """Return the card as one line of JSON, its fields in their order."""
@@ -88,3 +95,12 @@ class ScoreCard:
             return cls(**fields)
         except (ValueError, TypeError, AttributeError) as error:
             raise UserError(f"not a score card ({error}): {line[:80]!r}") from error
+
+
+def short(value: float) -> str:
+    """Return a score as tables show it.
+
+    >>> short(12345.6), short(0.123456)
+    ('12,346', '0.1235')
+    """
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypedDict, Unpack
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
-from saddlepoint.metrics.base import Figure, Need
+from saddlepoint.metrics.base import Figure, Metric, Need, Sample, part_of, permutation
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.modes import ceiling, expected_divergence, mode_coverage
@@ -28,7 +29,7 @@ from saddlepoint.metrics.shares import collect, joined, share
 class Circumstances(TypedDict):
     """What only the caller knows of a score; :class:`~saddlepoint.metrics.cards.ScoreCard` explains each."""
 
-    ema: bool
+    ema: bool | None
     batchnorm: str
     labels: str
     images_seen: int
@@ -82,8 +83,9 @@ class Evaluator:
 
     @property
     def monitor(self) -> str:
-        """The score that "best" means: the extractor's Fréchet distance."""
-        return self.extractor.score_name("fid")
+        """The score that "best" means: the extractor's Fréchet distance; the first metric's where that is left out."""
+        names = [metric.name for metric in self.metrics]
+        return self.extractor.score_name("fid" if "fid" in names or not names else names[0])
 
     def score(
         self, batches: Iterable[Tensor], wanted: Tensor | None = None, **circumstances: Unpack[Circumstances]
@@ -115,11 +117,24 @@ class Evaluator:
         self.details = {}
         for metric in self.metrics:
             begin = time.perf_counter()
-            figures = metric.figures(sample, self.parts[metric.name], self.extractor)
+            figures = self._figures(metric, sample)
             seconds = extraction + time.perf_counter() - begin
             cards += [self._card(figure, seconds, circumstances) for figure in figures]
             self.details |= {figure.name: dict(figure.details) for figure in figures}
         return cards
+
+    def _figures(self, metric: Metric, sample: Sample) -> list[Figure]:
+        """Return a metric's figures: of all samples, or of as many as there are real images where it compares sets."""
+        part, real = self.parts[metric.name], self.reference.header["size"]
+        if not metric.bound_to_n or self.n <= real:
+            return metric.figures(sample, part, self.extractor)
+        rows = permutation(self.n, self.seed, "as many as real")[:real].sort().values
+        figures = metric.figures(part_of(sample, rows), part, self.extractor)
+        among_all = [
+            {**figure.details, "pairs": rows[figure.details["pairs"]]} if "pairs" in figure.details else figure.details
+            for figure in figures
+        ]
+        return [replace(figure, details=own) for figure, own in zip(figures, among_all, strict=True)]
 
     def _card(self, figure: Figure, seconds: float, circumstances: Circumstances) -> ScoreCard:
         ours = (self.extractor.name, self.extractor.version, self.extractor.resize)

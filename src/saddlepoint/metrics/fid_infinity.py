@@ -15,7 +15,7 @@ import numpy as np
 from torch import Tensor
 
 from saddlepoint.metrics.base import Figure, Metric, Sample, permutation
-from saddlepoint.metrics.frechet import Gaussian, frechet_distance, real_root
+from saddlepoint.metrics.frechet import FrechetDistance, Gaussian, frechet_distance
 from saddlepoint.metrics.moments import Moments
 
 if TYPE_CHECKING:
@@ -35,11 +35,11 @@ class FrechetInfinity(Metric):
     name = "fid_infinity"
     lower_is_better = True
     needs = frozenset({"moments", "pool"})
+    reads = FrechetDistance.name
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep the mean and the root of the covariance."""
-        assert real.moments is not None
-        return {"mean": real.moments.mean.cpu(), "root": real_root(real.moments.covariance).cpu()}
+        """Keep the mean and the root of the covariance, as the distance of all samples does."""
+        return FrechetDistance().reference(real)
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
         """Return the intercept; nothing for fewer than :func:`least_samples`."""

@@ -159,12 +159,13 @@ class RealStatistics:
         Raises:
             UserError: it was not among the metrics when this was computed.
         """
-        if metric.name not in self.header["metrics"]:
+        name = metric.name if metric.name in self.header["metrics"] else metric.reads
+        if name not in self.header["metrics"]:
             raise UserError(
                 f"no real statistics for metric '{metric.name}': only {', '.join(self.header['metrics'])} were kept; "
                 "evaluate with the data set at hand to compute them"
             )
-        prefix = f"{metric.name}."
+        prefix = f"{name}."
         return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
 
     @property

@@ -21,6 +21,8 @@ class BCR(Regularizer):
     :class:`~saddlepoint.regularizers.cr.CR`.
     """
 
+    acts_on_logits = True
+
     def __init__(
         self,
         weight: NonNegativeFloat = 10.0,

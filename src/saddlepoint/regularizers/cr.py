@@ -20,6 +20,8 @@ class CR(Regularizer):
     T mirrors with probability ½ and shifts by up to some pixels each way (section 3.1), reflecting at the borders.
     """
 
+    acts_on_logits = True
+
     def __init__(
         self,
         weight: NonNegativeFloat = 10.0,

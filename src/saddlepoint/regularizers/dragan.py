@@ -23,6 +23,8 @@ class DRAGAN(Regularizer):
     ``turn.logs["gradient_norm_around_data"]``.
     """
 
+    acts_on_logits = True
+
     def __init__(
         self,
         weight: NonNegativeFloat = 10.0,

@@ -22,6 +22,8 @@ class GradientPenalty(Regularizer):
     ``turn.logs["gradient_norm"]``.
     """
 
+    acts_on_logits = True
+
     def __init__(
         self,
         weight: NonNegativeFloat = 10.0,

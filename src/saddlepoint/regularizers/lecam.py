@@ -23,6 +23,8 @@ class LeCam(Regularizer):
     squares max(0, D(x) - α_F) and max(0, α_R - D(G(z))).
     """
 
+    acts_on_logits = True
+
     anchors: Tensor
     started: Tensor
 
@@ -55,7 +57,9 @@ class LeCam(Regularizer):
         if not {"real", "fake"} <= turn.outputs.keys():
             raise UserError(f"LeCam needs turns that judge real and generated samples; '{self.player}' has none")
         real, fake = (sample_scores(turn.outputs[kind]) for kind in ("real", "fake"))
-        anchor_real, anchor_fake = torch.where(self.started, self.anchors, self._means(turn))
+        # Of this rank, at first: ranks may have different numbers of pieces, and must not wait for each other here.
+        own = torch.stack([real.detach().mean(), fake.detach().mean()])
+        anchor_real, anchor_fake = torch.where(self.started, self.anchors, own)
         return self.weight * ((real - anchor_fake).square().mean() + (fake - anchor_real).square().mean())
 
     def observe(self, turn: Turn) -> None:

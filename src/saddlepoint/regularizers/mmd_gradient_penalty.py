@@ -23,10 +23,11 @@ class MMDGradientPenalty(GradientPenalty):
     λ E(‖∇ f(x̂)‖₂ - 1)² with f(t) = E_x k(h(x), h(t)) - E_y k(h(y), h(t)), where h are the critic's features, x the
     turn's real and y its generated samples on this rank, and x̂ lies between them as in
     :class:`~saddlepoint.regularizers.gradient_penalty.GradientPenalty`. The gradient in the critic's weights passes
-    through h(x) and h(y) too. The forward passes are its own, in float32.
+    through h(x) and h(y) too. In float32: h(x) and h(y) are the turn's, and computed once more under autocast.
     """
 
     batch_coupled = True
+    acts_on_logits = False
 
     def __init__(
         self,
@@ -63,11 +64,22 @@ class MMDGradientPenalty(GradientPenalty):
         assert turn.real is not None
         assert turn.fake is not None
         with full_precision(mixed.device), frozen_statistics(turn.networks[self.player]), uncompiled():
-            x, y, t = (self._features(turn, samples) for samples in (turn.real, turn.fake, mixed))
+            x, y = (self._of_turn(turn, kind, samples) for kind, samples in (("real", turn.real), ("fake", turn.fake)))
+            t = self._features(turn, mixed)
             (gradient,) = torch.autograd.grad(witness(self.kernel, x, y, t).sum(), mixed, create_graph=True)
         norms = torch.linalg.vector_norm(by_judgement(turn.networks[self.player], gradient), dim=1)
         turn.logs["gradient_norm"] = norms.detach().mean()
         return self.weight * (norms - self.center).square().mean()
+
+    def _of_turn(self, turn: Turn, kind: str, samples: Tensor) -> Tensor:
+        """Return the features of the turn's own samples, which it has computed, unless in fewer digits."""
+        if kind in turn.outputs and turn.outputs[kind].features.dtype == torch.float32 and not self._rounded(samples):
+            return turn.outputs[kind].features
+        return self._features(turn, samples)
+
+    @staticmethod
+    def _rounded(samples: Tensor) -> bool:
+        return torch.is_autocast_enabled(samples.device.type)
 
     def _features(self, turn: Turn, samples: Tensor) -> Tensor:
         labels = None if turn.labels is None else turn.labels[: len(samples)]

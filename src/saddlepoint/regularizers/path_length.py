@@ -19,7 +19,7 @@ from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.regularizers.input_gradient import refuse_batch_norm
 from saddlepoint.types import Turn
 
-LOG = "path_length"
+LOG = "length"
 
 
 class PathLength(Regularizer):
@@ -29,7 +29,7 @@ class PathLength(Regularizer):
     y ~ N(0, I), divided by √(H·W): with that, and a single layer of latents, λ = 2 is the paper's
     γ = ln 2 / (r² (ln r - ln 2)) (appendix B) as its code has it. The target a is an exponential moving average of the
     lengths; it starts at the first ones. The forward pass is the penalty's own, in float32, and leaves running
-    statistics as they were. The mean length goes to ``turn.logs["path_length"]``.
+    statistics as they were. The mean length goes to ``turn.logs["length"]``.
     """
 
     average: Tensor
@@ -85,7 +85,7 @@ class PathLength(Regularizer):
             (product,) = torch.autograd.grad((samples * y).sum(), latents, create_graph=True)
             lengths = torch.linalg.vector_norm(product.flatten(1), dim=1)
         turn.logs[LOG] = lengths.detach().mean()
-        target = torch.where(self.started, self.average, ranks.mean(turn.logs[LOG]))
+        target = torch.where(self.started, self.average, turn.logs[LOG])  # of this rank, at first
         return self.weight * (lengths - target).square().mean()
 
     def observe(self, turn: Turn) -> None:

@@ -25,6 +25,8 @@ class R1(Regularizer):
         of: the samples at which the gradient is taken.
     """
 
+    acts_on_logits = True
+
     of: ClassVar[Kind] = "real"
 
     def __init__(

@@ -47,6 +47,7 @@ class ZCR(Regularizer):
         """
         super().__init__(player, interval, weight)
         self.std = std
+        self.acts_on_logits = player == "discriminator"
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
         """Refuse points for the generator's half, which nothing bounds there.

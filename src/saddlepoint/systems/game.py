@@ -175,7 +175,7 @@ class Game(Sampling):
             for key, part in player.penalties:
                 if turns % part.interval == 0:
                     penalty = part.penalty(record)
-                    record.logs[key] = penalty.detach()
+                    record.logs.setdefault(key, penalty.detach())  # a figure of that name is the part's, for observe
                     total = total + (penalty if part.interval == 1 else penalty * part.interval)
             if share < 1:
                 total = total * share

@@ -17,6 +17,7 @@ from saddlepoint.augment.base import Augment
 from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import compares_samples
+from saddlepoint.parts import Part
 from saddlepoint.systems import ema, latents
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.labels import check_networks, trains_classifier
@@ -60,8 +61,11 @@ class GAN(Game):
         self.loss = loss
         self.augments = nn.ModuleDict(dict(augments or {}))
         self.check_parts({"loss": loss, **self.augments})
-        check_networks(self.generator, self.discriminator, trains_classifier(dict(self.regularizers)))
+        check_networks(self.generator, self.discriminator, trains_classifier(dict(self.regularizers)), loss.reads)
         parts = (loss, *self.regularizers.values(), *self.augments.values())
+        for part in parts:
+            assert isinstance(part, Part)
+            part.check_loss(loss)
         self.needs_real_in_generator = any(part.needs_real_in_generator for part in parts)
         self.discriminator_steps = discriminator_steps
         self.latent_dim = latent_dim
@@ -108,13 +112,13 @@ class GAN(Game):
         """G's objective on as many fakes as the batch has real samples."""
         z = self.draw_latents(len(batch.samples))
         fake = self.generator(z, batch.labels)
+        outputs = {}
         if self.needs_real_in_generator:
-            real, generated = self.judge(batch.samples, fake, batch.labels)
-            loss = self.loss.generator(self.of_all_ranks(generated), self.of_all_ranks(real))
-            return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated})
-        generated = self.discriminator(self.augment(fake), batch.labels)
-        loss = self.loss.generator(self.of_all_ranks(generated))
-        return self.record_of(loss, batch, fake, z, {"fake": generated})
+            with torch.no_grad():  # apart from the fakes: no gradient passes here, as D stands still
+                outputs["real"] = self.discriminator(self.augment(batch.samples), batch.labels)
+        outputs["fake"] = self.discriminator(self.augment(fake), batch.labels)
+        loss = self.loss.generator(*(self.of_all_ranks(outputs[kind]) for kind in ("fake", "real") if kind in outputs))
+        return self.record_of(loss, batch, fake, z, outputs)
 
     def judge(
         self, real: Tensor, fake: Tensor, labels: Tensor | None, critic: Critic | None = None

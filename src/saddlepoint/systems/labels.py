@@ -43,13 +43,16 @@ def check(labels: Tensor, num_classes: int) -> None:
         raise UserError(f"labels must lie in 0 … {num_classes - 1}, got {low} … {high}")
 
 
-def check_networks(generator: nn.Module, discriminator: nn.Module, classifier_trained: bool) -> None:
+def check_networks(
+    generator: nn.Module, discriminator: nn.Module, classifier_trained: bool, reads: str = "logits"
+) -> None:
     """Refuse networks whose labels would teach nothing.
 
     Args:
         generator: conditional or not.
         discriminator: conditional or not.
         classifier_trained: whether a regularizer trains the discriminator's auxiliary classifier.
+        reads: what the loss reads of D's output.
 
     Raises:
         UserError: G is told labels that D never sees or the other way round, or D's classifier is trained by nobody.
@@ -60,6 +63,11 @@ def check_networks(generator: nn.Module, discriminator: nn.Module, classifier_tr
         raise UserError(
             "conditioning.discriminator=auxiliary adds a classifier that nothing trains: "
             "set regularizer=[auxiliary_classifier]"
+        )
+    if of_discriminator == "projection" and reads != "logits":
+        raise UserError(
+            "conditioning.discriminator=projection puts the label into D's logits, and the loss reads its "
+            f"{reads} alone: set conditioning=concat"
         )
     if of_generator != "none" and of_discriminator == "none":
         raise UserError(

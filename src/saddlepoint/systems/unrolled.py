@@ -49,6 +49,7 @@ class UnrolledGAN(GAN):
         self.unrolled_steps, self.surrogate = unrolled_steps, surrogate
         if unrolled_steps > 0:
             self._check_discriminator()
+            self._check_surrogate()
 
     def _check_discriminator(self) -> None:
         """Refuse what the look-ahead would leave out of D's step.
@@ -69,6 +70,18 @@ class UnrolledGAN(GAN):
         if self.accumulate > 1:
             raise UserError("model=unrolled looks ahead on a whole batch: set model.accumulate=1")
         rule_of(player.build_optimizer())
+
+    def _check_surrogate(self) -> None:
+        """Refuse a loss whose own part the generator would never meet.
+
+        Raises:
+            UserError: the loss changes the generator's objective, and G descends the discriminator's.
+        """
+        if self.surrogate == "value" and self.loss.changes == "generator":
+            raise UserError(
+                f"{type(self.loss).__name__} changes G's objective, and model.surrogate=value has G raise D's: "
+                "set model.surrogate=generator, or choose another loss"
+            )
 
     def generator_loss(self, batch: Batch) -> Turn:
         """G's objective against the discriminator of the future."""

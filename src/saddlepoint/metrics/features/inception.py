@@ -96,7 +96,7 @@ class InceptionFeatures(FeatureExtractor):
         """Load the same weights from this machine or the network."""
         weights = state["weights"]
         # The path may be of the machine that trained: without it, the official file is looked for as usual.
-        gone = weights is not None and not Path(weights).is_file()
+        gone = weights is not None and not Path(weights).expanduser().is_file()
         extractor = cls(None if gone else weights, state["sha256"])
         extractor.load(cache_dir)
         return extractor
