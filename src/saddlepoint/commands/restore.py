@@ -69,6 +69,7 @@ def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Re
         UserError: for a file that cannot be used.
     """
     checkpoint = checkpoints.load(path)
+    checkpoints.check_whole(checkpoint, path)
     about = checkpoint["saddlepoint"]
     try:
         safety.check_references(about["config"])
@@ -81,7 +82,7 @@ def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Re
         system.on_load_checkpoint(checkpoint)
     except UserError as error:
         raise UserError(f"checkpoint {path}: {error}") from None
-    except (KeyError, TypeError, AttributeError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
         first = (str(error).splitlines() or [""])[0]
         raise UserError(f"checkpoint {path} does not fit this version: {type(error).__name__}: {first}") from None
     return Restored(path, system.eval().to(pick_device(device)), about, info)
@@ -94,7 +95,8 @@ def initialise(system: Game, path: Path, model: str) -> None:
         UserError: for a checkpoint of another model or of other networks.
     """
     checkpoint = checkpoints.load(path)
-    theirs = checkpoint["saddlepoint"]["choices"]["model"]
+    checkpoints.check_whole(checkpoint, path)
+    theirs = checkpoint["saddlepoint"]["choices"].get("model")
     if theirs != model:
         raise UserError(f"init_from={path} is a checkpoint of model '{theirs}', this run is of model '{model}'")
     roles = tuple(f"{role}." for role in (*system.networks, "ema_generator"))
@@ -109,6 +111,9 @@ def initialise(system: Game, path: Path, model: str) -> None:
                 "choose the same network and image size"
             )
     system.load_state_dict(weights, strict=False)
+    # The loaded average is no untrained one, which the first steps would have to forget.
+    counters = checkpoint["progress"]
+    system.progress.updates_before = counters["generator_updates"] + counters.get("updates_before", 0)
 
 
 def data_info(stored: dict[str, Any]) -> DataInfo:

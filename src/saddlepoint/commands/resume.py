@@ -13,14 +13,19 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from saddlepoint.commands import safety
 from saddlepoint.commands.check import check_schema
+from saddlepoint.commands.restore import data_info
 from saddlepoint.commands.schema import TrainConfig
 from saddlepoint.errors import UserError
+from saddlepoint.systems.game import Game
 from saddlepoint.tracking import checkpoints
+from saddlepoint.types import DataInfo
 
 log = logging.getLogger(__name__)
 
 MAY_CHANGE = ("budget", "trainer", "compile", "logger")
 """Parts of a config that a resumed run may set anew; only identical settings promise identical bits."""
+RECORD = ("best", "first", "latest", "evaluation_seconds", "wandb_id")
+"""What a checkpoint keeps of the run's record."""
 SAYS_WHERE = ("resume", "run", "plugins", "callbacks.progress", "hydra")
 
 
@@ -62,12 +67,18 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
     else:
         directory = Path(config.resume).expanduser()
     if directory.is_file():
-        checkpoint = checkpoints.load(directory)
-        directory = directory.parent.parent if directory.parent.name == "checkpoints" else directory.parent
+        checkpoint, folder = checkpoints.load(directory), directory.resolve().parent
+        if folder.name != "checkpoints" or not (folder.parent / "config.yaml").is_file():
+            raise UserError(
+                f"resume={directory} lies in no run's folder, where the run would go on: give the folder that holds "
+                "its config.yaml and checkpoints/, or start a new run with init_from"
+            )
+        directory = directory.parent.parent
     elif directory.is_dir():
         _, checkpoint = checkpoints.load_newest(directory / "checkpoints")
     else:
         raise UserError(f"resume={directory}: no such run or checkpoint")
+    checkpoints.check_whole(checkpoint, directory)
     about = checkpoint["saddlepoint"]
     changed = _changed(overrides, leave=config.resume == "auto")
     try:
@@ -76,14 +87,48 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
             _tell_what_is_left(overrides, config, about)
         merged = _merged(about["config"], config, changed)
         choices = dict(about["choices"])
+        data_info(about["data"])
+        _ = [about[name] for name in RECORD]
         check_schema(merged, TrainConfig)
     except UserError as error:
         raise UserError(f"resume={directory}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"resume={directory}: the checkpoint's config does not fit this version: {type(error).__name__}"
+            f"resume={directory}: the checkpoint does not fit this version: {type(error).__name__}: {error}"
         ) from None
     return Resumed(directory, checkpoint, merged, choices)
+
+
+def check_data(directory: Path, checkpoint: Mapping[str, Any], info: DataInfo) -> None:
+    """Refuse other data than those that the run was trained on: every draw would mean other samples.
+
+    Raises:
+        UserError: the content, the shape or the classes differ.
+    """
+    stored = data_info(checkpoint["saddlepoint"]["data"])
+    theirs, ours = ((one.fingerprint, one.shape, one.class_names) for one in (stored, info))
+    if theirs != ours:
+        now, before = info.fingerprint[:8], stored.fingerprint[:8]
+        raise UserError(
+            f"resume={directory}: {info.name} is not what the run was trained on (content {before}, and now {now}): "
+            "put it back as it was, or start a new run from its weights with init_from"
+        )
+
+
+def check_weights(directory: Path, checkpoint: Mapping[str, Any], system: Game) -> None:
+    """Refuse a checkpoint that does not fit the run's own networks, before anything is written.
+
+    Raises:
+        UserError: weights are missing, too many or of other shapes, or it is of another number of optimizers.
+    """
+    states = checkpoint["optimizer_states"]
+    try:
+        system.load_state_dict(checkpoint["state_dict"])
+        if len(states) != len(system.players):
+            raise RuntimeError(f"{len(states)} optimizers for {len(system.players)} players")
+    except RuntimeError as error:
+        first = " ".join(str(error).split())[:200]
+        raise UserError(f"resume={directory}: the checkpoint does not fit its own config: {first}") from None
 
 
 def _changed(overrides: Sequence[str], leave: bool) -> list[str]:

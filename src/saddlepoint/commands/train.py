@@ -69,7 +69,7 @@ def run(config: DictConfig) -> float | None:
         config = resumed.config
     own_files = [f"--config-dir={s.path}" for s in hydra.runtime.config_sources if s.provider == "command-line"]
     arguments = [*own_files, *hydra.overrides.task]
-    plan = prepare(config, resumed.choices if resumed is not None else choices_of(hydra), arguments)
+    plan = prepare(config, resumed.choices if resumed is not None else choices_of(hydra), arguments, resumed)
     record = start_record(plan, resumed) if distributed.rank() == 0 else RunRecord(Path())
     trainer = plan.trainer
     trainer.callbacks.extend(build_callbacks(plan, record, resumed))  # type: ignore[attr-defined]
@@ -82,16 +82,20 @@ def run(config: DictConfig) -> float | None:
             closing.print_table(record, plan.system)
     finally:
         wandb_logger.finish()
+        record.release()
     return record.best.value if record.best is not None else None
 
 
-def prepare(config: DictConfig, choices: dict[str, str], overrides: Sequence[str] = ()) -> Plan:
+def prepare(
+    config: DictConfig, choices: dict[str, str], overrides: Sequence[str] = (), resumed: resume.Resumed | None = None
+) -> Plan:
     """Check what the schema cannot, inspect the data, build the system and the extractor; a user's mistake ends here.
 
     Args:
         config: composed, of the schema.
         choices: which option of each group was chosen.
         overrides: the command line, which further processes are started with.
+        resumed: the run to go on with.
 
     Raises:
         UserError: for a mistake anywhere in the config or the data.
@@ -99,7 +103,11 @@ def prepare(config: DictConfig, choices: dict[str, str], overrides: Sequence[str
     if not any(config.budget.values()):
         raise UserError("no budget: set budget.images, budget.generator_updates or budget.hours")
     data, info = build.build_data(config)
+    if resumed is not None:
+        resume.check_data(resumed.directory, resumed.checkpoint, info)
     system = build.build_system(config)
+    if resumed is not None:
+        resume.check_weights(resumed.directory, resumed.checkpoint, system)
     if system.num_classes:
         system.learn_labels(data.label_counts())
     if config.init_from:
@@ -144,8 +152,12 @@ def start_record(plan: Plan, resumed: resume.Resumed | None) -> RunRecord:
         directory = run_directory.create(Path(config.run.root), stamped)
     content = plain_config(config)
     text = OmegaConf.to_yaml(OmegaConf.create({**content, "choices": choices}))
-    run_directory.write_atomically(directory / "config.yaml", text.encode())
-    record = RunRecord(directory, monitor=plan.scorer.monitor)
+    record = RunRecord(directory, monitor=plan.scorer.monitor, release=run_directory.hold(directory))
+    try:
+        run_directory.write_atomically(directory / "config.yaml", text.encode())
+    except OSError as error:
+        record.release()
+        raise UserError(f"cannot write to {directory}: {error.strerror}; make it writable, or copy the run") from None
     logger = wandb_logger.build(
         directory,
         {**content, "choices": choices, "revision": plan.scorer.revision},

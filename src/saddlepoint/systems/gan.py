@@ -93,7 +93,7 @@ class GAN(Game):
         """Count a step of G, and move the averaged generator after it."""
         self.progress.generator_updates += 1
         if self.averaged is not None and self.ema_decay is not None:
-            ema.update(self.averaged, self.ema_decay, self.progress.generator_updates)
+            ema.update(self.averaged, self.ema_decay, self.progress.updates_before + self.progress.generator_updates)
 
     def generator_is_due(self) -> bool:
         """Whether D has had its k turns."""

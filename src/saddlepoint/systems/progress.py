@@ -18,6 +18,7 @@ class Progress:
         rounds: batches played.
         turns: turns taken by each player; they count the intervals of lazy regularizers and key the randomness.
         seconds: training time so far, over all the sessions of the run.
+        updates_before: steps that the generator had had in the run whose weights this one began with.
     """
 
     images_seen: int = 0
@@ -25,6 +26,7 @@ class Progress:
     rounds: int = 0
     turns: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+    updates_before: int = 0
 
     def state(self) -> dict[str, object]:
         """Return the counters as plain containers."""

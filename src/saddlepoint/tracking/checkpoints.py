@@ -14,6 +14,7 @@ import pickle
 import pickletools
 import warnings
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -146,10 +147,27 @@ def _validated(checkpoint: Any, path: Path) -> dict[str, Any]:
     return checkpoint
 
 
+def check_whole(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Refuse a checkpoint that lacks what every run's has.
+
+    Raises:
+        UserError: naming it.
+    """
+    about = checkpoint["saddlepoint"]
+    parts = {
+        **{name: (about.get(name), dict) for name in ("config", "choices", "data")},
+        **{name: (checkpoint.get(name), dict) for name in ("state_dict", "progress")},
+        "optimizer_states": (checkpoint.get("optimizer_states"), list),
+    }
+    for name, (found, kind) in parts.items():
+        if not isinstance(found, kind):
+            raise UserError(f"{path} is no whole checkpoint: its {name} is missing or damaged; use another checkpoint")
+
+
 def _matches_digest(path: Path, data: bytes) -> bool:
     """Whether a file's content is what was written; true where no digest says what that was."""
     digest = _digest_path(path)
-    return not digest.exists() or digest.read_text().split()[:1] == [hashlib.sha256(data).hexdigest()]
+    return not digest.exists() or digest.read_bytes().split()[:1] == [hashlib.sha256(data).hexdigest().encode()]
 
 
 def _digest_path(path: Path) -> Path:

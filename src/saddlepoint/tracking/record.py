@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ class RunRecord:
         evaluation_seconds: time spent on scores.
         wandb_id: of the W&B run, which a resumed run continues.
         row: the newest row of the history.
+        release: lets other processes have the directory.
     """
 
     directory: Path
@@ -46,6 +47,7 @@ class RunRecord:
     evaluation_seconds: float = 0.0
     wandb_id: str | None = None
     row: Mapping[str, float] = field(default_factory=dict)
+    release: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def log(self, progress: Progress, metrics: Mapping[str, float]) -> None:
         """Write a row to every logger, with both axes in it."""
@@ -139,6 +141,6 @@ class RunRecord:
         self.evaluation_seconds = state["evaluation_seconds"]
         for name in ("history.jsonl", "scores.jsonl"):
             path = self.directory / name
-            rows = [row for row in read_json_lines(path) if row["images_seen"] <= progress.images_seen]
+            rows = [row for row in read_json_lines(path) if row.get("images_seen", 0) <= progress.images_seen]
             if path.exists():
                 write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())

@@ -6,8 +6,9 @@ import contextlib
 import itertools
 import json
 import os
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,33 @@ def claim(directory: Path, again: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror}; choose another run.dir") from None
     if occupied and again and (directory / "config.yaml").exists():
+        hold(directory)()  # not from under a run that has not come to its first checkpoint
         for name in ("history.jsonl", "scores.jsonl"):
             (directory / name).unlink(missing_ok=True)
     elif occupied:
         raise UserError(f"run.dir={directory} is not empty; choose another, since two runs never share one")
     return directory
+
+
+def hold(directory: Path) -> Callable[[], None]:
+    """Keep a run's directory for this process, until it ends or calls what is returned.
+
+    Raises:
+        UserError: another process has it.
+    """
+    if sys.platform == "win32":
+        return lambda: None
+    import fcntl
+
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the process ends
+    except BlockingIOError:
+        os.close(descriptor)
+        raise UserError(f"another process trains in {directory}: wait for its end, or stop it") from None
+    except OSError:  # a file system without locks
+        pass
+    return lambda: os.close(descriptor)
 
 
 def append_json_line(path: Path, record: Mapping[str, Any]) -> None:

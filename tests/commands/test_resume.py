@@ -1,0 +1,125 @@
+"""What ``resume=`` and ``init_from=`` check before they write anything; tests/faults/test_resume.py kills real runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saddlepoint.tracking.checkpoints import load
+from saddlepoint.tracking.run_directory import hold
+
+QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "budget.images=8", "callbacks.samples.n=4")
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A finished run of one's own."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
+
+
+def state(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def picture(path: Path, seed: int) -> None:
+    pixels = np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+
+
+def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_path: Path) -> None:
+    """The order of the data and every draw are functions of the counters, and would mean other images."""
+    for index in range(24):
+        picture(tmp_path / "data" / "ab"[index % 2] / f"{index}.png", index)
+    data = ("data=image_folder", "data.root=data", "data.image_size=8")
+    assert invoke("train", *QUICK, *data, "run.dir=run").code == 0
+    before = state(tmp_path / "run")
+    picture(tmp_path / "data" / "a" / "0.png", 99)
+    assert "data is not what the run was trained on (content" in refuse("train", "resume=run", "budget.images=16")
+    picture(tmp_path / "data" / "a" / "0.png", 0)
+    picture(tmp_path / "data" / "c" / "24.png", 24)  # one class more
+    line = refuse("train", "resume=run", "budget.images=16")
+    assert "put it back as it was, or start a new run from its weights with init_from" in line
+    assert state(tmp_path / "run") == before
+    (tmp_path / "data" / "c" / "24.png").unlink()
+    (tmp_path / "data" / "c").rmdir()
+    assert invoke("train", "resume=run", "budget.images=16").code == 0
+
+
+def test_a_file_outside_a_run_is_no_run(refuse: Callable[..., str], run: Path, tmp_path: Path) -> None:
+    project = tmp_path / "project"
+    project.mkdir()
+    shutil.copy(run / "checkpoints" / "last.ckpt", project)
+    (project / "config.yaml").write_text("mine: true\n")
+    (project / "history.jsonl").write_text('{"images_seen": 10000000}\n')
+    before = state(project)
+    assert "lies in no run's folder" in refuse("train", "resume=project/last.ckpt", "budget.images=600")
+    assert state(project) == before
+
+
+def test_two_processes_do_not_go_on_with_one_run(refuse: Callable[..., str], run: Path) -> None:
+    before, release = state(run), hold(run)
+    try:
+        for how in (["resume=run"], ["resume=auto", "run.dir=run"]):
+            assert "another process trains in run: wait for its end" in refuse("train", *how, "budget.images=600")
+        assert state(run) == before
+    finally:
+        release()
+    hold(run)()  # free again
+
+
+def test_a_run_that_has_only_begun_is_not_started_anew(refuse: Callable[..., str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("config.yaml", "history.jsonl"):
+        (run / name).write_text("{}\n")
+    release = hold(run)
+    try:
+        line = refuse("train", *QUICK, "resume=auto", "run.dir=run")
+        assert "another process trains in run" in line
+        assert (run / "history.jsonl").exists()
+    finally:
+        release()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda content: content["state_dict"].popitem(), "does not fit its own config"),
+        (lambda content: content["optimizer_states"].clear(), "0 optimizers for 2 players"),
+        (lambda content: content.pop("progress"), "its progress is missing or damaged"),
+        (lambda content: content["saddlepoint"].update(config=[]), "its config is missing or damaged"),
+        (lambda content: content["saddlepoint"]["data"].pop("shape"), "does not fit this version"),
+        (lambda content: content["saddlepoint"].pop("wandb_id"), "does not fit this version"),
+    ],
+)
+def test_a_checkpoint_that_lacks_something_changes_nothing(
+    refuse: Callable[..., str], run: Path, damage: Callable[[Any], Any], message: str
+) -> None:
+    path = run / "checkpoints" / "last.ckpt"
+    content = torch.load(path, weights_only=True)
+    damage(content)
+    torch.save(content, path)
+    path.with_name("last.ckpt.sha256").unlink()
+    before = state(run)
+    assert message in refuse("train", "resume=run/checkpoints/last.ckpt", "budget.images=600")
+    assert state(run) == before
+
+
+def test_a_loaded_average_is_not_forgotten(invoke: Any, trained: Path, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    """An average that began anew would be the raw weights after a few steps: (1 + t)/(10 + t) is small at first."""
+    source = load(trained / "checkpoints" / "last.ckpt")
+    before = source["progress"]["generator_updates"]
+    for name, how in (("once", f"init_from={trained}"), ("twice", "init_from=once")):
+        outcome = invoke("train", *tiny, how, "features=none", "logger=none", f"run.dir={name}", "budget.images=32")
+        assert outcome.code == 0, outcome.err
+        progress = load(tmp_path / name / "checkpoints" / "last.ckpt")["progress"]
+        assert progress["updates_before"] == before
+        before += progress["generator_updates"]
