@@ -31,6 +31,21 @@ SMALLER = {"resnet": ["network.width=16"], "resnet_wgan_gp": ["network.width=16"
 """What two CPU cores need, by the network that a model chooses."""
 
 
+HUNDREDS = "the paper's perceptrons train for hundreds of epochs"
+RESNETS = "ResNets, and five discriminator steps for each of the generator's; the paper has tens of thousands of these"
+WHY = {
+    "gan": HUNDREDS,
+    "cgan": HUNDREDS,
+    "wgan": "RMSprop at 5e-5, one generator step for five of the clipped critic's",
+    "wgan_gp": RESNETS + ", each critic step with a second derivative",
+    "sngan": RESNETS,
+    "projgan": RESNETS,
+    "began": "two autoencoder passes a step, batches of 16, and a control that has to settle first",
+    "mmdgan": "five critic steps, each with a second derivative, for one of the generator's",
+}
+"""What holds a model back that is not ten times better than untrained in its minutes."""
+
+
 def overrides(model: str, data: str, minutes: float) -> list[str]:
     """Return the command line of a model's row."""
     chosen = "gaussians" if model in POINTS else data
@@ -85,12 +100,12 @@ def row(model: str, data: str) -> str | None:
     PICTURES.mkdir(parents=True, exist_ok=True)
     shrink(picture, PICTURES / f"{model}_{data}.png")
     return (
-        f"| `{model}` | {description(model)} | `python train.py {shlex.join(line)}` | {figures(cards)} "
+        f"| `{model}` | {description(model)} | `python train.py {shlex.join(line)}` | {figures(model, cards)} "
         f"| ![{model}](images/gallery/{model}_{data}.png) |"
     )
 
 
-def figures(cards: list[dict[str, Any]]) -> str:
+def figures(model: str, cards: list[dict[str, Any]]) -> str:
     """Say what was reached: the first card of a score beside the last one, and what real images get."""
     monitored = "mixture_kl" if cards[0]["features"] == "none" else "fid_classifier"
     told = [monitored, "modes", "high_quality", "is_classifier", "class_agreement_classifier"]
@@ -104,6 +119,8 @@ def figures(cards: list[dict[str, Any]]) -> str:
             parts.append(f"{name} {own[0]['value']:.4g} → {last['value']:.4g}{real}")
     first, last = ([card for card in cards if card["metric"] == monitored][i] for i in (0, -1))
     verdict = f"{first['value'] / max(last['value'], 1e-12):.3g}-fold better than untrained"
+    if first["value"] < 10 * last["value"]:
+        verdict += f": {last['generator_updates']:,} generator updates; {WHY.get(model, 'a short time')}"
     return "<br>".join([*parts, verdict, f"{last['images_seen']:,} images, n={last['n']:,}, seed {last['seed']}"])
 
 
