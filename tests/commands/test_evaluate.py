@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from saddlepoint.commands import evaluate as command
+from saddlepoint.commands.scorers import ImageScorer
 from saddlepoint.tracking.run_directory import read_json_lines
 
 
@@ -87,3 +91,71 @@ def test_scores_land_beside_the_run_by_default(invoke: Any, tiny: tuple[str, ...
     after = read_json_lines(tmp_path / "run" / "scores.jsonl")
     assert after[: len(before)] == before
     assert {card["checkpoint"] for card in after[len(before) :]} == {"best.ckpt"}
+
+
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("missing/x.jsonl", "missing/x.jsonl: No such file or directory"),
+        ("folder", "folder: Is a directory"),
+        ("notes.txt/x.jsonl", "notes.txt/x.jsonl: Not a directory"),
+        ("/proc/x.jsonl", "/proc/x.jsonl: No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_found_out_before_scoring(
+    refuse: Callable[..., str],
+    trained: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    out: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr(ImageScorer, "score", lambda *_: pytest.fail("scored for nothing"))
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "notes.txt").touch()
+    line = refuse("evaluate", f"checkpoint={trained}", f"out={out}")
+    assert line == f"cannot write to {said}; set out to a file that can be written"
+
+
+def test_where_scoring_fails_no_empty_file_is_left(
+    refuse: Callable[..., str], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Any:
+        raise FloatingPointError("fid is nan")
+
+    monkeypatch.setattr(ImageScorer, "score", fail)
+    (tmp_path / "old.jsonl").write_text('{"value": 1}\n')
+    (tmp_path / "link.jsonl").symlink_to("nowhere.jsonl")
+    for out in ("new.jsonl", "old.jsonl", "link.jsonl"):
+        assert "fid is nan; choose an earlier checkpoint" in refuse("evaluate", f"checkpoint={trained}", f"out={out}")
+    assert (tmp_path / "old.jsonl").read_text() == '{"value": 1}\n'
+
+
+def test_a_disk_that_fills_up_takes_no_score_away(
+    refuse: Callable[..., str], invoke: Any, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The table stands on the terminal although nothing could be written any more."""
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(command, "append_json_line", full)
+    outcome = invoke("evaluate", f"checkpoint={trained}", "metrics=[fid]", "out=cards.jsonl")
+    assert outcome.code == 2
+    assert "fid_classifier" in outcome.out
+    assert "appended" not in outcome.out
+    said = "cannot write to cards.jsonl: No space left on device; set out to a file that can be written"
+    assert outcome.err == f"error: {said}\n"
+
+
+def test_the_jobs_of_a_sweep_append_to_one_file_and_keep_their_pictures(
+    invoke: Any, trained: Path, tmp_path: Path
+) -> None:
+    outcome = invoke("evaluate", "-m", f"checkpoint={trained}", "seed=1,2", "metrics=[fid,duplicates]", "out=x.jsonl")
+    assert outcome.code == 0, outcome.err
+    cards = read_json_lines(tmp_path / "x.jsonl")
+    assert [card["seed"] for card in cards if card["metric"] == "fid_classifier"] == [1, 2]
+    names = {path.name for path in tmp_path.iterdir()}
+    pictures = {name.removeprefix("x_0_") for name in names if name.startswith("x_0_")}
+    assert pictures
+    assert names == {"x.jsonl"} | {f"x_{job}_{name}" for job in (0, 1) for name in pictures}

@@ -174,3 +174,12 @@ MISTAKES = {
 def test_a_question_without_an_answer_is_one_line(refuse: Any, digits: Any, name: str) -> None:
     arguments, line = MISTAKES[name]
     assert line in refuse("evaluate", *arguments)
+
+
+@pytest.mark.filterwarnings("error")
+def test_two_samples_are_enough(invoke: Any, digits: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "two.npz", images=digits[:2])
+    outcome = invoke("evaluate", "samples=two.npz", "reference=b.npz", "features=random", "out=cards.jsonl")
+    assert outcome.code == 0, outcome.err
+    assert "UserWarning" not in outcome.err
+    assert "cards_duplicate_curve_pixels.png" in outcome.out

@@ -6,6 +6,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from saddlepoint.tracking.run_directory import read_json_lines
 
 
@@ -65,3 +67,34 @@ def test_two_sweeps_never_share_a_folder(invoke: Any, tiny: tuple[str, ...], tmp
     for _ in range(2):
         assert invoke("train", "-m", "seed=0", *quick).code == 0
     assert len(list((tmp_path / "outputs" / "sweeps").iterdir())) == 2
+
+
+@pytest.mark.parametrize("given", ["run.dir=X", "run.dir=X,Y", "++run.dir=X"])
+def test_one_folder_for_all_jobs_is_refused(refuse: Any, tiny: tuple[str, ...], given: str) -> None:
+    line = refuse("train", "-m", *tiny, given, "seed=0,1")
+    assert line.startswith("run.dir is one folder")
+    assert "with -m, say hydra.sweep.dir=" in line
+
+
+def test_one_folder_that_an_experiment_names_is_refused(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    """Also where the experiment itself is varied, and only the jobs know."""
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    for name in ("a", "b"):
+        text = f"# @package _global_\nrun: {{ dir: {name} }}\n"
+        (tmp_path / "mine" / "experiment" / f"{name}.yaml").write_text(text)
+    quick = (*tiny, "network=mlp", "features=none", "logger=none", "--config-dir", str(tmp_path / "mine"))
+    outcome = invoke("train", "-m", "experiment=a", "seed=0,1", *quick)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert outcome.err.startswith("error: run.dir is one folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    outcome = invoke("train", "-m", "experiment=a,b", *quick)
+    assert outcome.code == 1
+    assert outcome.err.splitlines()[-1].startswith("error: a job of the sweep failed: run.dir is one folder")
+
+
+@pytest.mark.parametrize("command", ["train", "sample", "evaluate"])
+def test_a_sweep_that_cannot_be_written_is_one_line(refuse: Any, tmp_path: Path, command: str) -> None:
+    (tmp_path / "notes.txt").touch()
+    for folder, why in (("/proc/x", "No such file or directory"), ("notes.txt/x", "Not a directory")):
+        line = refuse(command, "-m", "seed=0,1", f"hydra.sweep.dir={folder}")
+        assert line == f"cannot write to {folder}: {why}; set hydra.sweep.dir to a folder that can be written"

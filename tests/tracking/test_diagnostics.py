@@ -75,3 +75,12 @@ def test_a_thousand_classes_become_a_histogram_and_nothing_stays_open() -> None:
     counts = torch.bincount(torch.randint(900, (5000,), generator=torch.Generator().manual_seed(0)), minlength=1000)
     assert red(diagnostics.class_histogram(counts, None, "title")).any()
     assert plt.get_fignums() == []
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("copies", [0, 1])
+def test_the_curve_of_two_samples_has_an_axis(copies: int) -> None:
+    found = support.estimate(torch.full((2,), copies))
+    first = torch.full((support.ORDERS,), 2.0 if copies else torch.inf)
+    picture = diagnostics.duplicate_curve(first, first, found, found, "title")
+    assert red(picture).any()

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from saddlepoint.metrics.cards import short
@@ -44,12 +48,25 @@ def print_table(record: RunRecord, system: Game) -> None:
             console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
     directory = record.directory
     checkpoint = "best" if (directory / "checkpoints" / "best.ckpt").exists() else "last"
+    argument = shlex.quote(f"checkpoint={directory}/checkpoints/{checkpoint}.ckpt")
     console.print(
-        f"[bold]{directory}[/bold] holds samples/, checkpoints/, scores.jsonl, history.jsonl, config.yaml\n"
-        f"sample from it:  python sample.py checkpoint={directory}/checkpoints/{checkpoint}.ckpt n=64",
+        f"[bold]{escape(str(directory))}[/bold] holds {escape(', '.join(_contents(directory)))}\n"
+        f"sample from it:  {_sampler()} {escape(argument)} n=64",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _contents(directory: Path) -> list[str]:
+    """Return what lies in a run's directory, folders first."""
+    entries = sorted(directory.iterdir(), key=lambda entry: (not entry.is_dir(), entry.name))
+    return [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries if not entry.name.startswith(".")]
+
+
+def _sampler() -> str:
+    """Return how to sample for a user who trains as this process was told to: by the script, or as installed."""
+    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
+    return "python sample.py" if script.name == "train.py" else "saddlepoint sample"
 
 
 def _scores(record: RunRecord) -> Table:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from saddlepoint.commands import build, files
+from saddlepoint.commands import build, files, sweep, writing
 from saddlepoint.commands.check import check_parts, check_schema
 from saddlepoint.commands.restore import Restored, find, restore
 from saddlepoint.commands.schema import EvaluateConfig
@@ -31,32 +33,51 @@ from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.metrics.seeds import over_seeds
 from saddlepoint.tracking.run_directory import append_json_line
 
+REMEDY = "set out to a file that can be written"
+
 
 def run(config: DictConfig) -> None:
     """Print the scores, and append their cards to ``scores.jsonl``."""
     check_schema(config, EvaluateConfig)
     named = {key: config[key] for key in ("data", "features") if config.get(key) is not None}
     check_parts(OmegaConf.create(named), build.PROVIDED, config.plugins)
+    if config.out:
+        writing.check_appendable(Path(config.out), REMEDY)
     from_files = config.samples is not None or config.reference is not None
     subject = files.subject(config) if from_files else _checkpoint(config)
+    path = Path(config.out) if config.out else subject.out
+    writing.check_appendable(path, REMEDY)
     since = time.monotonic()
     seeds = range(config.seed, config.seed + config.seeds)
-    runs = [subject.score(seed) for seed in seeds]
-    cards = over_seeds(runs)
-    path = Path(config.out) if config.out else subject.out
     try:
+        runs = [subject.score(seed) for seed in seeds]
+    except FloatingPointError as error:
+        remedy = "choose an earlier checkpoint, or other samples"
+        raise UserError(f"cannot score {subject.title}: {error}; {remedy}") from None
+    cards, seconds = over_seeds(runs), time.monotonic() - since
+    _print(cards, subject.title, config.seeds)  # before anything is written: a full disk takes no score away
+    with writing.explained(path, REMEDY):
         for card in cards:
             values = {"seeds": list(seeds), "values": _values(runs, card.metric)} if len(runs) > 1 else {}
             append_json_line(path, {**dataclasses.asdict(card), **subject.about, **values})
-        pictures = subject.pictures(runs[-1])
-        for name, picture in pictures.items():
-            picture.save(path.with_name(f"{path.stem}_{name}.png"))
-    except OSError as error:
-        raise UserError(f"cannot write to {path}: {error.strerror}; set out to a file that can be written") from None
-    _print(cards, subject.title, path, time.monotonic() - since, config.seeds)
-    if pictures:
-        names = ", ".join(f"{path.stem}_{name}.png" for name in pictures)
-        Console().print(f"pictures beside it: {names}", highlight=False, soft_wrap=True)
+    _say(f"{seconds:.1f} s; cards appended to {path}")
+    if names := _save(subject.pictures(runs[-1]), path):
+        _say(f"pictures beside it: {', '.join(names)}")
+
+
+def _save(pictures: Mapping[str, Image.Image], cards: Path) -> list[str]:
+    """Save pictures beside the cards, under names that no other job of a sweep gives them."""
+    number = sweep.job_number()
+    stem = cards.stem if number is None else f"{cards.stem}_{number}"
+    places = {cards.with_name(f"{stem}_{name}.png"): picture for name, picture in pictures.items()}
+    for place, picture in places.items():
+        with writing.explained(place, REMEDY), writing.whole(place) as file:
+            picture.save(file, "PNG")
+    return [place.name for place in places]
+
+
+def _say(line: str) -> None:
+    Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _values(runs: list[list[ScoreCard]], metric: str) -> list[float]:
@@ -172,7 +193,7 @@ def _run_directory(checkpoint: Path) -> Path:
     return checkpoint.parent.parent if checkpoint.parent.name == "checkpoints" else checkpoint.parent
 
 
-def _print(cards: list[ScoreCard], title: str, path: Path, seconds: float, seeds: int) -> None:
+def _print(cards: list[ScoreCard], title: str, seeds: int) -> None:
     table = Table(title=title, title_justify="left")
     table.add_column("score")
     for heading in ("value", f"± over {seeds} seeds" if seeds > 1 else "", "", "real", "n"):
@@ -187,4 +208,3 @@ def _print(cards: list[ScoreCard], title: str, path: Path, seconds: float, seeds
     for card in cards:
         if card.note:
             console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
-    console.print(f"{seconds:.1f} s; cards appended to {path}", highlight=False, soft_wrap=True)

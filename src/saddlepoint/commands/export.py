@@ -141,6 +141,11 @@ def _generator(restored: Restored, ema: bool) -> tuple[nn.Module, bool]:
             f"model={restored.about['choices']['model']} has no generator that maps latents alone to samples, "
             "so there is nothing to export"
         )
+    if not all(torch.isfinite(tensor).all() for tensor in _tensors(generator).values()):
+        raise UserError(
+            f"checkpoint {restored.path}: the generator's weights hold NaN or infinite values: it has diverged; "
+            "choose an earlier checkpoint"
+        )
     return _at_rest(copy.deepcopy(generator).cpu()), average is not None
 
 

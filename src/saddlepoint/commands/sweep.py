@@ -3,32 +3,68 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
+import sys
+import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 
+from saddlepoint.commands import writing
+from saddlepoint.errors import UserError
 from saddlepoint.tracking.run_directory import append_json_line, read_json_lines
+
+ONE_FOLDER = "run.dir is one folder, and a sweep has a run a job; with -m, say hydra.sweep.dir="
+"""What a run of a sweep with ``run.dir`` is refused with."""
 
 _sweep_directory: Path | None = None
 
 
 class SweepRecorder(Callback):
-    """Hydra's callback: keeps one line a job in ``jobs.jsonl``, whichever launcher ran it."""
+    """Hydra's callback: keeps one line a job in ``jobs.jsonl``, whichever launcher ran it.
+
+    Args:
+        keep: False where jobs write where they are told to, and nothing of the sweep itself shall stay.
+    """
+
+    def __init__(self, keep: bool = True) -> None:
+        self.keep = keep
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Note where the sweep lies; it stays the same for all its jobs."""
-        global _sweep_directory
-        _sweep_directory = Path(config.hydra.sweep.dir)
-        config.hydra.sweep.dir = str(_sweep_directory)
+        """Find out that the sweep can be written, and note where; it stays the same for all its jobs."""
+        typed = any(override.lstrip("+").startswith("hydra.sweep.dir=") for override in config.hydra.overrides.hydra)
+        if not self.keep and not typed:
+            # Hydra wants a folder, for a file and a folder a job that nobody asked for; jobs compose it anew.
+            scratch = tempfile.mkdtemp(prefix="saddlepoint-")
+            weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
+            config.hydra.sweep.dir = scratch
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir='{scratch}'")
+            return
+        directory = Path(config.hydra.sweep.dir)
+        try:
+            if self.keep and _names_one_folder(config):
+                raise UserError(ONE_FOLDER)
+            with writing.folder(directory, [], "set hydra.sweep.dir to a folder that can be written"):
+                pass
+        except UserError as error:  # which Hydra would make a warning of
+            sys.stderr.write(f"error: {error}\n")
+            sys.exit(2)
+        config.hydra.sweep.dir = str(directory)
+        if self.keep:
+            global _sweep_directory
+            _sweep_directory = directory
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Record the job."""
-        if config.hydra.mode is None or config.hydra.mode.name != "MULTIRUN":
+        if not self.keep or config.hydra.mode is None or config.hydra.mode.name != "MULTIRUN":
             return
         failed = job_return.status.name == "FAILED"
         error = job_return._return_value if failed else None
@@ -39,6 +75,23 @@ class SweepRecorder(Callback):
             "error": f"{type(error).__name__}: {error}".splitlines()[0] if failed else None,
         }
         append_json_line(Path(config.hydra.sweep.dir) / "jobs.jsonl", record)
+
+
+def _names_one_folder(config: DictConfig) -> bool:
+    """Whether ``run.dir`` is set, also to several folders: with anything else varied, jobs would share them."""
+    return bool(config.run.dir) or any(re.match(r"\+*run\.dir=.*,", o) for o in config.hydra.overrides.task)
+
+
+def job_number() -> int | None:
+    """Return which job of a sweep this is, from 0 on; None without ``-m``."""
+    hydra = HydraConfig.get()
+    return int(hydra.job.num) if hydra.mode is not None and hydra.mode.name == "MULTIRUN" else None
+
+
+def own_folder(folder: str) -> Path:
+    """Return ``folder``, or the one of this job in it: no two jobs of a sweep write to the same."""
+    number = job_number()
+    return Path(folder) if number is None else Path(folder) / str(number)
 
 
 def is_running() -> bool:

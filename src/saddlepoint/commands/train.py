@@ -26,7 +26,7 @@ from saddlepoint.callbacks.resume import Resume
 from saddlepoint.callbacks.samples import Samples
 from saddlepoint.callbacks.scores import Scores
 from saddlepoint.callbacks.theory import Theory
-from saddlepoint.commands import build, closing, failures, restore, resume
+from saddlepoint.commands import build, closing, failures, restore, resume, sweep
 from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.composition import redacted
 from saddlepoint.commands.schema import TrainConfig
@@ -145,6 +145,8 @@ def start_record(plan: Plan, resumed: resume.Resumed | None) -> RunRecord:
         directory = resumed.directory
     elif config.run.dir and not is_job:
         directory = run_directory.claim(Path(config.run.dir), again=config.resume == "auto")
+    elif config.run.dir:
+        raise UserError(sweep.ONE_FOLDER)
     elif is_job:
         directory = run_directory.create(Path(hydra.sweep.dir), f"{hydra.job.num}_{name}")
     else:

@@ -73,7 +73,7 @@ def duplicate_curve(first: Tensor, real_first: Tensor, found: Support, real: Sup
     """
     figure = Figure(figsize=(6.4, 4.6), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    end = max(found.n, real.n)
+    end = max(found.n, real.n, 3)  # two samples alone would make an axis from 2 to 2
     s = np.unique(np.geomspace(2, end, 400).round())
     axes.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
     for name, times, one, colour in (("real images", real_first, real, REAL), ("samples", first, found, GENERATED)):
