@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from saddlepoint.commands import resume, train
 from saddlepoint.commands.check import check_schema
@@ -14,6 +15,7 @@ from saddlepoint.commands.composition import compose_config, text_keys, understo
 from saddlepoint.commands.main import config_directory
 from saddlepoint.errors import UserError
 
+CONF = config_directory()
 TOO_LARGE = "batch_size=5000"
 """Refused once the config has been composed, checked and the data looked at."""
 
@@ -109,15 +111,102 @@ def test_evaluate_by_no_features_is_refused(refuse: Callable[..., str], trained:
         ("seed=1", "seed=1"),
         ("budget.hours=1e5", "budget.hours=1e5"),
         ("logger.tags=[1]", "logger.tags=[1]"),
+        ("data.root=2024", "data.root='2024'"),
+        ("run.name='a,1'", "run.name='a,1'"),
     ],
 )
 def test_texts_that_look_like_numbers_are_texts(given: str, meant: str) -> None:
     assert understood("train", [given]) == [meant]
 
 
+PATHS = [
+    "Фото",
+    "it's",
+    "'tis",
+    "my photos (1)",
+    "photos(1)",
+    "a=b",
+    "~/x",
+    "~nobody/x",
+    "A&B; #1!",
+    "a, Фото",
+    'the "best"',
+    "C:\\my photos (1)\\",
+    "[1] ",
+    "écran^2",
+]
+
+
+@pytest.mark.parametrize("path", PATHS)
+@pytest.mark.parametrize("key", ["data.root", "data.cache_dir", "run.dir", "resume", "+features.weights"])
+def test_paths_of_every_day_are_read_as_they_are_typed(path: str, key: str) -> None:
+    (argument,) = understood("train", [f"{key}={path}"])
+    (override,) = OverridesParser.create().parse_overrides([argument])
+    assert override.value() == path
+    assert understood("train", [argument]) == [argument]
+
+
+def test_paths_compose() -> None:
+    config = compose_config("train", understood("train", ["data=image_folder", "data.root=it's"]), str(CONF))
+    assert config.data.source.root == "it's"
+
+
+@pytest.mark.parametrize("path", ["plain", "../a b", "/x/${data.fit}", "null", "", "a:b@c", "$HOME", "'it\\'s'", '"1"'])
+def test_what_can_be_read_stays_as_it_is_typed(path: str) -> None:
+    assert understood("train", [f"data.root={path}"]) == [f"data.root={path}"]
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("data.root=a,Фото", "data.root=a,'Фото'"),
+        ("run.name=it's, 'a,(1)',1", "run.name='it\\'s', 'a,(1)','1'"),
+        ("data.root=choice(a,b)", "data.root=choice(a,b)"),
+        ("data.root=choice(a,Фото)", "data.root=choice(a,Фото)"),  # to be refused: these would be no two values
+    ],
+)
+def test_commas_part_the_values_of_a_sweep(given: str, meant: str) -> None:
+    assert understood("train", ["-m", given]) == ["-m", meant]
+
+
+@pytest.mark.parametrize(
+    ("argument", "remedy"),
+    [
+        ("data.source.labels=it's", "put a text in quotes: \"data.source.labels='it\\'s'\""),
+        ("data.root='it's'", "put a text in quotes: \"data.root='it\\'s'\""),
+        ("seed=[1", "seed=[1; close what it opens"),
+        ("mnist", "mnist; settings are key=value, and --help lists them"),
+        ("data.root=a,b", "add -m to run them all, or put one in quotes: \"data.root='…'\""),
+    ],
+)
+def test_what_cannot_be_read_is_said_with_the_way_out(refuse: Callable[..., str], argument: str, remedy: str) -> None:
+    line = refuse("train", argument)
+    assert remedy in line
+    assert "Exception" not in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["model=cgan", "network.width=4"], "; `train model=cgan --cfg job` shows the keys"),
+        (["model=gan", "network.generator.hiden=4"], "; did you mean 'network.generator.hidden'?"),
+        (["data=image_folder", "data.rot=x"], "; did you mean 'data.root'?"),
+        (["-m", "seed=0,1", "model=dcgan,cgan", "network.width=4"], "; `train model=cgan --cfg job` shows the keys"),
+    ],
+)
+def test_a_hint_names_a_key_of_the_parts_that_were_chosen(
+    refuse: Callable[..., str], arguments: list[str], hint: str
+) -> None:
+    line = refuse("train", *arguments)
+    key = arguments[-1].partition("=")[0]
+    assert line.startswith(f"unknown key '{key}'{hint}")
+
+
 def test_the_keys_that_hold_texts() -> None:
     assert {"run.root", "run.dir", "run.name", "init_from", "resume", "logger.project"} <= text_keys("train")
     assert {"checkpoint", "out", "export"} <= text_keys("sample")
+    assert {"samples", "reference", "data.root", "features.weights"} <= text_keys("evaluate")
+    assert "data.root" not in text_keys("sample")
     assert not {"seed", "model", "logger.mode", "plugins", "data"} & text_keys("train")
 
 

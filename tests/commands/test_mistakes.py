@@ -217,3 +217,15 @@ def test_a_shell_sees_exit_code_2_and_one_line(tmp_path: Path) -> None:
     line = "error: unknown key 'btach_size'; did you mean 'batch_size'?\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
     assert not any(tmp_path.iterdir())
+
+
+def test_a_data_folder_set_to_nothing_is_not_the_working_directory(
+    refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SADDLEPOINT_DATA", "")
+    assert "data/MNIST/raw" in refuse("train", "data=mnist")
+
+
+@pytest.mark.parametrize("data", ["fashion_mnist", "cifar10"])
+def test_a_download_that_fails_leaves_no_folder(refuse: Callable[..., str], data: str) -> None:
+    assert "the download failed" in refuse("train", f"data={data}", "data.root=some/where")

@@ -102,3 +102,10 @@ def test_a_folder_is_one_whole_unless_its_splits_are_asked_for(tmp_path: Path, s
         {"train": 2, "held_out": 1} if splits else {"train": 3, "held_out": 0}
     )
     assert contents.class_names == (("a", "b") if splits else ("test", "train"))
+
+
+def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / f"{'x' * 300}.npz"
+    for look in (holds_points, read_images):
+        with pytest.raises(UserError, match=r"x\.npz: cannot be read \(File name too long\); check the path$"):
+            look(path)

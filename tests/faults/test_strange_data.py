@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import ctypes
 import io
 import os
 import pickle
 import stat
 import struct
+import subprocess
+import sys
 import zipfile
 import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from PIL import Image
 
 QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "budget.images=8")
@@ -121,3 +125,44 @@ def test_archives(user: Any) -> None:
         against = [f"samples={user.folder / name}", f"reference={real}", "features=random"]
         cases.append(("evaluate", against, name))
     user.is_refused(cases)
+
+
+def broken_exif() -> bytes:
+    """A JPEG whose EXIF block says three tags, and holds one: turned by a quarter."""
+    tag = struct.pack("<HHLL", 0x112, 3, 1, 6)
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", exif=b"Exif\0\0II*\0" + struct.pack("<LH", 8, 3) + tag)
+    return file.getvalue()
+
+
+def test_a_name_that_no_parser_likes_and_exif_that_is_broken(user: Any) -> None:
+    (folder := user.folder / "it's Фото, (1)=a").mkdir()
+    for index in range(8):
+        (folder / f"{index}.jpg").write_bytes(broken_exif())
+    assert "Warning" not in user.finish(*on(folder), "run.name=it's (1)").err
+    assert (user.folder / "outputs" / "it's (1)" / "summary.json").exists()
+
+
+def without_roots_ways_round_permissions() -> None:
+    """Leave CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH out of what a program started from here may have."""
+    for capability in (1, 2):
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; without rights to drop, there are none
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+def test_a_class_folder_without_permission(user: Any) -> None:
+    for kind in ("a", "b"):
+        (folder := user.folder / "set" / kind).mkdir(parents=True)
+        for index in range(6):
+            (folder / f"{index}.png").write_bytes(png(value=index))
+    folder.chmod(0)
+    options: Any = {"cwd": user.folder, "capture_output": True, "text": True}
+    options["preexec_fn"] = without_roots_ways_round_permissions
+    if subprocess.run(["ls", folder], **options).returncode == 0:
+        pytest.skip("permissions do not hold this user back")
+    train = [sys.executable, str(Path(__file__).parents[2] / "train.py")]
+    done = subprocess.run([*train, *on(user.folder / "set")], env=user.environment(), **options)
+    remedy = "change its permissions, or remove it"
+    assert done.stderr == f"error: {folder}: cannot be read (Permission denied); {remedy}\n"
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not (user.folder / "outputs").exists()

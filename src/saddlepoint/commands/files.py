@@ -23,6 +23,7 @@ from saddlepoint.commands.subject import Subject
 from saddlepoint.data import DataModule
 from saddlepoint.data.npz import holds_points, read_points
 from saddlepoint.data.sources.image_set import ImageSet
+from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.base import permutation
@@ -43,7 +44,7 @@ def subject(config: DictConfig) -> Subject:
         UserError: the files cannot be used, do not fit each other, or the question is not clear.
     """
     _check(config)
-    path = Path(config.samples).expanduser()
+    path = given_path(config.samples)
     if holds_points(path):
         return _points(config, path)
     if config.reference is not None:

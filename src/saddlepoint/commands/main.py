@@ -67,6 +67,8 @@ def run(command: str, arguments: Sequence[str]) -> None:
     # Before torch is imported by anything: no file that is loaded may run code, whoever loads it.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
+    if not os.environ.get("SADDLEPOINT_DATA"):
+        os.environ.pop("SADDLEPOINT_DATA", None)  # set to nothing is as good as unset: no data belong here
     os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and become one line
     arguments = understood(command, arguments)
     sys.argv = [f"{command}.py", *arguments]

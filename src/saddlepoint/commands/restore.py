@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from saddlepoint.commands import safety
 from saddlepoint.commands.build import build_system
+from saddlepoint.data.store import given_path, status
 from saddlepoint.errors import UserError
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import checkpoints
@@ -43,14 +45,14 @@ def find(path: str | None) -> Path:
     """
     if not path:
         raise UserError("no checkpoint given; add checkpoint=PATH, a .ckpt file or a run's folder")
-    given = Path(path).expanduser()
-    if not given.is_dir():
-        if not given.exists():
-            raise UserError(f"no checkpoint at {given}")
+    given = given_path(path)
+    if (found := status(given)) is None:
+        raise UserError(f"no checkpoint at {given}")
+    if not stat.S_ISDIR(found.st_mode):
         return given
     for folder in (given / "checkpoints", given):
         for name in ("best.ckpt", "last.ckpt", "previous.ckpt"):
-            if (folder / name).exists():
+            if status(folder / name) is not None:
                 return folder / name
     raise UserError(
         f"no checkpoint in {given}; give a run's folder, which holds checkpoints/last.ckpt, or a .ckpt file"

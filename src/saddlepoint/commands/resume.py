@@ -15,6 +15,7 @@ from saddlepoint.commands import safety
 from saddlepoint.commands.check import check_schema
 from saddlepoint.commands.restore import data_info
 from saddlepoint.commands.schema import TrainConfig
+from saddlepoint.data.store import given_path, is_file
 from saddlepoint.errors import UserError
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import checkpoints
@@ -61,12 +62,12 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
     if config.resume == "auto":
         if not config.run.dir:
             raise UserError("resume=auto needs run.dir=FOLDER, the run to take up or to start")
-        directory = Path(config.run.dir)
+        directory = given_path(config.run.dir)
         if not any((directory / "checkpoints").glob("*.ckpt")):
             return None
     else:
-        directory = Path(config.resume).expanduser()
-    if directory.is_file():
+        directory = given_path(config.resume)
+    if is_file(directory):
         checkpoint, folder = checkpoints.load(directory), directory.resolve().parent
         if folder.name != "checkpoints" or not (folder.parent / "config.yaml").is_file():
             raise UserError(

@@ -33,6 +33,7 @@ from saddlepoint.commands.schema import TrainConfig
 from saddlepoint.commands.scorers import Scorer
 from saddlepoint.commands.scoring import build_assistant, build_scorer
 from saddlepoint.data import DataModule, Gaussians
+from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
 from saddlepoint.systems import distributed
 from saddlepoint.systems.game import Game
@@ -144,14 +145,14 @@ def start_record(plan: Plan, resumed: resume.Resumed | None) -> RunRecord:
     if resumed is not None:
         directory = resumed.directory
     elif config.run.dir and not is_job:
-        directory = run_directory.claim(Path(config.run.dir), again=config.resume == "auto")
+        directory = run_directory.claim(given_path(config.run.dir), again=config.resume == "auto")
     elif config.run.dir:
         raise UserError(sweep.ONE_FOLDER)
     elif is_job:
         directory = run_directory.create(Path(hydra.sweep.dir), f"{hydra.job.num}_{name}")
     else:
         stamped = name if config.run.name else f"{run_directory.stamp()}_{name}"
-        directory = run_directory.create(Path(config.run.root), stamped)
+        directory = run_directory.create(given_path(config.run.root), stamped)
     content = plain_config(config)
     text = OmegaConf.to_yaml(OmegaConf.create({**content, "choices": choices}))
     record = RunRecord(directory, monitor=plan.scorer.monitor, release=run_directory.hold(directory))

@@ -30,6 +30,9 @@ MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 # Pillow only warns of a decompression bomb. The filter is per process, so `_opened` checks the size once more itself.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
+# Of a picture that decodes, they warn only of what lies beside it: broken EXIF, a second picture, a film.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Jpeg|Png)ImagePlugin")
+
 
 class Header(NamedTuple):
     """What an image file's header says: its size as displayed, and 1 for gray or 3 for colour (alpha apart)."""

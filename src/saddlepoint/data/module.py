@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, cast
 
 import platformdirs
@@ -20,6 +19,7 @@ from saddlepoint.data.inspection import choose_fit
 from saddlepoint.data.loader import Lists, LoaderOptions, MemoryLoader, WorkerLoader, check_batch
 from saddlepoint.data.schedule import Schedule
 from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest
+from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
 from saddlepoint.types import DataInfo, Split
 
@@ -95,7 +95,7 @@ class DataModule(pl.LightningDataModule):
         self.loader = loader
         self.num_workers = num_workers
         self.memory_limit_gb = memory_limit_gb
-        self.cache_dir = Path(cache_dir or platformdirs.user_cache_dir("saddlepoint")) / "decoded"
+        self.cache_dir = given_path(cache_dir or platformdirs.user_cache_dir("saddlepoint")) / "decoded"
         self._contents: Contents | None = None
         self._fit: Fit | None = None
         self._info: DataInfo | None = None

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from saddlepoint.data.sources.base import ArraySplit
+from saddlepoint.data.store import is_file
 from saddlepoint.errors import UserError
 
 KEYS = ("images", "arr_0")
@@ -55,7 +56,7 @@ def read_images(path: Path) -> ArraySplit:
 
 def holds_points(path: Path) -> bool:
     """Whether a file is an ``.npz`` that holds points, as ``sample.py`` writes them."""
-    return path.suffix == ".npz" and path.is_file() and "points" in _headers(path)
+    return path.suffix == ".npz" and is_file(path) and "points" in _headers(path)
 
 
 def read_points(path: Path) -> NDArray[np.float32]:
@@ -76,7 +77,7 @@ def read_points(path: Path) -> NDArray[np.float32]:
 
 def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
     """Return every array's shape and type, by its name, without reading it: an object array is refused by its type."""
-    if not path.is_file():
+    if not is_file(path):
         raise UserError(f"{path}: no such file; {LAYOUT}")
     found = {}
     try:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saddlepoint.data import CIFAR10, MNIST, DataModule, Digits, FashionMNIST
+from saddlepoint.data import CIFAR10, MNIST, DataModule, Digits, FashionMNIST, StackedMNIST
 from saddlepoint.data.sources.cifar10 import CLASSES
 from saddlepoint.errors import UserError
 
@@ -66,6 +66,33 @@ def test_a_failed_download_names_the_path_and_the_way_round(tmp_path, source, fo
     with pytest.raises(UserError, match=rf"{folder}/raw: .*download failed \(.+\); copy them there unpacked") as caught:
         source(str(tmp_path)).open()
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("permissions")
+@pytest.mark.parametrize("closed", ["MNIST", "MNIST/raw/t10k-labels-idx1-ubyte"])
+def test_files_without_permission_are_named_and_not_downloaded_again(tmp_path, closed):
+    make_mnist(tmp_path)
+    (tmp_path / closed).chmod(0)
+    with pytest.raises(UserError, match=rf"{closed}.*: cannot be read \(Permission denied\); change its permissions"):
+        MNIST(str(tmp_path)).open()
+    (tmp_path / closed).chmod(0o755)
+    MNIST(str(tmp_path)).open()
+
+
+@pytest.mark.usefixtures("permissions")
+def test_cifar10_without_permission_is_named(tmp_path):
+    (tmp_path / "cifar10").mkdir(0)
+    with pytest.raises(UserError, match=r"cifar10/train: cannot be read \(Permission denied\)"):
+        CIFAR10(str(tmp_path)).open()
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
+    make_mnist(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path.parent)  # a tilde that is taken by its word makes a folder here
+    for source in (MNIST("~"), StackedMNIST("~", 2, 2)):
+        assert source.open().digest
+    assert CIFAR10("~").root == tmp_path
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import numpy as np
 import torchvision
 
 from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest, digest_of
-from saddlepoint.data.store import open_store
+from saddlepoint.data.store import given_path, leaving_no_empty_folders, open_store, status
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
@@ -29,7 +29,7 @@ class CIFAR10(Source):
     name = "cifar10"
 
     def __init__(self, root: str):
-        self.root = Path(root)
+        self.root = given_path(root)
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
@@ -48,15 +48,16 @@ class CIFAR10(Source):
 
     def _path(self, name: str) -> Path | None:
         candidates = (self.root / "cifar10" / name, self.root / "cifar10" / f"{name}.zip")
-        return next((path for path in candidates if path.exists()), None)
+        return next((path for path in candidates if status(path)), None)
 
     def _open_batches(self) -> Contents:
         # torchvision unpickles these files, and unpickling can run code. It is safe here because its constructor first
         # compares each file's md5 with the one pinned in torchvision for the authors' files and refuses any other:
         # to slip in a pickle that runs code, one would need a second preimage of md5, which nobody can compute.
         try:
-            train = self._batches(train=True)
-            test = self._batches(train=False)
+            with leaving_no_empty_folders(self.root):
+                train = self._batches(train=True)
+                test = self._batches(train=False)
         except (OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise UserError(

@@ -10,12 +10,12 @@ from typing import Literal
 import numpy as np
 
 from saddlepoint.data.sources.base import Contents, FileSplit, Labels, Source, digest
-from saddlepoint.data.store import Store, open_store, raw_name
+from saddlepoint.data.store import Store, given_path, open_store, raw_name, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
 # The first of these folders beside ``train/`` is the held-out split; others are left out.
-HELD_OUT_FOLDERS = ("held_out", "test", "val")
+HELD_OUT_FOLDERS = ("held_out", "test", "val", "valid", "validation")
 HELD_OUT_TENTH = 10
 
 HOW_TO_GET = "set data.root to a folder or zip file of PNG, JPEG, WebP or BMP images"
@@ -25,9 +25,10 @@ class ImageFolder(Source):
     """PNG, JPEG, WebP and BMP images of any size and mode under one folder or in one zip file.
 
     Folders that wrap everything (a zip often holds its folder) are dropped first. Then ``train/`` and one of
-    ``held_out/``, ``test/``, ``val/`` (the first there is) are the splits; without them, the images whose relative name
-    hashes to 0 modulo 10 are held out, so that adding images moves none, and each split has at least two, or one of
-    fewer than four images. Then an image's class is its first folder; images that lie in no folder have no labels.
+    ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/`` (the first there is) are the splits; without them,
+    the images whose relative name hashes to 0 modulo 10 are held out, so that adding images moves none, and each split
+    has at least two, or one of fewer than four images. Then an image's class is its first folder; images that lie in no
+    folder have no labels.
 
     Args:
         root: the folder or zip file.
@@ -35,9 +36,9 @@ class ImageFolder(Source):
     """
 
     def __init__(self, root: str, labels: Literal["folders", "none"] = "folders"):
-        self.root = Path(root)
+        self.root = given_path(root)
         self.labels = labels
-        self.name = self.root.resolve().name.removesuffix(".zip")
+        self.name = real_name(self.root).removesuffix(".zip")
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 
 from saddlepoint.data.npz import read_images
 from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest, digest_of
 from saddlepoint.data.sources.image_folder import file_split, split_by_folders, unwrapped
-from saddlepoint.data.store import open_store
+from saddlepoint.data.store import given_path, open_store, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
@@ -23,14 +21,14 @@ class ImageSet(Source):
 
     Args:
         root: the folder or file.
-        splits: take ``train/`` and one of ``held_out/``, ``test/``, ``val/`` of a folder or zip as the two splits where
-            there are both, as :class:`~saddlepoint.data.sources.image_folder.ImageFolder` does.
+        splits: take ``train/`` and the held-out folder of a folder or zip as the two splits where there are both, as
+            :class:`~saddlepoint.data.sources.image_folder.ImageFolder` does.
     """
 
     def __init__(self, root: str, splits: bool = False):
-        self.root = Path(root).expanduser()
+        self.root = given_path(root)
         self.splits = splits
-        self.name = self.root.resolve().name.removesuffix(".zip").removesuffix(".npz")
+        self.name = real_name(self.root).removesuffix(".zip").removesuffix(".npz")
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""

@@ -10,6 +10,7 @@ import torchvision
 from numpy.typing import NDArray
 
 from saddlepoint.data.sources.base import ArraySplit, Contents, Source, digest_of
+from saddlepoint.data.store import given_path, is_file, leaving_no_empty_folders, read_file
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
@@ -26,7 +27,7 @@ class MNIST(Source):
     class_names: ClassVar[tuple[str, ...]] = tuple(str(digit) for digit in range(10))
 
     def __init__(self, root: str):
-        self.root = Path(root)
+        self.root = given_path(root)
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
@@ -35,7 +36,7 @@ class MNIST(Source):
             prefix: (raw / f"{prefix}-images-idx3-ubyte", raw / f"{prefix}-labels-idx1-ubyte")
             for prefix in ("train", "t10k")
         }
-        if not all(path.is_file() for pair in files.values() for path in pair):
+        if not all(is_file(path) for pair in files.values() for path in pair):
             self._download(raw)
         splits: dict[Split, ArraySplit] = {
             "train": self._split(*files["train"]),
@@ -45,7 +46,8 @@ class MNIST(Source):
 
     def _download(self, raw: Path) -> None:
         try:
-            getattr(torchvision.datasets, self.folder)(self.root, download=True)
+            with leaving_no_empty_folders(raw):
+                getattr(torchvision.datasets, self.folder)(self.root, download=True)
         except (OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise UserError(
@@ -78,9 +80,9 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read an idx file of unsigned bytes: 0, 0, 8, the number of dimensions, their big-endian sizes, the data.
 
     Raises:
-        UserError: the file is of another kind, or its length is not what its header says.
+        UserError: the file cannot be read or is of another kind, or its length is not what its header says.
     """
-    raw = path.read_bytes()
+    raw = read_file(path)
     start = 4 + 4 * dimensions
     if len(raw) < start or raw[:4] != bytes((0, 0, 8, dimensions)):
         raise UserError(f"{path}: not an idx file of {dimensions}-d bytes; delete it and run again to download it")

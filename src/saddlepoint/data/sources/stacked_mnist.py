@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from pydantic import PositiveInt
@@ -11,6 +9,7 @@ from pydantic import PositiveInt
 from saddlepoint import randomness
 from saddlepoint.data.sources.base import ArraySplit, Contents, Source, digest
 from saddlepoint.data.sources.mnist import MNIST
+from saddlepoint.data.store import given_path
 from saddlepoint.types import Split
 
 CHANNELS = 3
@@ -32,7 +31,7 @@ class StackedMNIST(Source):
     name = "stacked_mnist"
 
     def __init__(self, root: str, train: PositiveInt = 128_000, held_out: PositiveInt = 26_000):
-        self.root = Path(root)
+        self.root = given_path(root)
         self.sizes: dict[Split, int] = {"train": train, "held_out": held_out}
 
     def open(self) -> Contents:
