@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "outputs" / "gallery"
 PAGE = ROOT / "docs" / "systems.md"
 PICTURES = ROOT / "docs" / "images" / "gallery"
+MACHINE = "machine.txt"
 MINUTES = 4.0
 """Of training; scoring twice and, for the first row, the features' classifier come on top."""
 POINTS = {"unrolled"}
@@ -133,18 +134,35 @@ def shrink(source: Path, target: Path) -> None:
         picture.save(target, optimize=True)
 
 
-def write(data: str, models: list[str], minutes: float, machine: str) -> None:
-    """Write the page from all finished rows."""
+def section(data: str, models: list[str]) -> str:
+    """Return what was made on a data set, in Markdown; nothing where nothing is finished."""
     rows = [text for model in models if (text := row(model, data)) is not None]
+    if not rows:
+        return ""
+    folder = RUNS / data
+    line = json.loads(next(folder.glob("*/gallery.json")).read_text())
+    hours = next(float(override.partition("=")[2]) for override in line if override.startswith("budget.hours="))
+    machine = (folder / MACHINE).read_text() if (folder / MACHINE).exists() else "two CPU cores"
+    return (
+        f"## On {data}\n\n"
+        f"Made by `python docs/gallery.py --data {data} --minutes {60 * hours:.2g}`, {3600 * hours:.0f} seconds of "
+        f"training a row on {machine}.\n\n"
+        "| model | paper and settings | command | scores: untrained → trained | samples |\n|---|---|---|---|---|\n"
+        + "\n".join(rows)
+        + "\n"
+    )
+
+
+def write(models: list[str]) -> None:
+    """Write the page from all finished rows, of all data."""
     head = (
         "# The systems\n\n"
-        f"Made by `python docs/gallery.py --data {data} --minutes {minutes:g}`: every model by its name, trained for "
-        f"{60 * minutes:.0f} seconds on {machine}. Each score has its card in the run's `scores.jsonl`. "
+        "Every model by its name, trained for a short time. Each score has its card in the run's `scores.jsonl`. "
         "`fid_classifier` is computed from the averaged generator's samples and a small classifier's features, so "
-        "compare rows with each other and with the real images' own figure, never with published FIDs.\n\n"
-        "| model | paper and settings | command | scores: untrained → trained | samples |\n|---|---|---|---|---|\n"
+        "compare rows with each other and with the real images' own figure, never with published FIDs.\n"
     )
-    PAGE.write_text(head + "\n".join(rows) + "\n")
+    made = sorted({path.parents[1].name for path in RUNS.glob("*/*/gallery.json")}, reverse=True)
+    PAGE.write_text("\n".join([head, *filter(None, (section(data, models) for data in made))]))
 
 
 def main() -> None:
@@ -158,9 +176,11 @@ def main() -> None:
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.models) - set(known)):
         parser.error(f"unknown model {', '.join(unknown)}; there are {', '.join(known)}")
+    (RUNS / arguments.data).mkdir(parents=True, exist_ok=True)
+    (RUNS / arguments.data / MACHINE).write_text(arguments.machine)
     for model in arguments.models or known:
         train(model, arguments.data, arguments.minutes)
-        write(arguments.data, known, arguments.minutes, arguments.machine)
+        write(known)
 
 
 if __name__ == "__main__":

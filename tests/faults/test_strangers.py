@@ -206,7 +206,9 @@ def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], h
         content = pickle.loads(pickle.dumps(sound))
         for key, value in change.items():
             put(content["saddlepoint"]["config"], key, value)
-        path = user.folder / f"{index}.ckpt"
+        path = user.folder / f"run-{index}" / "checkpoints" / "last.ckpt"
+        path.parent.mkdir(parents=True)
+        (path.parents[1] / "config.yaml").write_text("{}\n")
         torch.save(content, path)
         known = readers(path)[:4] if index == 0 else [readers(path)[index % 4]]
         cases += [(command, args, named) for command, args in known]

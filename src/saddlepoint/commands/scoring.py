@@ -53,9 +53,7 @@ def build_scorer(config: DictConfig, data: DataModule, info: DataInfo, device: t
     if extractor is None:
         return NoScores()
     extractor.to(device)
-    scorer = image_scorer(extractor, data, settings.n, settings.seed, settings.splits, settings.metrics)
-    check_servable(settings.metrics, scorer.evaluator)
-    return scorer
+    return image_scorer(extractor, data, settings.n, settings.seed, settings.splits, settings.metrics)
 
 
 def build_assistant(config: DictConfig, info: DataInfo) -> Scorer:
@@ -99,7 +97,9 @@ def image_scorer(
             "add images, or take features=none"
         )
     reference = RealStatistics.compute(data, extractor, cache_directory(), n=n, seed=seed, metrics=names, splits=splits)
-    return ImageScorer(Evaluator(extractor, reference, names, n=n, seed=seed, splits=splits), ema, real=data)
+    evaluator = Evaluator(extractor, reference, names, n=n, seed=seed, splits=splits)
+    check_servable(metrics, evaluator)
+    return ImageScorer(evaluator, ema, real=data)
 
 
 def check_servable(names: Sequence[str] | None, evaluator: Evaluator) -> None:
