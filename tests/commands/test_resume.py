@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from saddlepoint.errors import UserError
 from saddlepoint.tracking.checkpoints import load
 from saddlepoint.tracking.run_directory import hold
 
@@ -73,6 +76,23 @@ def test_two_processes_do_not_go_on_with_one_run(refuse: Callable[..., str], run
     finally:
         release()
     hold(run)()  # free again
+
+
+def test_a_worker_that_outlives_its_run_keeps_nothing(run: Path) -> None:
+    release = hold(run)
+    fork = multiprocessing.get_context("fork")
+    runs = fork.Event()
+    worker = fork.Process(target=lambda: (runs.set(), time.sleep(60)))
+    worker.start()
+    try:
+        assert runs.wait(30)
+        with pytest.raises(UserError, match="another process trains"):
+            hold(run)
+        release()
+        hold(run)()
+    finally:
+        worker.kill()
+        worker.join()
 
 
 def test_a_run_that_has_only_begun_is_not_started_anew(refuse: Callable[..., str], tmp_path: Path) -> None:

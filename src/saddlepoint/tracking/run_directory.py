@@ -79,7 +79,26 @@ def hold(directory: Path) -> Callable[[], None]:
         raise UserError(f"another process trains in {directory}: wait for its end, or stop it") from None
     except OSError:  # a file system without locks
         pass
-    return lambda: os.close(descriptor)
+    _held.add(descriptor)
+
+    def release() -> None:
+        _held.discard(descriptor)
+        os.close(descriptor)
+
+    return release
+
+
+_held: set[int] = set()
+
+
+def _let_go() -> None:
+    """A loader's worker is a copy of its process that may outlive it, and must not keep the directory then."""
+    while _held:
+        os.close(_held.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_let_go)
 
 
 def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
