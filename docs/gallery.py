@@ -121,7 +121,7 @@ def figures(model: str, cards: list[dict[str, Any]]) -> str:
     first, last = ([card for card in cards if card["metric"] == monitored][i] for i in (0, -1))
     verdict = f"{first['value'] / max(last['value'], 1e-12):.3g}-fold better than untrained"
     if first["value"] < 10 * last["value"]:
-        verdict += f": {last['generator_updates']:,} generator updates; {WHY.get(model, 'a short time')}"
+        verdict += f": {last['generator_updates']:,} generator updates; {WHY.get(model, 'few steps in this time')}"
     return "<br>".join([*parts, verdict, f"{last['images_seen']:,} images, n={last['n']:,}, seed {last['seed']}"])
 
 
@@ -144,7 +144,7 @@ def section(data: str, models: list[str]) -> str:
     hours = next(float(override.partition("=")[2]) for override in line if override.startswith("budget.hours="))
     machine = (folder / MACHINE).read_text() if (folder / MACHINE).exists() else "two CPU cores"
     return (
-        f"## On {data}\n\n"
+        f"## data={data}\n\n"
         f"Made by `python docs/gallery.py --data {data} --minutes {60 * hours:.2g}`, {3600 * hours:.0f} seconds of "
         f"training a row on {machine}.\n\n"
         "| model | paper and settings | command | scores: untrained → trained | samples |\n|---|---|---|---|---|\n"
