@@ -31,8 +31,11 @@ class Gaussian(NamedTuple):
 
 def real_root(covariance: Tensor) -> Tensor:
     """Return a lower triangular L with L Lᵀ = ``covariance`` [F, F], positive semidefinite up to rounding."""
+    lower, refused = torch.linalg.cholesky_ex(covariance.double())
+    if not refused:
+        return lower.contiguous()
+    # Cholesky's factor, ten times faster, is refused to singular matrices: with A Aᵀ = Σ and Aᵀ = Q R, Σ is Rᵀ R too.
     values, vectors = torch.linalg.eigh(covariance.double())
-    # Cholesky's would be as good, but refuses singular matrices. With A Aᵀ the covariance and Aᵀ = Q R, it is Rᵀ R.
     root = vectors * values.clamp(min=0).sqrt()
     return torch.linalg.qr(root.T, mode="r").R.T.contiguous()
 
