@@ -41,7 +41,7 @@ WHY = {
     "wgan_gp": RESNETS + ", each critic step with a second derivative",
     "sngan": RESNETS,
     "projgan": RESNETS,
-    "began": "two autoencoder passes a step, batches of 16, and a control that has to settle first",
+    "began": "an autoencoder as D, and batches of 16",
     "mmdgan": "five critic steps, each with a second derivative, for one of the generator's",
 }
 """What holds a model back that is not ten times better than untrained in its minutes."""

@@ -33,7 +33,7 @@ def test_the_end_lists_what_there_is(invoke: Any, tiny: tuple[str, ...], tmp_pat
 
 @pytest.mark.parametrize(
     ("program", "said"),
-    [("/work/train.py", ["python", "sample.py"]), ("/usr/bin/saddlepoint", ["saddlepoint", "sample"])],
+    [("/home/me/train.py", ["python", "sample.py"]), ("/usr/bin/saddlepoint", ["saddlepoint", "sample"])],
 )
 def test_the_command_is_the_one_that_the_user_has(
     invoke: Any, tiny: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, program: str, said: list[str]

@@ -67,6 +67,19 @@ def test_a_file_outside_a_run_is_no_run(refuse: Callable[..., str], run: Path, t
     assert state(project) == before
 
 
+def test_a_checkpoint_is_its_runs_however_it_is_named(
+    invoke: Any, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link.ckpt").symlink_to(run / "checkpoints" / "last.ckpt")
+    for images, name in ((400, str(tmp_path / "link.ckpt")), (500, "last.ckpt")):
+        monkeypatch.chdir(run / "checkpoints")
+        outcome = invoke("train", f"resume={name}", f"budget.images={images}")
+        assert outcome.code == 0, outcome.err
+        assert load(run / "checkpoints" / "last.ckpt")["progress"]["images_seen"] == images
+    assert not (run / "checkpoints" / "config.yaml").exists()
+    assert not (tmp_path / "config.yaml").exists()
+
+
 def test_two_processes_do_not_go_on_with_one_run(refuse: Callable[..., str], run: Path) -> None:
     before, release = state(run), hold(run)
     try:

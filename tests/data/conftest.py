@@ -3,10 +3,11 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 CAPABILITIES = 0x20080522
 """Version 3 of Linux's interface: two sets of 32, each of effective, permitted and inheritable ones."""
@@ -35,3 +36,17 @@ def permissions(tmp_path: Path) -> Iterator[None]:
     finally:
         if any(sets) and libc is not None:
             libc.capset(header, before)
+
+
+@pytest.fixture
+def nested() -> Callable[[Path], Path]:
+    """Makes a folder of three class folders with twenty images each."""
+
+    def make(root: Path) -> Path:
+        for index in range(60):
+            folder = root / ("cat", "dog", "eel")[index // 20]
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.new("RGB", (4, 4), (index, index, index // 2)).save(folder / f"{index % 20}.png")
+        return root
+
+    return make

@@ -31,7 +31,7 @@ from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import FeatureExtractor, extractor_from_state
 from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.metrics.seeds import over_seeds
-from saddlepoint.tracking.run_directory import append_json_line
+from saddlepoint.tracking.run_directory import append_json_line, whole
 
 REMEDY = "set out to a file that can be written"
 
@@ -46,7 +46,8 @@ def run(config: DictConfig) -> None:
     from_files = config.samples is not None or config.reference is not None
     subject = files.subject(config) if from_files else _checkpoint(config)
     path = Path(config.out) if config.out else subject.out
-    writing.check_appendable(path, REMEDY)
+    if not config.out:  # only now it is known
+        writing.check_appendable(path, REMEDY)
     since = time.monotonic()
     seeds = range(config.seed, config.seed + config.seeds)
     try:
@@ -71,7 +72,7 @@ def _save(pictures: Mapping[str, Image.Image], cards: Path) -> list[str]:
     stem = cards.stem if number is None else f"{cards.stem}_{number}"
     places = {cards.with_name(f"{stem}_{name}.png"): picture for name, picture in pictures.items()}
     for place, picture in places.items():
-        with writing.explained(place, REMEDY), writing.whole(place) as file:
+        with writing.explained(place, REMEDY), whole(place) as file:
             picture.save(file, "PNG")
     return [place.name for place in places]
 

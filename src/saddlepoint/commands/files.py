@@ -66,12 +66,11 @@ def subject(config: DictConfig) -> Subject:
     def choice(seed: int) -> Tensor:
         return _choice(total, n, seed, config.seed)
 
-    def wanted(rows: Tensor) -> Tensor | None:
-        return None if labels is None else labels[rows]
-
     def score(seed: int) -> list[ScoreCard]:
         judged.append((reseeded(evaluator, seed), seed))
-        return judged[-1][0].score(_images(samples, choice(seed)), wanted(choice(seed)), **_circumstances())
+        rows = choice(seed)
+        wanted = None if labels is None else labels[rows]
+        return judged[-1][0].score(_images(samples, rows), wanted, **_circumstances())
 
     def pictures(cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         last, seed = judged[-1]

@@ -74,7 +74,7 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
                 f"resume={directory} lies in no run's folder, where the run would go on: give the folder that holds "
                 "its config.yaml and checkpoints/, or start a new run with init_from"
             )
-        directory = directory.parent.parent
+        directory = folder.parent  # also of a link, or of a name within checkpoints/
     elif directory.is_dir():
         _, checkpoint = checkpoints.load_newest(directory / "checkpoints")
     else:

@@ -17,6 +17,7 @@ from saddlepoint.commands.schema import SampleConfig
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.tracking import pictures
+from saddlepoint.tracking.run_directory import whole
 
 REMEDY = "set out to a folder that can be written"
 
@@ -71,11 +72,11 @@ def _write(config: DictConfig, out: Path, drawn: classes.Labelled, is_image: boo
     if "grid" in config.format:
         written.append(out / "grid.png")
         picture = pictures.grid(samples, drawn.columns) if is_image else pictures.scatter(samples, samples, "samples")
-        with writing.whole(written[-1]) as file:
+        with whole(written[-1]) as file:
             picture.save(file, "PNG")
     if "png" in config.format:
         for i, image in enumerate(samples):
-            with writing.whole(out / f"{i:06d}.png") as file:
+            with whole(out / f"{i:06d}.png") as file:
                 pictures.to_picture(image).save(file, "PNG")
         written.append(out / f"000000.png … {len(samples) - 1:06d}.png")
     if "npz" in config.format:
@@ -84,6 +85,6 @@ def _write(config: DictConfig, out: Path, drawn: classes.Labelled, is_image: boo
         arrays = {"images": samples.permute(0, 2, 3, 1).numpy()} if is_image else {"points": samples.numpy()}
         if drawn.labels is not None:
             arrays["labels"] = drawn.labels.numpy()
-        with writing.whole(written[-1]) as file:
+        with whole(written[-1]) as file:
             np.savez(file, **arrays)  # type: ignore[arg-type]
     return written

@@ -1,4 +1,4 @@
-"""Whether a place can be written to, before hours go into what it shall hold; and files that are whole or absent."""
+"""Whether a place can be written to, before hours go into what it shall hold."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 
 from saddlepoint.errors import UserError
 
@@ -73,15 +72,3 @@ def check_appendable(path: Path, remedy: str) -> None:
 def _try(directory: Path) -> None:
     """Make a file that no one sees. Permission bits would not tell: they bind not everybody, and not everywhere."""
     tempfile.TemporaryFile(dir=directory).close()
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name, or another's place, only once it is whole: a full disk leaves no half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -8,9 +8,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from saddlepoint.errors import UserError
 
@@ -120,17 +120,24 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is either the old one or the new one, whole, whenever the machine stops."""
+@contextlib.contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that takes its name, or another's place, only once it is whole: a full disk leaves no half of it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            yield file
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file that is either the old one or the new one, whole, whenever the machine stops."""
+    with whole(path) as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
