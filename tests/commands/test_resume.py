@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import shutil
 import time
@@ -54,6 +55,13 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     (tmp_path / "data" / "c" / "24.png").unlink()
     (tmp_path / "data" / "c").rmdir()
     assert invoke("train", "resume=run", "budget.images=16").code == 0
+    (tmp_path / "data").rename(tmp_path / "moved")
+    assert "data.root" in refuse("train", "resume=run", "budget.images=24")
+    moved = ("data=image_folder", "data.root=moved", "budget.images=24")
+    assert "data.image_size cannot change" in refuse("train", "resume=run", *moved, "data.image_size=16")
+    assert "data cannot change" in refuse("train", "resume=run", "data=digits", "budget.images=24")
+    assert invoke("train", "resume=run", *moved).code == 0
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["images_seen"] == 24
 
 
 def test_a_file_outside_a_run_is_no_run(refuse: Callable[..., str], run: Path, tmp_path: Path) -> None:

@@ -23,8 +23,9 @@ from saddlepoint.types import DataInfo
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = ("budget", "trainer", "compile", "logger")
-"""Parts of a config that a resumed run may set anew; only identical settings promise identical bits."""
+MAY_CHANGE = ("budget", "trainer", "compile", "logger", "data.root", "data.cache_dir")
+"""What a resumed run may set anew: data may lie elsewhere, for their content is checked; only the same settings promise
+the same bits."""
 RECORD = ("best", "first", "latest", "evaluation_seconds", "wandb_id")
 """What a checkpoint keeps of the run's record."""
 SAYS_WHERE = ("resume", "run", "plugins", "callbacks.progress", "hydra")
@@ -81,8 +82,8 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
         raise UserError(f"resume={directory}: no such run or checkpoint")
     checkpoints.check_whole(checkpoint, directory)
     about = checkpoint["saddlepoint"]
-    changed = _changed(overrides, leave=config.resume == "auto")
     try:
+        changed = _changed(overrides, dict(about["choices"]), leave=config.resume == "auto")
         safety.check_references(about["config"])
         if config.resume == "auto":
             _tell_what_is_left(overrides, config, about)
@@ -132,24 +133,34 @@ def check_weights(directory: Path, checkpoint: Mapping[str, Any], system: Game) 
         raise UserError(f"resume={directory}: the checkpoint does not fit its own config: {first}") from None
 
 
-def _changed(overrides: Sequence[str], leave: bool) -> list[str]:
+def _changed(overrides: Sequence[str], choices: Mapping[str, str], leave: bool) -> list[str]:
     """Return the keys that the command line sets anew.
 
     Args:
         overrides: as they were typed.
+        choices: the run's, which may be said again: data.root is known where data is.
         leave: leave out those that may not change: the command line is the one that started the run.
 
     Raises:
         UserError: for one that may not change.
     """
-    changed = [key for key, _ in _typed(overrides)]
-    kept = [key for key in changed if key.split(".")[0] not in MAY_CHANGE]
+    typed = _typed(overrides)
+    kept = [key for key, value in typed if not _may_change(key) and not _is_choice(key, value, choices)]
     if kept and not leave:
         raise UserError(
             f"{kept[0]} cannot change in a resumed run, which keeps its own config (only {', '.join(MAY_CHANGE)} may); "
             "to start a new run from its weights use init_from"
         )
-    return [key for key in changed if key not in kept]
+    return [key for key, _ in typed if _may_change(key)]
+
+
+def _is_choice(key: str, value: str, choices: Mapping[str, str]) -> bool:
+    own, now = (re.sub(r"[\s'\"]", "", str(text)) for text in (choices.get(key), value))
+    return key in choices and own == now
+
+
+def _may_change(key: str) -> bool:
+    return f"{key}.".startswith(tuple(f"{name}." for name in MAY_CHANGE))
 
 
 def _typed(overrides: Sequence[str]) -> list[tuple[str, str]]:
@@ -163,13 +174,15 @@ def _tell_what_is_left(overrides: Sequence[str], asked: DictConfig, about: Mappi
     """Warn of each typed key that differs from the run's own and is not taken."""
     stored = OmegaConf.create(about["config"])
     for key, value in _typed(overrides):
-        if key.split(".")[0] in MAY_CHANGE:
+        if _may_change(key):
             continue
         if key in about["choices"]:
-            own, now = re.sub(r"[\s'\"]", "", str(about["choices"][key])), re.sub(r"[\s'\"]", "", value)
+            own, now = about["choices"][key], value
+            same = _is_choice(key, value, about["choices"])
         else:
             own, now = OmegaConf.select(stored, key), OmegaConf.select(asked, key)
-        if own is not None and now is not None and own != now:
+            same = None in (own, now) or own == now
+        if not same:
             log.warning("the run goes on with its own %s=%s; %s on this command line is not taken", key, own, now)
 
 
