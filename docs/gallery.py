@@ -17,8 +17,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "outputs" / "gallery"
 PAGE = ROOT / "docs" / "systems.md"
@@ -28,44 +26,42 @@ MINUTES = 4.0
 """Of training; scoring twice and, for the first row, the features' classifier come on top."""
 POINTS = {"unrolled"}
 """Models whose paper's networks are for points: their row is on a ring of eight Gaussians."""
-SMALLER = {"resnet": ["network.width=16"], "resnet_wgan_gp": ["network.width=16", "network.generator.width=8"]}
-"""What two CPU cores need, by the network that a model chooses."""
-
-
-HUNDREDS = "the paper's perceptrons train for hundreds of epochs"
-RESNETS = "ResNets, and five discriminator steps for each of the generator's; the paper has tens of thousands of these"
-WHY = {
-    "gan": HUNDREDS,
-    "cgan": HUNDREDS,
-    "wgan": "RMSprop at 5e-5, one generator step for five of the clipped critic's",
-    "wgan_gp": RESNETS + ", each critic step with a second derivative",
-    "sngan": RESNETS,
-    "projgan": RESNETS,
-    "began": "an autoencoder as D, and batches of 16",
-    "mmdgan": "five critic steps, each with a second derivative, for one of the generator's",
+SLOW_ADAM = ["optimizer=dcgan_adam_short"]
+ON_DCGAN = ["network=dcgan", "model.discriminator_steps=1", "optimizer=dcgan_adam_short"]
+SHORT = {
+    "began": ["network.width=16"],
+    "cgan": SLOW_ADAM,
+    "dragan": SLOW_ADAM,
+    "ebgan": ["network.width=32"],
+    "fgan": SLOW_ADAM,
+    "gan": SLOW_ADAM,
+    "mmdgan": ["network.width=16"],
+    "projgan": ON_DCGAN,
+    "rgan": SLOW_ADAM,
+    "rpgan": ["network.width=16", "optimizer.generator.lr=8e-4", "optimizer.discriminator.lr=8e-4"],
+    "sngan": ON_DCGAN,
+    "wgan": ["network.width=16", "optimizer.generator.lr=1e-3", "optimizer.discriminator.lr=1e-3"],
+    "wgan_gp": ["network=dcgan", "network.width=16", "optimizer.generator.lr=5e-4", "optimizer.discriminator.lr=5e-4"],
 }
+"""What a row of minutes on two cores changes in a model's settings, which are the paper's or near them."""
+
+
+WHY: dict[str, str] = {}
 """What holds a model back that is not ten times better than untrained in its minutes."""
 
 
 def overrides(model: str, data: str, minutes: float) -> list[str]:
     """Return the command line of a model's row."""
     chosen = "gaussians" if model in POINTS else data
-    network = next((choice["override /network"] for choice in choices(model) if "override /network" in choice), "")
     scores = [] if model in POINTS else ["callbacks.scores.n=2000"]
     return [
         f"model={model}",
         f"data={chosen}",
-        *([] if model in POINTS else SMALLER.get(network, [])),
+        *SHORT.get(model, []),
         f"budget.hours={minutes / 60:.4g}",
         "callbacks.scores.every_images=100_000_000",  # the untrained generator and the last one
         *scores,
     ]
-
-
-def choices(model: str) -> list[dict[str, Any]]:
-    """Return the parts that a model's file chooses."""
-    content = yaml.safe_load((ROOT / "conf" / "model" / f"{model}.yaml").read_text())
-    return [choice for choice in content.get("defaults", []) if isinstance(choice, dict)]
 
 
 def description(model: str) -> str:

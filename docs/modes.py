@@ -34,6 +34,7 @@ class Benchmark:
     title: str
     common: str
     models: dict[str, str]
+    runs: str | None = None  # the benchmark in whose folder the runs lie, where two share a model
 
 
 POINTS = "callbacks.theory.enabled=false logger=none"
@@ -59,13 +60,19 @@ BENCHMARKS = {
         "experiment=modes/stacked logger=none",
         {"DCGAN": "", "RpGAN + R1 + R2": "model=rpgan"},
     ),
+    "stacked_pairing": Benchmark(
+        "Stacked MNIST, 1000 modes, width 16, 320,000 images",
+        "experiment=modes/stacked logger=none",
+        {"GAN + R1 + R2": "model=rpgan loss=nonsaturating", "RpGAN + R1 + R2": "model=rpgan"},
+        runs="stacked",
+    ),
 }
 
 
 def folder(benchmark: str, model: str, seed: int) -> Path:
     """Return where a run lies."""
     name = "".join(letter if letter.isalnum() else "_" for letter in model.lower())
-    return RUNS / benchmark / f"{name}-{seed}"
+    return RUNS / (BENCHMARKS[benchmark].runs or benchmark) / f"{name}-{seed}"
 
 
 def train(benchmark: str, model: str, seed: int) -> None:

@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 import torch
 from torch import nn
 
+from saddlepoint.errors import UserError
 from saddlepoint.losses import Hinge, NonSaturating, Relativistic, Wasserstein
 from saddlepoint.networks import (
     DCGANDiscriminator,
@@ -240,6 +241,28 @@ def test_counters_survive_a_checkpoint() -> None:
     other.on_load_checkpoint(checkpoint)
     assert other.progress == system.progress
     assert other.progress.images_seen == 36
+
+
+def test_gs_batch_may_be_a_multiple_of_ds() -> None:
+    """As in the code published with WGAN-GP and SNGAN; a loss that pairs fakes with real samples cannot have it."""
+    torch.manual_seed(0)
+    networks = {
+        "generator": MLPGenerator((2,), 3, hidden=[8], conditioning="concat", num_classes=3),
+        "discriminator": MLPDiscriminator((2,), hidden=[8], conditioning="concat", num_classes=3),
+    }
+    system = GAN(networks, Hinge(), latent_dim=3, optimizers=OPTIMIZERS, generator_batch_multiple=2)
+    system.random = torch.Generator().manual_seed(0)
+    labels = torch.tensor([0, 1, 2, 1])
+    turn = system.generator_loss(VectorBatch(torch.zeros(4, 2), labels))
+    z = torch.randn(8, 3, generator=torch.Generator().manual_seed(0))
+    both = torch.cat([labels, labels])
+    torch.testing.assert_close(turn.fake, networks["generator"](z, both))
+    torch.testing.assert_close(turn.loss, -networks["discriminator"](turn.fake, both).logits.mean())
+    assert torch.equal(turn.labels, both)  # type: ignore[arg-type]
+    system.random = torch.Generator().manual_seed(0)
+    assert len(system.discriminator_loss(VectorBatch(torch.zeros(4, 2), labels)).outputs["fake"].logits) == 4
+    with pytest.raises(UserError, match="generator_batch_multiple=2: Relativistic holds G's samples against"):
+        GAN(networks, Relativistic(), optimizers=OPTIMIZERS, generator_batch_multiple=2)
 
 
 def test_real_samples_leave_no_graph_in_gs_turn() -> None:

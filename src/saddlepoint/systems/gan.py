@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from saddlepoint import ranks
 from saddlepoint.augment.base import Augment
+from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import compares_samples
@@ -38,6 +39,7 @@ class GAN(Game):
         latent_dim: dimension Z of the latents.
         prior: the latents' law, ``normal`` or ``uniform`` on [-1, 1].
         ema_decay: of the generator's averaged weights, per generator update; None keeps no average.
+        generator_batch_multiple: fakes of G's turn for each of D's, whose labels are repeated.
         game: see :class:`~saddlepoint.systems.game.Game`.
     """
 
@@ -55,6 +57,7 @@ class GAN(Game):
         latent_dim: PositiveInt = 128,
         prior: latents.Prior = "normal",
         ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = 0.999,
+        generator_batch_multiple: PositiveInt = 1,
         **game: Any,
     ) -> None:
         super().__init__(networks, **game)
@@ -71,6 +74,12 @@ class GAN(Game):
         self.latent_dim = latent_dim
         self.prior = prior
         self.ema_decay = ema_decay
+        self.generator_batch_multiple = generator_batch_multiple
+        if generator_batch_multiple > 1 and loss.needs_real_in_generator:
+            raise UserError(
+                f"model.generator_batch_multiple={generator_batch_multiple}: {type(loss).__name__} holds G's samples "
+                "against as many real ones: leave it at 1"
+            )
         self.ema_generator = None if ema_decay is None else ema.frozen_copy(self.generator)
         self.averaged: ema.Tensors | None = None
         # BatchNorm must see real and fake apart (Radford et al. 2015); any other critic judges both in one pass.
@@ -109,16 +118,18 @@ class GAN(Game):
         return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated})
 
     def generator_loss(self, batch: Batch) -> Turn:
-        """G's objective on as many fakes as the batch has real samples."""
-        z = self.draw_latents(len(batch.samples))
-        fake = self.generator(z, batch.labels)
+        """G's objective on as many fakes as the batch has real samples, or a multiple of them."""
+        multiple = self.generator_batch_multiple
+        z = self.draw_latents(multiple * len(batch.samples))
+        labels = batch.labels if batch.labels is None or multiple == 1 else batch.labels.repeat(multiple)
+        fake = self.generator(z, labels)
         outputs = {}
         if self.needs_real_in_generator:
             with torch.no_grad():  # apart from the fakes: no gradient passes here, as D stands still
                 outputs["real"] = self.discriminator(self.augment(batch.samples), batch.labels)
-        outputs["fake"] = self.discriminator(self.augment(fake), batch.labels)
+        outputs["fake"] = self.discriminator(self.augment(fake), labels)
         loss = self.loss.generator(*(self.of_all_ranks(outputs[kind]) for kind in ("fake", "real") if kind in outputs))
-        return self.record_of(loss, batch, fake, z, outputs)
+        return self.record_of(loss, type(batch)(batch.samples, labels), fake, z, outputs)
 
     def judge(
         self, real: Tensor, fake: Tensor, labels: Tensor | None, critic: Critic | None = None

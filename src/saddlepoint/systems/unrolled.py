@@ -69,6 +69,8 @@ class UnrolledGAN(GAN):
             )
         if self.accumulate > 1:
             raise UserError("model=unrolled looks ahead on a whole batch: set model.accumulate=1")
+        if self.generator_batch_multiple > 1:
+            raise UserError("model=unrolled looks ahead on G's own fakes: set model.generator_batch_multiple=1")
         rule_of(player.build_optimizer())
 
     def _check_surrogate(self) -> None:
