@@ -91,6 +91,8 @@ def test_scores_land_beside_the_run_by_default(invoke: Any, tiny: tuple[str, ...
     after = read_json_lines(tmp_path / "run" / "scores.jsonl")
     assert after[: len(before)] == before
     assert {card["checkpoint"] for card in after[len(before) :]} == {"best.ckpt"}
+    assert invoke("evaluate", "checkpoint=run", "out=all.jsonl").code == 0  # where several runs' cards may meet
+    assert {card["checkpoint"] for card in read_json_lines(tmp_path / "all.jsonl")} == {"run/checkpoints/best.ckpt"}
 
 
 @pytest.mark.parametrize(

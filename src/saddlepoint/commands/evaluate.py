@@ -111,7 +111,7 @@ def _checkpoint(config: DictConfig) -> Subject:
         f"{restored.about['choices']['model']} after {progress.images_seen:,} images, {restored.path}",
         _run_directory(restored.path) / "scores.jsonl",
         score,
-        {"checkpoint": restored.path.name},
+        {"checkpoint": str(restored.path) if config.out else restored.path.name},  # in its own run the name says it all
         lambda cards: scorers[-1].pictures(restored.system, cards),
     )
 
