@@ -187,7 +187,7 @@ def test_a_folder_that_holds_something_is_left_alone(
         "export=mine/notes.txt is a file"
     )
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
-    line = refuse("sample", f"checkpoint={trained}", "export=mine/notes.txt/deeper")
+    line = refuse("sample", "checkpoint=nowhere.ckpt", "export=mine/notes.txt/deeper")  # found before anything is read
     assert "cannot write to" in line
     assert line.endswith("; choose another folder")
 

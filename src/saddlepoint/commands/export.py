@@ -25,7 +25,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from saddlepoint import __version__
-from saddlepoint.commands import build, safety
+from saddlepoint.commands import build, safety, writing
 from saddlepoint.commands.check import check_parts
 from saddlepoint.commands.onnx import ConversionError, to_onnx
 from saddlepoint.commands.restore import Restored
@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 FORMAT = 1
 """Raised whenever an older reader could misread a newer export."""
 
+REMEDY = "choose another folder"
 ABOUT, WEIGHTS, GRAPH = "generator.json", "generator.safetensors", "generator.onnx"
 
 
@@ -56,15 +57,17 @@ class Exported:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds something, before the checkpoint is read.
+    """Refuse a folder that holds something or cannot be written, before the checkpoint is read.
 
     Raises:
-        UserError: where it does, or is no folder.
+        UserError: where it does or cannot, or is no folder.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"export={folder} is a file; choose a new folder")
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"export={folder} is not empty; choose a new folder")
+    with writing.folder(folder, (), REMEDY):
+        pass
 
 
 def write(restored: Restored, folder: Path, ema: bool = True, plugins: Sequence[str] = ()) -> list[str]:
@@ -194,12 +197,11 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     folder = folder.resolve()
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        temporary.mkdir()
-        for name, data in files.items():
-            write_atomically(temporary / name, data)
-        temporary.replace(folder)  # over an empty folder too; the system refuses one that has been filled meanwhile
-    except OSError as error:
-        raise UserError(f"cannot write to {folder}: {error.strerror}; choose another folder") from None
+        with writing.explained(folder, REMEDY):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            for name, data in files.items():
+                write_atomically(temporary / name, data)
+            temporary.replace(folder)  # over an empty folder too; the system refuses one that was filled meanwhile
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
