@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from saddlepoint.commands.build import build_data, build_system
+from saddlepoint.commands.build import build_data, build_extractor, build_system
 from saddlepoint.commands.composition import compose_config
 from saddlepoint.commands.main import config_directory
+from saddlepoint.metrics import catalogue
 from saddlepoint.tracking.run_directory import read_json_lines
 
 ON_POINTS = ("modes/grid", "modes/ring")
@@ -56,6 +57,10 @@ def test_stacked_mnist_compares_models_on_the_same_small_networks(model: str, lo
     assert (config.data.source._target_, config.network.width) == ("saddlepoint.data.StackedMNIST", 16)
     assert config.loss._target_ == f"saddlepoint.losses.{loss}"
     assert (config.callbacks.scores.n, config.budget.images, config.batch_size) == (26_000, 320_000, 64)
+    extractor = build_extractor(config)
+    assert extractor is not None
+    for name in config.callbacks.scores.metrics:  # one that its features cannot give would end the run
+        assert catalogue.build([name], extractor, 0, 1)
 
 
 @pytest.mark.parametrize("name", ON_POINTS)

@@ -88,7 +88,7 @@ def duplicate_curve(first: Tensor, real_first: Tensor, found: Support, real: Sup
         label = f"P = 1/2 at s = {half:,.0f}, so N = {support.implied_support(half):,.0f}"
         axes.axvline(half, color=GENERATED, linewidth=0.8, linestyle="--", label=label)
     axes.set(xscale="log", xlim=(2, end), ylim=(0, 1.02), xlabel="samples drawn, s", ylabel="P(two are near copies)")
-    axes.set_title(title, fontsize=9)
+    axes.set_title(title, fontsize=9, wrap=True)
     axes.plot([], [], color="black", linewidth=1, linestyle=":", label="as many equally likely samples")
     figure.legend(fontsize=8, loc="outside lower center", frameon=False)
     return picture_of(figure)
@@ -137,8 +137,8 @@ def class_histogram(counts: Tensor, real: Tensor | None, title: str) -> Image.Im
             np.arange(classes), expected, deviation, color=REAL, fmt="_", markersize=14, label="real share ± 2σ"
         )
         axes.set(xlabel="class", ylabel="samples", xticks=np.arange(classes) if classes <= 20 else [])
-        axes.set_ylim(0, None)
-    axes.set_title(title, fontsize=10)
+        axes.set_ylim(0, 1.2 * max(float(counts.max()), float((expected + deviation).max())))  # the legend's place
+    axes.set_title(title, fontsize=9, wrap=True)
     axes.legend(fontsize=8)
     return picture_of(figure)
 
