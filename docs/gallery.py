@@ -45,7 +45,7 @@ SHORT = {
     "dragan": FASTER,
     "ebgan": ["network.width=32"],
     "fgan": FASTER,
-    "gan": [*FASTER, "optimizer.schedule=linear", "network.generator.hidden=[800,800]"],
+    "gan": [*SMALL_MLP, "optimizer.schedule=linear"],
     "mmdgan": ["network.width=16", "model.discriminator_steps=2", *at("1e-3")],
     "projgan": ON_DCGAN,
     "rgan": FASTER,
@@ -57,9 +57,16 @@ SHORT = {
         "model.unrolled_steps=2",
         "loss=nonsaturating",
         "model.surrogate=generator",
+        "optimizer.schedule=linear",
         *at("8e-4"),
     ],
-    "wgan": ["network.width=16", "model.discriminator_steps=2", "optimizer.schedule=linear", *at("5e-4")],
+    "wgan": [
+        "budget.images=null",
+        "network.width=16",
+        "model.discriminator_steps=2",
+        "optimizer.schedule=linear",
+        *at("5e-4"),
+    ],
     "wgan_gp": ["network=dcgan", "network.width=16", "batch_size=32", *at("1e-3")],
 }
 """What a row of minutes on two cores changes in a model's settings, which are the paper's or near them."""
@@ -92,15 +99,17 @@ def description(model: str) -> str:
     return " ".join(comment).replace("|", "\\|")
 
 
-def train(model: str, data: str, minutes: float) -> None:
-    """Train a row's model, unless that is done."""
+def train(model: str, data: str, minutes: float) -> bool:
+    """Train a row's model, unless that is done; return whether it is."""
     folder = RUNS / data / model
     if (folder / "gallery.json").exists():
-        return
+        return True
     line = overrides(model, data, minutes)
     command = [sys.executable, str(ROOT / "train.py"), *line, f"run.dir={folder}", "resume=auto", "logger=none"]
-    if subprocess.run(command, cwd=ROOT, check=False).returncode == 0:
+    done = subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    if done:
         (folder / "gallery.json").write_text(json.dumps(line))
+    return done
 
 
 def row(model: str, data: str) -> str | None:
@@ -191,9 +200,13 @@ def main() -> None:
         parser.error(f"unknown model {', '.join(unknown)}; there are {', '.join(known)}")
     (RUNS / arguments.data).mkdir(parents=True, exist_ok=True)
     (RUNS / arguments.data / MACHINE).write_text(arguments.machine)
+    failed = []
     for model in arguments.models or known:
-        train(model, arguments.data, arguments.minutes)
+        if not train(model, arguments.data, arguments.minutes):
+            failed.append(model)
         write(known)
+    if failed:
+        sys.exit(f"not trained: {', '.join(failed)}; the same command goes on with them")
 
 
 if __name__ == "__main__":

@@ -55,6 +55,11 @@ BENCHMARKS = {
         f"experiment=modes/grid {POINTS}",
         {"GAN": "", "PacGAN2": "minibatch=packing"},
     ),
+    "grid_longer": Benchmark(
+        "grid of 25, PacGAN's protocol, 20,000 of 400,000 steps",
+        f"experiment=modes/grid budget.generator_updates=20_000 {POINTS}",
+        {"GAN": "", "PacGAN2": "minibatch=packing"},
+    ),
     "stacked": Benchmark(
         "Stacked MNIST, 1000 modes, width 16, 320,000 images",
         "experiment=modes/stacked logger=none",
@@ -85,12 +90,13 @@ def train(benchmark: str, model: str, seed: int) -> None:
 
 
 def scores(benchmark: str, model: str, seed: int) -> dict[str, float] | None:
-    """Return a finished run's last scores by name, without their extractor's; None for a run that is missing."""
+    """Return a finished run's last scores by name, without their extractor's, and its images; None if it is missing."""
     path = folder(benchmark, model, seed) / "scores.jsonl"
     if not path.exists():
         return None
     cards = [json.loads(line) for line in path.read_text().splitlines()]
-    return {card["metric"].removesuffix("_channel_classifier"): card["value"] for card in cards}
+    named = {card["metric"].removesuffix("_channel_classifier"): card["value"] for card in cards}
+    return {**named, "images_seen": cards[-1]["images_seen"]}
 
 
 def spread(values: list[float], digits: str) -> str:
@@ -115,12 +121,15 @@ def interval(differences: list[float]) -> str:
 def rows(benchmark: str, seeds: list[int]) -> list[str]:
     """Return a benchmark's finished rows in Markdown."""
     own = BENCHMARKS[benchmark]
-    lines, first = [], {}
+    lines: list[str] = []
+    first: dict[int, dict[str, float]] = {}
     for model in own.models:
         found = {seed: own_scores for seed in seeds if (own_scores := scores(benchmark, model, seed))}
         if not found:
             continue
         first = first or found
+        if len(lengths := {run["images_seen"] for run in (*first.values(), *found.values())}) > 1:
+            sys.exit(f"{benchmark}, {model}: runs of {sorted(lengths)} images; delete those of another budget")
         modes = spread([run["modes"] for run in found.values()], ".1f")
         quality = [100 * run["high_quality"] for run in found.values() if "high_quality" in run]
         kl = spread([run.get("reverse_kl", run.get("mode_kl", float("nan"))) for run in found.values()], ".3f")
