@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -23,5 +24,11 @@ def test_commands_compose(page: str) -> None:
     assert len(lines) >= 2
     for command, rest in lines:
         arguments = [argument.strip("'") for argument in rest.split() if "=" in argument]
-        arguments = [re.sub(r"^(seed)=(\d+),.*", r"\1=\2", argument) for argument in arguments]
-        check_schema(compose_config(command, arguments, str(config_directory())), SCHEMAS[command])
+        for job in product(*map(jobs_of, arguments)):
+            check_schema(compose_config(command, list(job), str(config_directory())), SCHEMAS[command])
+
+
+def jobs_of(argument: str) -> list[str]:
+    """Return what a sweep makes of an argument."""
+    key, _, value = argument.partition("=")
+    return [argument] if "[" in value else [f"{key}={one}" for one in value.split(",")]

@@ -82,8 +82,9 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
         raise UserError(f"resume={directory}: no such run or checkpoint")
     checkpoints.check_whole(checkpoint, directory)
     about = checkpoint["saddlepoint"]
+    own = about.get("choices")
+    changed = _changed(overrides, own if isinstance(own, dict) else {}, leave=config.resume == "auto")
     try:
-        changed = _changed(overrides, dict(about["choices"]), leave=config.resume == "auto")
         safety.check_references(about["config"])
         if config.resume == "auto":
             _tell_what_is_left(overrides, config, about)
