@@ -55,11 +55,6 @@ BENCHMARKS = {
         f"experiment=modes/grid {POINTS}",
         {"GAN": "", "PacGAN2": "minibatch=packing"},
     ),
-    "grid_longer": Benchmark(
-        "grid of 25, PacGAN's protocol, 20,000 of 400,000 steps",
-        f"experiment=modes/grid budget.generator_updates=20_000 {POINTS}",
-        {"GAN": "", "PacGAN2": "minibatch=packing"},
-    ),
     "stacked": Benchmark(
         "Stacked MNIST, 1000 modes, width 16, 320,000 images",
         "experiment=modes/stacked logger=none",
@@ -118,9 +113,10 @@ def interval(differences: list[float]) -> str:
     return f"{mean:+.1f} [{mean - half:+.1f}, {mean + half:+.1f}]"
 
 
-def rows(benchmark: str, seeds: list[int]) -> list[str]:
-    """Return a benchmark's finished rows in Markdown."""
+def rows(benchmark: str) -> list[str]:
+    """Return a benchmark's finished rows in Markdown, of all seeds that there are."""
     own = BENCHMARKS[benchmark]
+    seeds = sorted({int(path.name.rpartition("-")[2]) for path in (RUNS / (own.runs or benchmark)).glob("*-*")})
     lines: list[str] = []
     first: dict[int, dict[str, float]] = {}
     for model in own.models:
@@ -142,10 +138,10 @@ def rows(benchmark: str, seeds: list[int]) -> list[str]:
     return lines
 
 
-def write(seeds: list[int]) -> None:
+def write() -> None:
     """Put the table of all finished runs into the page."""
     head = "| | model | seeds | modes | high quality | KL from uniform | more modes than the row above, 95 % |"
-    table = [head, "|---|---|---|---|---|---|---|", *(line for name in BENCHMARKS for line in rows(name, seeds))]
+    table = [head, "|---|---|---|---|---|---|---|", *(line for name in BENCHMARKS for line in rows(name))]
     before, rest = PAGE.read_text().split(BEGIN)
     after = rest.split(END)[1]
     PAGE.write_text(before + BEGIN + "\n" + "\n".join(table) + "\n" + END + after)
@@ -164,7 +160,7 @@ def main() -> None:
         for seed in seeds:
             for model in BENCHMARKS[benchmark].models:
                 train(benchmark, model, seed)
-                write(seeds)
+                write()
 
 
 if __name__ == "__main__":
