@@ -139,9 +139,10 @@ def test_dragan_perturbs_real_samples_as_its_code_does() -> None:
 def compare_with_finite_differences(network: nn.Module, penalty: Callable[[], Tensor]) -> None:
     """Compare the largest entry of each weight's gradient."""
     penalty().backward()
-    for parameter in network.parameters():
-        if parameter.grad is None:
-            continue
+    moved = [parameter for parameter in network.parameters() if parameter.grad is not None]
+    assert moved
+    for parameter in moved:
+        assert parameter.grad is not None
         flat, index = parameter.data.view(-1), parameter.grad.abs().argmax()
         at, values = flat[index].item(), []
         for sign in (1, -1):
