@@ -19,7 +19,7 @@ from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
-from saddlepoint.data.loader import MemoryLoader, WorkerLoader
+from saddlepoint.data.loader import MemoryLoader, Rows, WorkerLoader
 
 BATCH = 64
 BASELINE = "torchvision dataset, 0 workers"
@@ -67,7 +67,7 @@ def main() -> None:
     rng = np.random.default_rng(0)
     data = rng.integers(256, size=(50_000, 32, 32, 3), dtype=np.uint8)
     labels = rng.integers(10, size=50_000)
-    samples, targets, plain = torch.from_numpy(data), torch.from_numpy(labels), Plain(data, labels.tolist())
+    table, plain = Rows({"images": torch.from_numpy(data)}, torch.from_numpy(labels)), Plain(data, labels.tolist())
 
     ways: dict[str, Callable[[], Iterator[object]]] = {
         BASELINE: lambda: iter(DataLoader(plain, BATCH, shuffle=True, drop_last=True)),
@@ -75,9 +75,9 @@ def main() -> None:
             DataLoader(plain, BATCH, shuffle=True, drop_last=True, num_workers=2)
         ),
         "WorkerLoader, 2 workers": lambda: iter(
-            WorkerLoader(samples, targets, batch_size=BATCH, seed=0, flip=True, num_workers=2)
+            WorkerLoader(table, batch_size=BATCH, seed=0, flip=True, num_workers=2)
         ),
-        "MemoryLoader": lambda: iter(MemoryLoader(samples, targets, batch_size=BATCH, seed=0, flip=True)),
+        "MemoryLoader": lambda: iter(MemoryLoader(table, batch_size=BATCH, seed=0, flip=True)),
     }
     speeds: dict[str, list[float]] = {way: [] for way in ways}
     for _ in range(arguments.rounds):

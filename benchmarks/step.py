@@ -29,11 +29,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from plain_loops import BareLoop, CompiledLoop, Loop, TutorialLoop
+from saddlepoint.evaluation.scorers import NoScores
 
-from saddlepoint.commands import build, train
-from saddlepoint.commands.composition import compose_config
-from saddlepoint.commands.main import config_directory
-from saddlepoint.commands.scorers import NoScores
+from saddlepoint.assembly import build
+from saddlepoint.commands import train
+from saddlepoint.config.compose import compose_config
 from saddlepoint.tracking.local import LocalLogger
 from saddlepoint.tracking.record import RunRecord
 
@@ -107,7 +107,7 @@ def prepare(case: Case, precision: str = "32-true", ranks: int = 1) -> train.Pla
     """Build what train.py would run, on the CPU; its budget is never reached, and nothing is scored."""
     options = [f"trainer.precision={precision}", "trainer.accelerator=cpu", "budget.images=1000000000"]
     options += [f"trainer.devices={ranks}"]
-    config = compose_config("train", [*case.overrides, *options], str(config_directory()))
+    config = compose_config("train", [*case.overrides, *options])
     choices = dict(override.split("=") for override in case.overrides if "." not in override.split("=")[0])
     return dataclasses.replace(train.prepare(config, choices), scorer=NoScores())
 

@@ -1,100 +1,74 @@
-"""Trains every model for a few minutes and writes docs/systems.md: a row a model, its scores, its samples.
+"""Train every model for a few minutes and write docs/systems.md: a row for each, with its scores and samples.
 
-    python docs/gallery.py                      # all rows on MNIST, four minutes of training each
+    python docs/gallery.py                      # all rows, four minutes of training each
     python docs/gallery.py dcgan wgan_gp        # these rows
-    python docs/gallery.py --data digits        # on other data
+    python docs/gallery.py dcgan --data digits  # on other data
 
-A row that is finished is not trained again, and one that was interrupted goes on where it stopped.
+Each row is `experiment=quick/NAME`, on MNIST unless the experiment chooses its own data. A finished row is not trained
+again, and an interrupted one is resumed. Rows that were not trained on this machine stay on the page as they are.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+from saddlepoint.config.directory import options
+
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = ROOT / "outputs" / "gallery"
 PAGE = ROOT / "docs" / "systems.md"
 PICTURES = ROOT / "docs" / "images" / "gallery"
+PICTURE_KEYS = ("samples", "samples_a_to_b")
 MACHINE = "machine.txt"
 MINUTES = 4.0
-"""Of training; scoring twice and, for the first row, the features' classifier come on top."""
-FASTER = ["optimizer=dcgan_adam_short"]
-SMALL_MLP = [
-    *FASTER,
-    "budget.images=null",
-    "network.generator.hidden=[512,512]",
-    "network.discriminator.hidden=[128,128]",
-]
-ON_DCGAN = ["network=dcgan", "model.discriminator_steps=1", *FASTER]
-
-
-def at(rate: str) -> list[str]:
-    """Return both players' learning rate."""
-    return [f"optimizer.generator.lr={rate}", f"optimizer.discriminator.lr={rate}"]
-
-
-SHORT = {
-    "began": ["network.width=16"],
-    "cgan": SMALL_MLP,
-    "dragan": FASTER,
-    "ebgan": ["network.width=32"],
-    "fgan": FASTER,
-    "gan": [*SMALL_MLP, "optimizer.schedule=linear"],
-    "mmdgan": ["network.width=16", "model.discriminator_steps=2", *at("1e-3")],
-    "projgan": ON_DCGAN,
-    "rgan": FASTER,
-    "rpgan": ["network.width=16", *at("8e-4")],
-    "sngan": ON_DCGAN,
-    "unrolled": [
-        "batch_size=64",
-        "network.generator.norm=batch",
-        "model.unrolled_steps=2",
-        "loss=nonsaturating",
-        "model.surrogate=generator",
-        *at("8e-4"),
-    ],
-    "wgan": [
-        "budget.images=null",
-        "network.width=16",
-        "model.discriminator_steps=2",
-        "optimizer.schedule=linear",
-        *at("5e-4"),
-    ],
-    "wgan_gp": ["network=dcgan", "network.width=16", "batch_size=32", *at("1e-3")],
-}
-"""What a row of minutes on two cores changes in a model's settings, which are the paper's or near them."""
-
+"""Of training a row. Its two evaluations come on top and, for the first row, the training of the classifier."""
 
 WHY = {
     "began": "about two thirds of its samples are ones",
     "unrolled": "perceptrons, each of whose updates looks ahead through two steps of D",
 }
-"""What holds a model back that is not ten times better than untrained in its minutes."""
+"""Why a model that is less than ten times better than untrained is not better after its minutes."""
+
+SCORES = (
+    "fid_classifier",
+    "is_classifier",
+    "class_agreement_classifier",
+    "elbo",
+    "code_accuracy",
+    "reconstruction_l1",
+    "nearest_neighbour_accuracy",
+    "l1",
+    "ssim",
+    "l1_a_to_b",
+    "l1_b_to_a",
+)
+"""The scores on the page, where a model has them."""
+
+
+def data_of(model: str) -> str:
+    """Return the data set that a model's experiment chooses, or ``mnist``."""
+    text = (ROOT / "conf" / "experiment" / "quick" / f"{model}.yaml").read_text()
+    chosen = re.search(r"override /data: (\w+)", text)
+    return chosen[1] if chosen else "mnist"
 
 
 def overrides(model: str, data: str, minutes: float) -> list[str]:
     """Return the command line of a model's row."""
-    return [
-        f"model={model}",
-        f"data={data}",
-        *SHORT.get(model, []),
-        f"budget.hours={minutes / 60:.4g}",
-        "callbacks.scores.every_images=100_000_000",  # the untrained generator and the last one
-        "callbacks.scores.n=2000",
-    ]
+    return [f"experiment=quick/{model}", f"data={data}", f"budget.hours={minutes / 60:.4g}"]
 
 
 def description(model: str) -> str:
-    """Return the comment at the head of a model's file: the paper, and what is particular."""
+    """Return the comment at the head of a model's file: its paper and its settings."""
     lines = (ROOT / "conf" / "model" / f"{model}.yaml").read_text().splitlines()
     comment = []
-    for line in lines[1:]:
+    for line in lines[1:]:  # after the package directive
         if not line.startswith("#"):
             break
         comment.append(line.removeprefix("#").strip())
@@ -102,7 +76,7 @@ def description(model: str) -> str:
 
 
 def train(model: str, data: str, minutes: float) -> bool:
-    """Train a row's model, unless that is done; return whether it is."""
+    """Train a row's model, unless that is done; return whether it succeeded."""
     folder = RUNS / data / model
     if (folder / "gallery.json").exists():
         return True
@@ -115,13 +89,14 @@ def train(model: str, data: str, minutes: float) -> bool:
 
 
 def row(model: str, data: str) -> str | None:
-    """Return a finished row in Markdown, having copied its picture; None where there is none yet."""
+    """Copy a finished row's picture and return the row in Markdown; None if it is not finished."""
     folder = RUNS / data / model
     if not (folder / "gallery.json").exists():
         return None
     line = json.loads((folder / "gallery.json").read_text())
     cards = [json.loads(text) for text in (folder / "scores.jsonl").read_text().splitlines()]
-    picture = max((folder / "samples").glob("samples-*.png"))  # the name has the images seen
+    shown = next(key for key in PICTURE_KEYS if any((folder / "samples").glob(f"{key}-*.png")))
+    picture = max((folder / "samples").glob(f"{shown}-*.png"))  # the name has the images seen
     PICTURES.mkdir(parents=True, exist_ok=True)
     shrink(picture, PICTURES / f"{model}_{data}.png")
     return (
@@ -131,19 +106,24 @@ def row(model: str, data: str) -> str | None:
 
 
 def figures(model: str, cards: list[dict[str, Any]]) -> str:
-    """Say what was reached: the first card of a score beside the last one, and what real images get."""
+    """Return each score of the untrained and of the trained model, and that of real images."""
     parts = []
-    for name in ("fid_classifier", "is_classifier", "class_agreement_classifier"):
+    for name in SCORES:
         own = [card for card in cards if card["metric"] == name]
         if own:
             last = own[-1]
             other_n = f" (n={last['real_n']:,})" if last["real_n"] not in (None, last["n"]) else ""
-            parts.append(f"{name} {own[0]['value']:.4g} → {last['value']:.4g}, real {last['real']:.3g}{other_n}")
-    first, last = ([card for card in cards if card["metric"] == "fid_classifier"][i] for i in (0, -1))
-    verdict = f"{first['value'] / last['value']:.3g}-fold better than untrained"
-    if first["value"] < 10 * last["value"]:
-        verdict += f": {last['generator_updates']:,} generator updates; {WHY.get(model, 'few steps in this time')}"
-    return "<br>".join([*parts, verdict, f"{last['images_seen']:,} images, n={last['n']:,}, seed {last['seed']}"])
+            real = "" if last["real"] is None else f", real {last['real']:.3g}{other_n}"
+            parts.append(f"{name} {own[0]['value']:.4g} → {last['value']:.4g}{real}")
+    distances = [card for card in cards if card["metric"] == "fid_classifier"]
+    if distances:
+        first, last = distances[0], distances[-1]
+        verdict = f"{first['value'] / last['value']:.3g}-fold better than untrained"
+        if first["value"] < 10 * last["value"]:
+            verdict += f": {last['generator_updates']:,} generator updates; {WHY.get(model, 'few steps in this time')}"
+        parts.append(verdict)
+    last = cards[-1]
+    return "<br>".join([*parts, f"{last['images_seen']:,} images, n={last['n']:,}, seed {last['seed']}"])
 
 
 def shrink(source: Path, target: Path) -> None:
@@ -155,60 +135,76 @@ def shrink(source: Path, target: Path) -> None:
         picture.save(target, optimize=True)
 
 
-def section(data: str, models: list[str]) -> str:
-    """Return what was made on a data set, in Markdown; nothing where nothing is finished."""
-    rows = [text for model in models if (text := row(model, data)) is not None]
-    if not rows:
-        return ""
+def heading(data: str) -> str:
+    """Return the head of a data set's section: how its rows were made."""
     folder = RUNS / data
     line = json.loads(next(folder.glob("*/gallery.json")).read_text())
     hours = next(float(override.partition("=")[2]) for override in line if override.startswith("budget.hours="))
     machine = (folder / MACHINE).read_text() if (folder / MACHINE).exists() else "two CPU cores"
     return (
         f"## data={data}\n\n"
-        f"Made by `python docs/gallery.py --data {data} --minutes {60 * hours:.2g}`, {3600 * hours:.0f} seconds of "
-        f"training a row on {machine}.\n\n"
-        "| model | paper and settings | command | scores: untrained → trained | samples |\n|---|---|---|---|---|\n"
-        + "\n".join(rows)
-        + "\n"
+        f"Made by `python docs/gallery.py`, {3600 * hours:.0f} seconds of training for each row on {machine}.\n\n"
+        "| model | paper and settings | command | scores: untrained → trained | samples |\n|---|---|---|---|---|"
     )
+
+
+def sections() -> dict[str, tuple[str, dict[str, str]]]:
+    """Return the sections of the page as it is: by data set, the head and the rows by model."""
+    found = {}
+    for part in re.split(r"^(?=## data=)", PAGE.read_text() if PAGE.exists() else "", flags=re.MULTILINE)[1:]:
+        lines = part.rstrip().splitlines()
+        rows = {line.split("`")[1]: line for line in lines if line.startswith("| `")}
+        head = "\n".join(line for line in lines if not line.startswith("| `"))
+        found[lines[0].removeprefix("## data=")] = head, rows
+    return found
 
 
 def write(models: list[str]) -> None:
-    """Write the page from all finished rows, of all data."""
+    """Write the page: the rows that it has, and those that have been trained here in their place."""
     head = (
         "# The systems\n\n"
-        "Every model by its name, trained for a short time. Each score has its card in the run's `scores.jsonl`. "
-        "`fid_classifier` is computed from the averaged generator's samples and a small classifier's features, so "
-        "compare rows with each other and with the real images' own figure, never with published FIDs.\n\n"
-        "A model's own settings are its paper's or near them, for hours on a GPU. What a command adds between `data=` "
-        "and `budget.hours=` is for minutes on two CPU cores, smaller networks and higher rates. It was chosen "
-        "by such runs of one seed: the rows show that each method learns, not which of them is better.\n"
+        "Every model, trained for a short time. The score cards are in each run's `scores.jsonl`. `fid_classifier` is "
+        "computed from samples of the averaged generator and the features of a small classifier: compare rows with "
+        "each other and with the score of real images, not with published FIDs.\n\n"
+        "A model's own settings are those of its paper or near them, for hours on a GPU. `experiment=quick/NAME` "
+        "(`conf/experiment/quick/`) adapts them to minutes on two CPU cores, with smaller networks and higher learning "
+        "rates. These were chosen in such runs of one seed: the rows show that each method learns, not which is "
+        "better.\n"
     )
-    made = sorted({path.parents[1].name for path in RUNS.glob("*/*/gallery.json")}, reverse=True)
-    PAGE.write_text("\n".join([head, *filter(None, (section(data, models) for data in made))]))
+    page = sections()
+    for path in sorted(RUNS.glob("*/*/gallery.json")):
+        data, model = path.parents[1].name, path.parent.name
+        made = row(model, data)
+        if model in models and made is not None:
+            page.setdefault(data, (heading(data), {}))[1][model] = made
+    order = sorted(page, key=lambda data: (data != "mnist", data))
+    texts = ["\n".join([page[data][0], *(rows for _, rows in sorted(page[data][1].items()))]) + "\n" for data in order]
+    PAGE.write_text("\n".join([head, *texts]))
 
 
 def main() -> None:
-    """Train what is missing, row by row, and write the page after each."""
+    """Train the rows that are missing, and write the page after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    known = sorted(path.stem for path in (ROOT / "conf" / "model").glob("*.yaml"))
+    known = options("experiment/quick")
     parser.add_argument("models", nargs="*", metavar="model", help=f"by default all of {', '.join(known)}")
-    parser.add_argument("--data", default="mnist")
-    parser.add_argument("--minutes", type=float, default=MINUTES, help="of training a row (default: %(default)s)")
-    parser.add_argument("--machine", default="two CPU cores", help="what the page says it was made on")
+    parser.add_argument("--data", help="by default that of the model's experiment, or mnist")
+    parser.add_argument(
+        "--minutes", type=float, default=MINUTES, help="of training for each row (default: %(default)s)"
+    )
+    parser.add_argument("--machine", default="two CPU cores", help="the machine that the page names")
     arguments = parser.parse_args()
     if unknown := sorted(set(arguments.models) - set(known)):
         parser.error(f"unknown model {', '.join(unknown)}; there are {', '.join(known)}")
-    (RUNS / arguments.data).mkdir(parents=True, exist_ok=True)
-    (RUNS / arguments.data / MACHINE).write_text(arguments.machine)
     failed = []
     for model in arguments.models or known:
-        if not train(model, arguments.data, arguments.minutes):
+        data = arguments.data or data_of(model)
+        (RUNS / data).mkdir(parents=True, exist_ok=True)
+        (RUNS / data / MACHINE).write_text(arguments.machine)
+        if not train(model, data, arguments.minutes):
             failed.append(model)
         write(known)
     if failed:
-        sys.exit(f"not trained: {', '.join(failed)}; the same command goes on with them")
+        sys.exit(f"not trained: {', '.join(failed)}; run the same command again to resume them")
 
 
 if __name__ == "__main__":

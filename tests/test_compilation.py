@@ -18,9 +18,9 @@ from saddlepoint.losses import Hinge, NonSaturating, Wasserstein
 from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, ResNetDiscriminator, ResNetGenerator
 from saddlepoint.networks.layers.statistics import frozen_statistics
 from saddlepoint.regularizers import CR, R1, GradientPenalty, PathLength
-from saddlepoint.regularizers.base import sample_scores
 from saddlepoint.systems import GAN
-from saddlepoint.types import ImageBatch
+from saddlepoint.turns import Critic, sample_scores
+from saddlepoint.types import CriticOutput, ImageBatch
 
 Z = 6
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -154,7 +154,7 @@ def test_derivatives_of_the_compiled_gradient_are_eagers() -> None:
     found = []
     for network in (critic, twin):
         with frozen_statistics(network):
-            gradient = compilation.score_gradient(network, torch.sin, samples, None, sample_scores)
+            (gradient,) = compilation.score_gradient(network, torch.sin, samples, None, sample_scores)
         gradient.square().sum().backward()
         found.append((gradient.detach(), {key: p.grad for key, p in network.named_parameters()}))
     (ours, mine), (theirs, its) = found
@@ -162,6 +162,37 @@ def test_derivatives_of_the_compiled_gradient_are_eagers() -> None:
     for key, expected in its.items():
         if expected is not None:
             torch.testing.assert_close(mine[key], expected, rtol=1e-8, atol=1e-10, msg=key)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
+
+
+class OfPairs(nn.Module):
+    """A critic of pairs that is told a vector beside each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.head = nn.Linear(8, 5), nn.Linear(5, 1)
+
+    def forward(self, pair: tuple[Tensor, Tensor], condition: Tensor) -> CriticOutput:
+        features = torch.tanh(self.trunk(torch.cat([pair[0].flatten(1), pair[1]], 1)) + condition)
+        return CriticOutput(self.head(features).squeeze(1), features)
+
+
+@pytest.mark.parametrize("augmented", [False, True])
+def test_a_compiled_critic_of_pairs_with_a_condition_has_the_same_derivatives(augmented: bool) -> None:
+    torch.manual_seed(0)
+    critic, condition = OfPairs().double(), torch.randn(6, 5, dtype=torch.float64)
+    twin = copy.deepcopy(critic)
+    compilation.compile_networks({"discriminator": critic}, "aot_eager")
+    x, z = torch.randn(4, 1, 5, 1, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
+    options = {"augment": lambda pair: (torch.sin(pair[0]), pair[1])} if augmented else {}
+    found = []
+    for network in (critic, twin):
+        gradient = Critic(network, condition, **options).gradient((x, z))
+        assert gradient.shape == (4, 8)
+        gradient.square().sum().backward()
+        found.append([gradient.detach(), network.trunk.weight.grad, network.head.weight.grad])
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-10, atol=1e-12)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 

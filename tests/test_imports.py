@@ -1,8 +1,9 @@
-"""The direction of imports: commands → callbacks, tracking → systems → networks, losses, …, data → types."""
+"""The direction of imports: the table below, from types up to commands."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -10,27 +11,32 @@ import pytest
 import saddlepoint
 
 PACKAGE = Path(saddlepoint.__file__).parent
-PARTS = {"augment", "networks", "losses", "regularizers", "metrics", "data"}
+PARTS = {"augment", "networks", "losses", "regularizers", "metrics", "data", "parts", "turns"}
+EVERYBODY = {"types", "errors", "randomness", "discovery", "ranks", "compilation", "revision", "trees", "writing"}
+EVERYBODY |= {"__version__"}
 MAY_IMPORT = {
-    "types": {"types"},
-    "errors": set(),
-    "randomness": set(),
-    "discovery": set(),
-    "ranks": set(),
-    "parts": set(),
-    "compilation": set(),
-    "augment": {"augment"},
+    **{room: set() for room in EVERYBODY - {"__version__"}},
+    "turns": {"networks"},
+    "parts": {"turns"},
     "networks": {"networks"},
-    "losses": {"losses", "networks"},
-    "regularizers": {"regularizers", "losses", "augment", "networks"},
+    "augment": {"augment", "parts", "turns"},
+    "losses": {"losses", "networks", "parts", "turns"},
+    "regularizers": {"regularizers", "losses", "augment", "networks", "parts", "turns"},
     "metrics": {"metrics"},
     "data": {"data"},
-    "systems": {"systems", "networks", "losses", "regularizers", "augment", "metrics"},
+    "systems": {"systems", "networks", "losses", "regularizers", "augment", "metrics", "parts", "turns"},
+    "config": {"config", "systems", *PARTS},
     "tracking": {"tracking", "systems", *PARTS},
-    "callbacks": {"callbacks", "tracking", "systems", *PARTS},
-    "commands": {"commands", "callbacks", "tracking", "systems", *PARTS},
+    "processes": set(),
+    "failures": {"processes", "tracking", "systems"},
+    "assembly": {"assembly", "processes", "config", "tracking", "systems", *PARTS},
+    "evaluation": {"evaluation", "assembly", "config", "tracking", "systems", *PARTS},
+    "export": {"export", "assembly", "config", "tracking", "systems", *PARTS},
+    "callbacks": {"callbacks", "evaluation", "tracking", "systems", *PARTS},
 }
-EVERYBODY = {"types", "errors", "randomness", "discovery", "ranks", "parts", "compilation", "__version__"}
+MAY_IMPORT["training"] = {"callbacks", "failures", "processes", *MAY_IMPORT["evaluation"]}
+MAY_IMPORT["api"] = {"training", *MAY_IMPORT["training"]}
+MAY_IMPORT["commands"] = {"commands", "training", "export", *MAY_IMPORT["training"]}
 FORBIDDEN = {
     "networks": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "losses": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
@@ -61,8 +67,9 @@ def imports(path: Path) -> set[str]:
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_down(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if room == "__init__":
-        assert not [name for name in imports(path) if name.startswith("saddlepoint")]
+    if room == "__init__":  # imports its three functions when they are asked for
+        ours = {name for name in imports(path) if name.startswith("saddlepoint")}
+        assert {name.removeprefix("saddlepoint.").partition(".")[0] for name in ours} == {"api"}
         return
     for name in imports(path):
         top, _, rest = name.partition(".")
@@ -75,3 +82,32 @@ def test_imports_point_down(path: Path) -> None:
 def test_every_room_is_in_the_table() -> None:
     rooms = {path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in FILES} - {"__init__"}
     assert rooms == set(MAY_IMPORT)
+
+
+def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
+    """Return what can be reached from a node by one edge or more."""
+    found: set[str] = set()
+    left = [*graph.get(start, ())]
+    while left:
+        node = left.pop()
+        if node not in found:
+            found.add(node)
+            left += graph.get(node, ())
+    return found
+
+
+def test_the_picture_of_the_rooms_is_that_of_the_source() -> None:
+    """Its arrows are imports, and every other import follows from them."""
+    page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
+    drawn: dict[str, set[str]] = {}
+    for above, below in re.findall(r"^ +(\w+) --> (\w+)$", page, re.MULTILINE):
+        drawn.setdefault(above, set()).add(below)
+    real: dict[str, set[str]] = {}
+    for path in FILES:
+        room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+        others = {name.split(".")[1] for name in imports(path) if name.startswith("saddlepoint.")}
+        real.setdefault(room, set()).update(others - EVERYBODY - {room})
+    for above, below in drawn.items():
+        assert below <= real[above], above
+    for room in real.keys() - EVERYBODY - {"__init__"}:
+        assert reachable(drawn, room) == reachable(real, room), room

@@ -1,3 +1,23 @@
-"""Saddlepoint trains, measures and compares generative adversarial networks."""
+"""Saddlepoint: train, measure and compare generative adversarial networks.
+
+``load``, ``train`` and ``evaluate`` are :mod:`saddlepoint.api`'s, imported when they are first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+__all__ = ["__version__", "evaluate", "load", "train"]
+
+if TYPE_CHECKING:
+    from saddlepoint.api import evaluate, load, train
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: ``import saddlepoint`` alone takes no seconds."""
+    if name in ("evaluate", "load", "train"):
+        from saddlepoint import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

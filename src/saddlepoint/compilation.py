@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
+from saddlepoint.trees import leaves, map_tree
 
 FORMS_OF_A_FUNCTION = 64
 """A network is compiled anew for each batch size, player's turn and precision that it meets; PyTorch's own limit of 8
@@ -51,7 +52,7 @@ def check(device: torch.device) -> None:
     if missing is None and device.type == "cuda" and not has_triton():
         missing = "Triton, which comes with PyTorch on Linux"
     if missing is not None:
-        raise UserError(f"compile=true: this machine lacks {missing}; install it, or set compile=false")
+        raise UserError(f"this machine lacks {missing}", "compile", "install it, or set it to false")
 
 
 def compile_networks(networks: Mapping[str, nn.Module], backend: str = "inductor") -> None:
@@ -83,36 +84,34 @@ def uncompiled() -> Iterator[None]:
 
 
 def score_gradient(
-    network: nn.Module, augment: Callable[[Tensor], Tensor], samples: Tensor, labels: Tensor | None, score: Score
-) -> Tensor:
-    """Return the gradient of Σ score(network(augment(samples), labels)), differentiable in the network's weights.
+    network: nn.Module, augment: Callable[[Any], Any], samples: Any, condition: Any, score: Score
+) -> list[Tensor]:
+    """Return the gradient of Σ score(network(augment(samples), condition)), differentiable in the network's weights.
 
     Args:
         network: compiled or not.
         augment: what samples pass through first; it draws random numbers, so it is never compiled.
-        samples: [N, ...], a leaf.
-        labels: long [N], or None.
+        samples: a tree of [N, ...].
+        condition: what else the network is told, a tree of [N, ...], or None.
         score: of the network's output.
 
     Returns:
-        Of the samples' shape.
+        A tensor for each of the samples', in their shapes.
     """
-    samples = samples.detach().requires_grad_()
+    samples = map_tree(lambda tensor: tensor.detach().requires_grad_(), samples)
+    parts = list(leaves(samples))
     seen = augment(samples)
     if network not in _gradients:
-        (gradient,) = torch.autograd.grad(score(network(seen, labels)).sum(), samples, create_graph=True)
-        return gradient
-    gradient = _gradients[network](network, seen.detach(), labels, score)
+        return list(torch.autograd.grad(score(network(seen, condition)).sum(), parts, create_graph=True))
+    gradients = list(leaves(_gradients[network](network, map_tree(Tensor.detach, seen), condition, score)))
     if seen is samples:
-        return gradient
+        return gradients
     # The chain rule: the augments do not depend on the weights, through which alone the outer derivative goes.
-    (gradient,) = torch.autograd.grad(seen, samples, gradient, create_graph=True)
-    return gradient
+    return list(torch.autograd.grad(list(leaves(seen)), parts, gradients, create_graph=True))
 
 
-def _score_gradient(network: nn.Module, samples: Tensor, labels: Tensor | None, score: Score) -> Tensor:
-    def total(samples: Tensor) -> Tensor:
-        return score(network(samples, labels)).sum()
+def _score_gradient(network: nn.Module, samples: Any, condition: Any, score: Score) -> Any:
+    def total(samples: Any) -> Tensor:
+        return score(network(samples, condition)).sum()
 
-    gradient: Tensor = torch.func.grad(total)(samples)
-    return gradient
+    return torch.func.grad(total)(samples)

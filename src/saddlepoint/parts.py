@@ -8,7 +8,7 @@ from typing import ClassVar, Literal, Protocol
 from torch import nn
 
 from saddlepoint.errors import UserError
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 
 class Objective(Protocol):
@@ -52,14 +52,15 @@ class Part(nn.Module):
         """
         if self.acts_on_logits and loss.reads != "logits":
             raise UserError(
-                f"{type(self).__name__} acts on the critic's logits, and {type(loss).__name__} reads its features "
-                "alone: leave it out, or take regularizer=[mmd_gradient_penalty]"
+                f"{type(self).__name__} acts on the critic's logits, and {type(loss).__name__} reads only its features",
+                None,
+                "leave it out, or use MMDGradientPenalty",
             )
 
     def observe(self, turn: Turn) -> None:
         """Update the part's state once a player has stepped, under no_grad; nothing unless overridden.
 
-        ``turn.player`` says whose turn it was. What is computed from the batch must be averaged with
+        ``turn.players`` says whose turn it was. What is computed from the batch must be averaged with
         :func:`saddlepoint.ranks.mean`, so that all ranks keep the same state. Scalars that it adds to ``turn.logs`` are
         logged with the turn.
         """

@@ -29,9 +29,14 @@ def gather(rows: Tensor) -> Tensor:
     The gradient reaches this rank's rows only, times the number of ranks: as gradients of weights are averaged over the
     ranks afterwards, the outcome is the gradient of the whole batch's loss. Ranks may have different numbers of rows.
     """
+    return gather_with_place(rows)[0]
+
+
+def gather_with_place(rows: Tensor) -> tuple[Tensor, slice]:
+    """Return the rows of all ranks as :func:`gather` does, and where this rank's are among them."""
     size = world_size()
     if size == 1:
-        return rows
+        return rows, slice(len(rows))
     counts = torch.zeros(size, dtype=torch.long, device=rows.device)
     counts[dist.get_rank()] = len(rows)
     dist.all_reduce(counts)
@@ -43,4 +48,5 @@ def gather(rows: Tensor) -> Tensor:
     shares = [share[:length] for share, length in zip(everyone, lengths, strict=True)]
     # To the bit what the other ranks see of them: the difference is zero, and its gradient is not.
     shares[dist.get_rank()] = rows.detach() + (rows - rows.detach()) * size
-    return torch.cat(shares)
+    first = sum(lengths[: dist.get_rank()])
+    return torch.cat(shares), slice(first, first + len(rows))

@@ -1,14 +1,16 @@
-"""What travels between data, networks, losses, regularizers and systems."""
+"""What travels between data, networks, losses and systems."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Annotated, Literal, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
+
+from saddlepoint import trees
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 """A number in [0, 1], as a part's signature states it."""
@@ -20,31 +22,106 @@ Split = Literal["train", "held_out"]
 """Every data set has these two, fixed once and for all."""
 
 
-class ImageBatch(NamedTuple):
+class Batch:
+    """Samples and what belongs to them: a tree of tensors that share their first dimension.
+
+    A subclass is a dataclass whose fields are tensors or None. Accumulation, transfer and ranks map over the fields, so
+    a new kind of batch needs no code elsewhere. It is not frozen, since Lightning refuses frozen dataclasses where it
+    converts a batch to float64 or half precision.
+
+    Attributes:
+        sampled: the name of the field that the generator imitates.
+        labels: the samples' classes, long [N], or None.
+    """
+
+    sampled: ClassVar[str]
+    labels: Tensor | None
+
+    @property
+    def samples(self) -> Tensor:
+        """What the generator imitates, [N, ...]."""
+        samples: Tensor = getattr(self, self.sampled)
+        return samples
+
+    @property
+    def condition(self) -> Any:
+        """What networks are told about each sample; the labels unless a subclass says otherwise."""
+        return self.labels
+
+    def __len__(self) -> int:
+        return trees.length(self)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on a device."""
+        return trees.to(self, device)
+
+
+@dataclass
+class ImageBatch(Batch):
     """Images in [-1, 1], float [N, C, H, W], and labels, long [N], where the data has some."""
 
+    sampled: ClassVar[str] = "images"
     images: Tensor
     labels: Tensor | None = None
 
-    @property
-    def samples(self) -> Tensor:
-        """What the generator imitates."""
-        return self.images
 
-
-class VectorBatch(NamedTuple):
+@dataclass
+class VectorBatch(Batch):
     """Points, float [N, D], and labels, long [N], where the data has some."""
 
+    sampled: ClassVar[str] = "points"
     points: Tensor
     labels: Tensor | None = None
 
+
+@dataclass
+class Paired(Batch):
+    """Pairs of images: ``inputs`` and the ``targets`` that belong to them, float [N, C, H, W] in [-1, 1]."""
+
+    sampled: ClassVar[str] = "targets"
+    inputs: Tensor
+    targets: Tensor
+    labels: Tensor | None = None
+
     @property
-    def samples(self) -> Tensor:
-        """What the generator imitates."""
-        return self.points
+    def condition(self) -> Tensor:
+        """The inputs."""
+        return self.inputs
 
 
-Batch = ImageBatch | VectorBatch
+@dataclass
+class Unpaired(Batch):
+    """Images of two domains, float [N, C, H, W] in [-1, 1]; row i of one has nothing to do with row i of the other."""
+
+    sampled: ClassVar[str] = "b"
+    a: Tensor
+    b: Tensor
+    labels: Tensor | None = None
+
+
+@dataclass
+class Captioned(Batch):
+    """Images in [-1, 1], float [N, C, H, W], and an embedding of each one's caption, float [N, E]."""
+
+    sampled: ClassVar[str] = "images"
+    images: Tensor
+    captions: Tensor
+    labels: Tensor | None = None
+
+    @property
+    def condition(self) -> Tensor:
+        """The captions."""
+        return self.captions
+
+
+BATCHES: Mapping[tuple[str, ...], type[Batch]] = {
+    ("images",): ImageBatch,
+    ("points",): VectorBatch,
+    ("inputs", "targets"): Paired,
+    ("a", "b"): Unpaired,
+    ("images", "captions"): Captioned,
+}
+"""The kind of batch that columns of these names make."""
 
 
 class CriticOutput(NamedTuple):
@@ -67,10 +144,13 @@ class DataInfo:
 
     Attributes:
         name: the data set's name, for score cards.
-        shape: (C, H, W) of the images as networks see them, or (D,) of the points.
+        shape: of the samples, which generators make, as networks see them: (C, H, W) of images, (D,) of points.
         class_names: the labels' names in order, or None where there are no labels.
-        sizes: number of samples in each split.
+        sizes: number of samples in each split, which are the rows of the samples' column.
         fingerprint: a hash of the data's content and of every option that changes what networks see.
+        columns: the shape of each column by name, where samples are not the only one; see :data:`BATCHES`.
+        aligned: whether rows of the held-out split's columns belong together, so that what a system makes of one can be
+            compared with the other; False for unpaired data whose true counterparts are unknown.
     """
 
     name: str
@@ -78,6 +158,8 @@ class DataInfo:
     class_names: tuple[str, ...] | None
     sizes: Mapping[Split, int]
     fingerprint: str
+    columns: Mapping[str, tuple[int, ...]] | None = None
+    aligned: bool = True
 
     @property
     def is_image(self) -> bool:
@@ -85,46 +167,11 @@ class DataInfo:
         return len(self.shape) == 3
 
     @property
+    def batch(self) -> type[Batch]:
+        """The kind of batch that this data makes."""
+        return BATCHES[tuple(self.columns or (("images",) if self.is_image else ("points",)))]
+
+    @property
     def num_classes(self) -> int:
         """Number of classes, 0 without labels."""
         return len(self.class_names or ())
-
-
-def as_they_are(samples: Tensor) -> Tensor:
-    """Leave samples unaugmented."""
-    return samples
-
-
-@dataclass
-class Turn:
-    """The record of one player's turn: its loss, and all that a regularizer may need.
-
-    Attributes:
-        loss: scalar, before regularizers.
-        networks: the game's networks by role ("generator", "discriminator").
-        random: generator on the samples' device, keyed by seed, rank and turn.
-        real: the batch's samples, [N, ...] in [-1, 1] for images, or None in a turn that sees none.
-        fake: generated samples, [N, ...].
-        latents: what the fakes were made from, [N, Z].
-        labels: long [N], or None.
-        outputs: the critic's outputs in this turn ("real", "fake").
-        logs: detached scalars to log.
-        player: whose turn it is.
-        turns: how many turns this player has had before.
-        augment: what the critic's inputs pass through, freshly drawn in each call; for penalties that judge samples.
-        share: of this rank's batch that the record holds; below 1 under accumulation.
-    """
-
-    loss: Tensor
-    networks: Mapping[str, nn.Module]
-    random: torch.Generator
-    real: Tensor | None = None
-    fake: Tensor | None = None
-    latents: Tensor | None = None
-    labels: Tensor | None = None
-    outputs: Mapping[str, CriticOutput] = field(default_factory=dict)
-    logs: dict[str, Tensor] = field(default_factory=dict)
-    player: str = "discriminator"
-    turns: int = 0
-    augment: Callable[[Tensor], Tensor] = as_they_are
-    share: float = 1.0

@@ -14,7 +14,8 @@ from saddlepoint.augment import ADA
 from saddlepoint.errors import UserError
 from saddlepoint.losses import LeastSquares, Relativistic, RelativisticAverage, TopK, Wasserstein
 from saddlepoint.networks import MLPDiscriminator
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput
 
 
 def augmented(part: ADA, images: Tensor) -> np.ndarray:
@@ -88,8 +89,8 @@ def turn(index: int, logits: list[float], player: str = "discriminator", share: 
         random=torch.Generator(),
         real=torch.zeros(len(logits), 1, 4, 4),
         outputs={"real": output},
-        player=player,
-        turns=index,
+        players=(player,),
+        turns={player: index},
         share=share,
     )
 
@@ -148,11 +149,13 @@ def test_the_dtype_and_the_bits_under_autocast() -> None:
 
 def test_what_is_refused() -> None:
     critic = MLPDiscriminator((2, 8, 8), [4])
-    with pytest.raises(UserError, match=r"1, 3 or 4 channels, and there are 2.*transformations=\[blit,geometric\]"):
+    with pytest.raises(
+        UserError, match=r"^transformations: .*1, 3 or 4 channels, and there are 2; use blit and geometric"
+    ):
         ADA().check({"discriminator": critic})
     ADA(transformations=["blit", "geometric"]).check({"discriminator": critic})
     critic.critic = "energy"  # type: ignore[assignment]
-    with pytest.raises(UserError, match=r"this one gives energies.*augment=\[diffaugment\]"):
+    with pytest.raises(UserError, match=r"this discriminator gives energies.*; use DiffAugment$"):
         ADA().check({"discriminator": critic})
 
 
@@ -163,5 +166,7 @@ def test_a_sign_is_that_of_the_distance_from_undecided() -> None:
     part.observe(record)
     assert record.logs["ada_sign"].item() == 0.0
     for loss in (Wasserstein(), Relativistic(), RelativisticAverage(), TopK(Wasserstein())):
-        with pytest.raises(UserError, match=r"an undecided critic's have any: set augment=\[diffaugment\]"):
+        with pytest.raises(
+            UserError, match=rf"means nothing to {type(loss).__name__}; use DiffAugment, or another loss$"
+        ):
             part.check_loss(loss)

@@ -13,7 +13,7 @@ from saddlepoint.augment import ADA, Augment, DiffAugment, InstanceNoise
 from saddlepoint.errors import UserError
 from saddlepoint.networks import DCGANDiscriminator, MLPDiscriminator
 from saddlepoint.regularizers import BCR, CR, DRAGAN, R1, R2, GradientPenalty
-from saddlepoint.types import Turn
+from saddlepoint.turns import Critic, Turn
 
 AUGMENTS: dict[str, Callable[[], Augment]] = {
     "ada": lambda: ADA(start=0.9),
@@ -89,7 +89,7 @@ def test_any_penalty_goes_through_any_augment(name: str, penalty: Callable[[], R
             real=real,
             fake=fake,
             outputs={"real": critic(real), "fake": critic(fake)},
-            augment=lambda x: augment(x, random),
+            critic=Critic(critic, augment=lambda x: augment(x, random)),
         )
         return part.penalty(record)
 
@@ -106,7 +106,9 @@ def test_any_penalty_goes_through_any_augment(name: str, penalty: Callable[[], R
 @pytest.mark.parametrize("name", ["ada", "diffaugment"])
 def test_points_are_refused_by_name(name: str) -> None:
     networks: dict[str, nn.Module] = {"discriminator": MLPDiscriminator((2,), [4])}
-    with pytest.raises(UserError, match=r"transforms images, and the data are points: set augment=\[\]"):
+    with pytest.raises(
+        UserError, match="transforms images, and the data are points; leave it out, or choose image data"
+    ):
         AUGMENTS[name]().check(networks)
     AUGMENTS[name]().check({"discriminator": MLPDiscriminator((3, 8, 8), [4])})
     InstanceNoise().check(networks)
@@ -122,5 +124,12 @@ def test_the_noise_counts_images_beyond_what_float32_can() -> None:
     noise = InstanceNoise(decay_images=40_000_000)
     noise.images.fill_(2**25)
     real = torch.zeros(3, 2)
-    noise.observe(Turn(torch.zeros(()), {}, torch.Generator(), real=real, player="discriminator"))
+    noise.observe(Turn(torch.zeros(()), {}, torch.Generator(), real=real, players=("discriminator",)))
     assert noise.images.item() == 2**25 + 3
+
+
+def test_images_of_pairs_count_once() -> None:
+    """A critic of pairs is shown images and codes."""
+    noise, pairs = InstanceNoise(), (torch.zeros(6, 1, 4, 4), torch.zeros(6, 3))
+    noise.observe(Turn(torch.zeros(()), {}, torch.Generator(), real=pairs, share=0.5))
+    assert noise.images.item() == 12

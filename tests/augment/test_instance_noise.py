@@ -8,7 +8,7 @@ import torch
 from scipy import stats
 
 from saddlepoint.augment import InstanceNoise
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 
 def turn(n: int, player: str = "discriminator", share: float = 1.0) -> Turn:
@@ -17,7 +17,7 @@ def turn(n: int, player: str = "discriminator", share: float = 1.0) -> Turn:
         networks={},
         random=torch.Generator(),
         real=torch.zeros(n, 2),
-        player=player,
+        players=(player,),
         share=share,
     )
 

@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 
+from saddlepoint.assembly import build
+from saddlepoint.assembly.lightning import AtomicCheckpointIO
 from saddlepoint.callbacks.budget import StopAtBudget
-from saddlepoint.commands import build
-from saddlepoint.commands.composition import compose_config
-from saddlepoint.commands.main import config_directory
+from saddlepoint.config.compose import compose_config
 from saddlepoint.systems.game import Game
-from saddlepoint.tracking.checkpoints import AtomicCheckpointIO
 
 Play = Callable[..., Game]
 
@@ -25,7 +24,7 @@ def play() -> Play:
 
     def run(callbacks: Sequence[pl.Callback], *overrides: str, **counters: Any) -> Game:
         quick = ["network=mlp", "network.width=8", "batch_size=64"]
-        config = compose_config("train", [*quick, *overrides], str(config_directory()))
+        config = compose_config("train", [*quick, *overrides])
         data, _ = build.build_data(config)
         system = build.build_system(config)
         for name, value in counters.items():

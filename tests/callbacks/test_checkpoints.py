@@ -13,7 +13,7 @@ from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.checkpoints import FORMAT, load
 from saddlepoint.tracking.record import RunRecord
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 
 class Distance:

@@ -9,9 +9,10 @@ from PIL import Image
 
 from saddlepoint.callbacks.history import History
 from saddlepoint.callbacks.samples import Samples
+from saddlepoint.data import DataModule, Digits
 from saddlepoint.tracking.local import LocalLogger
 from saddlepoint.tracking.record import RunRecord
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 
 def rows(play: Any, directory: Path, *overrides: str, every_rounds: int = 5) -> list[dict[str, Any]]:
@@ -68,13 +69,14 @@ def test_losses_are_of_the_kind_they_are(play: Any, directory: Path) -> None:
 
 
 def test_samples_show_the_same_latents_as_training_goes_on(play: Any, directory: Path) -> None:
-    record = RunRecord(directory)
-    play([Samples(record, None, 320, n=4, seed=5)], "budget.images=640", "model.ema_decay=null")
+    record, data = RunRecord(directory), DataModule(Digits())
+    data.inspect()
+    play([Samples(record, data, 320, n=4, seed=5)], "budget.images=640", "model.ema_decay=null")
     files = sorted((directory / "samples").iterdir())
     assert [file.name for file in files] == [f"samples-{i:09d}.png" for i in (0, 320, 640)]
     pictures = [Image.open(file).tobytes() for file in files]
     assert len(set(pictures)) == 3
     other = directory.parent / "other"
     other.mkdir()
-    play([Samples(RunRecord(other), None, 320, n=4, seed=5)], "budget.images=640", "model.ema_decay=null")
+    play([Samples(RunRecord(other), data, 320, n=4, seed=5)], "budget.images=640", "model.ema_decay=null")
     assert [Image.open(other / "samples" / file.name).tobytes() for file in files] == pictures

@@ -21,13 +21,13 @@ from saddlepoint.systems.game import Game
 from saddlepoint.systems.progress import Budget, Progress
 from saddlepoint.tracking.local import LocalLogger
 from saddlepoint.tracking.record import RunRecord
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 
 @pytest.mark.parametrize("layout", ["line", "ring"])
 def test_a_run_leaves_its_frames_its_animation_and_two_pictures(play: Any, directory: Path, layout: Any) -> None:
     source, record = Gaussians(layout), RunRecord(directory, [LocalLogger(directory)])
-    real = torch.from_numpy(source.open().splits["held_out"].values)[:500]  # type: ignore[union-attr]
+    real = torch.from_numpy(source.open().columns("held_out")["points"])[:500]  # type: ignore[arg-type]
     callbacks = [
         History(record, 1),
         Hopping(record, source.means, source.std, points=200),

@@ -18,7 +18,6 @@ import torch
 import wandb
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.singleton import Singleton
 
 from saddlepoint.commands import sweep
 from saddlepoint.commands.main import main
@@ -49,7 +48,7 @@ def invoke_command(command: str | None, *arguments: str) -> Outcome:
         code = int(ended.code or 0)
     finally:
         GlobalHydra.instance().clear()
-        Singleton._instances.pop(HydraConfig, None)  # type: ignore[call-overload]
+        HydraConfig.instance().cfg = None
         sweep._sweep_directory = None
     assert wandb.run is None, "a W&B run was left open"
     return Outcome(code, out.getvalue(), err.getvalue())

@@ -13,10 +13,10 @@ def test_a_machine_without_a_compiler_says_so(refuse: Callable[..., str], monkey
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     line = refuse("train", "compile=true", "network.width=8", "features=none", "logger=none", "run.dir=run")
     assert line == (
-        "compile=true: this machine lacks a C++ compiler, such as g++ (or name yours in the environment variable CXX); "
-        "install it, or set compile=false"
+        "compile: this machine lacks a C++ compiler, such as g++ (or name yours in the environment variable CXX); "
+        "install it, or set it to false"
     )
 
 
 def test_compile_is_a_switch(refuse: Callable[..., str]) -> None:
-    assert refuse("train", "compile=often").startswith("compile='often': input should be a valid boolean")
+    assert refuse("train", "compile=often").startswith("compile: input should be a valid boolean, got 'often'")

@@ -2,110 +2,169 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import cache, partial
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import hydra
 import pytest
 import torch
+from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from saddlepoint.commands import build, scoring
-from saddlepoint.commands.check import check_schema
-from saddlepoint.commands.composition import check_overrides, compose_config
-from saddlepoint.commands.main import config_directory
-from saddlepoint.commands.schema import TrainConfig
-from saddlepoint.commands.train import plain_config
+from saddlepoint import training
+from saddlepoint.assembly import build, lightning
+from saddlepoint.config.check import check_schema
+from saddlepoint.config.compose import compose_config
+from saddlepoint.config.directory import config_directory, options
+from saddlepoint.config.schema import TrainConfig
 from saddlepoint.errors import UserError
+from saddlepoint.evaluation.base import Settings
+from saddlepoint.evaluation.panel import assistants, panel
+from saddlepoint.systems.capabilities import Encodes, Generates, Translates
+from saddlepoint.training import plain_config
 from saddlepoint.types import DataInfo
 
 CONF = config_directory()
 
 
-def options(group: str) -> list[str]:
-    return sorted(file.stem for file in (CONF / group).glob("*.yaml"))
-
-
 def compose(*overrides: str) -> DictConfig:
-    return compose_config("train", overrides, str(CONF))
+    return compose_config("train", overrides)
 
 
-def info(shape: tuple[int, ...], classes: int = 0) -> DataInfo:
+def info(shape: tuple[int, ...], classes: int = 0, **more: Any) -> DataInfo:
     names = tuple(map(str, range(classes))) or None
-    return DataInfo("stub", shape, names, {"train": 100, "held_out": 10}, "0" * 32)
+    return DataInfo("stub", shape, names, {"train": 100, "held_out": 10}, "0" * 32, **more)
 
 
+PAIRS = info((3, 32, 32), columns={"inputs": (1, 32, 32), "targets": (3, 32, 32)})
 DATA = {
     "digits": info((1, 8, 8), 10),
     "mnist": info((1, 32, 32), 10),
     "fashion_mnist": info((1, 32, 32), 10),
+    "binarised_mnist": info((1, 28, 28), 10),
     "cifar10": info((3, 32, 32), 10),
     "stacked_mnist": info((3, 32, 32), 1000),
     "image_folder": info((3, 64, 64)),
     "gaussians": info((2,)),
+    "facades": PAIRS,
+    "paired_folder": PAIRS,
+    "unpaired_folder": info((3, 32, 32), columns={"a": (1, 32, 32), "b": (3, 32, 32)}, aligned=False),
+    "unpaired_mnist": info((1, 32, 32), 10, columns={"a": (1, 32, 32), "b": (1, 32, 32)}),
 }
+ROOT = {data: ["data.root=somewhere"] for data in ("image_folder", "paired_folder")}
 
 
 def test_the_lists_are_complete() -> None:
     assert options("model") == [
         "acgan",
         "began",
+        "bigan",
         "cgan",
+        "cyclegan",
         "dcgan",
         "dragan",
         "ebgan",
         "fgan",
         "gan",
+        "infogan",
         "lsgan",
         "mmdgan",
         "msgan",
         "pacgan",
+        "pix2pix",
         "projgan",
         "ragan",
         "rgan",
         "rpgan",
         "sngan",
         "unrolled",
+        "vae",
         "wgan",
         "wgan_gp",
     ]
     assert options("data") == sorted(DATA)
 
 
+NO_LABELS = ("image_folder", "gaussians")
+REFUSED = {
+    ("infogan", "gaussians"): "needs a network 'recognition'",
+    ("bigan", "gaussians"): "needs a network 'encoder'",
+    **{
+        (model, data): "needs labels, and this data has none"
+        for model in ("acgan", "cgan", "msgan", "projgan")
+        for data in NO_LABELS
+    },
+}
+"""Models that cannot be trained on some data of their kind, and why."""
+
+ON_POINTS = {
+    "began": ("autoencoder", "autoencoder"),
+    "ebgan": ("autoencoder", "autoencoder"),
+    "vae": ("vae", "needs a network 'encoder'"),
+}
+"""Models for which the network that points choose, a perceptron, is not enough: the one to choose, and why."""
+
+
+def small(config: DictConfig) -> None:
+    """Make the networks small: all that is checked here are shapes."""
+    for node in (config.network, *config.network.values()):
+        for key in {"width", "units"} & set(node if OmegaConf.is_dict(node) else ()):
+            if not OmegaConf.is_interpolation(node, key) and node[key] is not None:
+                node[key] = 4
+
+
 @pytest.mark.parametrize(("model", "data"), list(product(options("model"), DATA)))
-def test_every_model_builds_on_every_data_set(model: str, data: str) -> None:
-    overrides = [f"model={model}", f"data={data}"]
-    config = compose(*overrides, *(["data.root=somewhere"] if data == "image_folder" else []))
-    if "width" in config.network:
-        config.network.width = 4
-    if "width" in config.network.generator:
-        config.network.generator.width = 4
+def test_every_model_builds_on_every_data_set_of_its_kind(model: str, data: str) -> None:
+    overrides = [f"model={model}", f"data={data}", *ROOT.get(data, [])]
+    config, about = compose(*overrides), DATA[data]
+    small(config)
     check_schema(config, TrainConfig)
-    build.fill(config, DATA[data])
-    if data == "gaussians" and model in ("began", "ebgan"):  # the data's MLP gives scores, not energies
-        with pytest.raises(UserError, match="take network=autoencoder"):
+    build.fill(config, about)
+    kind = "pix2pix" if about.columns and "inputs" in about.columns else "cyclegan" if about.columns else ""
+    if (model in ("pix2pix", "cyclegan") or kind) and model != kind:
+        with pytest.raises(UserError, match=rf"^data: model={model} trains on .*, and data={data} has "):
+            build.check_data_kind(config, about, {"model": model, "data": data})
+        return
+    build.check_data_kind(config, about, {"model": model, "data": data})
+    if data == "gaussians" and model in ON_POINTS:
+        network, why = ON_POINTS[model]
+        with pytest.raises(UserError, match=why):
             build.build_system(config)
-        config.network = compose(*overrides, "network=autoencoder", "network.width=4").network
-    if "none" not in set(config.conditioning.values()) and not DATA[data].num_classes:
-        with pytest.raises(UserError, match="needs labels, and this data has none"):
+        config.network = compose(*overrides, f"network={network}").network
+        small(config)
+    if (model, data) in REFUSED:
+        with pytest.raises(UserError, match=REFUSED[model, data]):
             build.build_system(config)
         return
     system = build.build_system(config)
-
-    latents = torch.randn(4, config.model.latent_dim)
-    labels = torch.arange(4)
-    samples = system.networks["generator"](latents, labels)
-    assert samples.shape == (4, *DATA[data].shape)
-    assert samples.isfinite().all()
-    if DATA[data].is_image:
-        assert samples.abs().max() <= 1
-    judged = system.networks["discriminator"](samples, labels)
-    judgements = 4 // config.minibatch.packing
-    assert judged.logits.shape == (judgements,)
-    assert judged.features.shape[0] == judgements
-    assert judged.logits.isfinite().all()
     assert set(system.regularizers) == set(config.get("regularizer") or {})
+    can = [able for able in (Generates, Encodes, Translates) if isinstance(system, able)]
+    assert can
+    if Generates in can:
+        check_samples(system.sample(3, seed=0, ema=False), about)
+    if Encodes in can:
+        check_samples(system.decode(system.encode(torch.zeros(3, *about.shape), ema=False), ema=False), about)
+    if Translates in can:
+        assert about.columns is not None
+        for name, (source, target) in system.directions.items():
+            images = system.translate(torch.zeros(3, *about.columns[source]), name, ema=False)
+            assert images.shape == (3, *about.columns[target])
+    if can == [Generates]:
+        judged = system.networks["discriminator"](torch.zeros(4, *about.shape), torch.arange(4))
+        judgements = 4 // config.minibatch.packing
+        assert judged.logits.shape == (judgements,)
+        assert judged.features.shape[0] == judgements
+        assert judged.logits.isfinite().all()
+
+
+def check_samples(samples: torch.Tensor, about: DataInfo) -> None:
+    assert samples.shape == (3, *about.shape)
+    assert samples.isfinite().all()
+    if about.is_image:
+        assert samples.abs().max() <= 1
 
 
 @pytest.mark.parametrize("model", options("model"))
@@ -114,6 +173,7 @@ def test_a_model_chooses_parts_and_sets_none_of_their_values(model: str) -> None
     choices = {
         entry.split("/")[-1]: value
         for default in OmegaConf.to_container(OmegaConf.load(CONF / "model" / f"{model}.yaml"))["defaults"]  # type: ignore[index, call-overload]
+        if isinstance(default, dict)
         for entry, value in default.items()
     }
     for group in ("network", "norm", "loss", "optimizer"):
@@ -121,14 +181,16 @@ def test_a_model_chooses_parts_and_sets_none_of_their_values(model: str) -> None
     assert node(config, "regularizer") == regularizers(choices.get("regularizer", []))
 
 
+@cache
+def alone(*overrides: str) -> Any:
+    """What files say by themselves, without the main config; interpolations are not resolved."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return OmegaConf.to_container(hydra.compose(overrides=list(overrides)), resolve=False)
+
+
 def content(group: str, option: str) -> Any:
-    """What an option's own file says, interpolations as they stand."""
-    plain: Any = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{option}.yaml"), resolve=False)
-    if group == "loss":  # one loss may hold another
-        for inner in plain.pop("defaults", []):
-            ((place, choice),) = inner.items()
-            plain[place.partition("@")[2]] = content("loss", choice)
-    return plain["features"] if (group, option) == ("features", "none") else plain
+    """What an option's own file says."""
+    return alone(f"+{group}={option}")[group]
 
 
 def regularizers(names: list[str]) -> dict[str, Any]:
@@ -175,7 +237,7 @@ def test_a_swapped_part_changes_no_other_part(group: str) -> None:
 def test_swapped_data_is_its_own_file(model: str) -> None:
     for data in DATA:
         config = compose(f"model={model}", f"data={data}")
-        own: Any = OmegaConf.to_container(OmegaConf.load(CONF / "data" / f"{data}.yaml"), resolve=False)
+        own = alone("+features=none", "+network=mlp", f"+data={data}")
         assert node(config, "data") == own["data"], f"{data} under {model}"
         assert config.budget.images == own["budget"]["images"]
 
@@ -223,7 +285,7 @@ def test_norms_reach_whichever_network_is_chosen() -> None:
 def test_what_cannot_work_together_is_refused_by_name() -> None:
     config = compose("regularizer=[gradient_penalty]", "data=mnist", "network.width=4")  # dcgan's critic has BatchNorm
     build.fill(config, DATA["mnist"])
-    with pytest.raises(UserError, match=r"gradient penalty .* batch normalisation.*norm=layer"):
+    with pytest.raises(UserError, match=r"^norm.discriminator: GradientPenalty .* batch normalisation"):
         build.build_system(config)
 
 
@@ -236,41 +298,6 @@ def test_an_experiment_wins_over_all_but_the_command_line(tmp_path: Path) -> Non
     config = compose(search, "experiment=mine", "model=wgan_gp", "data=mnist", "model.latent_dim=5")
     assert node(config, "loss") == content("loss", "hinge")
     assert (config.batch_size, config.model.latent_dim) == (9, 5)
-
-
-@pytest.mark.parametrize(
-    "sweep",
-    [
-        ["model=dcgan,wgan_gp", "seed=0,1"],
-        ["seed=range(0,3)", "loss=glob(*)"],
-        ["regularizer=[gradient_penalty],[weight_clipping,gradient_penalty],[]"],
-        ["model=wgan_gp", "regularizer.gradient_penalty.weight=1,10"],
-        ["data=image_folder", "data.root=somewhere", "seed=0,1"],
-        ["data=gaussians", "data.layout=ring,grid"],
-        ["+optimizer.generator.weight_decay=0.0,0.1", "++seed=1,2"],
-    ],
-    ids=" ".join,
-)
-def test_a_sweep_that_composes_passes(sweep: list[str]) -> None:
-    check_overrides("train", ["-m", *sweep])
-
-
-@pytest.mark.parametrize(
-    ("sweep", "named"),
-    [
-        (["model=dcgan,dcgna"], "unknown model 'dcgna'; did you mean 'dcgan'"),
-        (["seed=0,1", "regularizer=[],[gradient_penality]"], "unknown regularizer 'gradient_penality'"),
-        (["seed=0,1", "btach_size=3"], "unknown key 'btach_size'; did you mean 'batch_size'"),
-        (["seed=0,1", "loss=[hinge"], "cannot read the command line"),
-        (["regularizer.gradient_penalty.weight=1,10"], "unknown key 'regularizer.gradient_penalty.weight'"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_a_sweep_with_a_mistake_in_its_last_job_ends_before_its_first(sweep: list[str], named: str) -> None:
-    with pytest.raises(UserError) as caught:
-        check_overrides("train", ["--multirun", *sweep])
-    assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
 
 
 def test_what_comes_from_the_environment_is_written_unresolved(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -293,23 +320,26 @@ def test_automatic_precision_takes_no_emulated_bf16(monkeypatch: pytest.MonkeyPa
     for hardware, expected in ((True, "bf16-mixed"), (False, "32-true")):
         supported = partial(lambda there, including_emulation=True: including_emulation or there, hardware)
         monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
-        assert build.precision("auto", "gpu", images) == expected
-        assert build.precision("auto", "gpu", points) == "32-true"
-        assert build.precision("16-mixed", "gpu", images) == "16-mixed"
+        assert lightning.precision("auto", "gpu", images) == expected
+        assert lightning.precision("auto", "gpu", points) == "32-true"
+        assert lightning.precision("16-mixed", "gpu", images) == "16-mixed"
 
 
 def test_the_real_side_is_computed_where_training_is(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.device] = []
-    monkeypatch.setattr(scoring, "image_scorer", lambda extractor, *_: seen.append(extractor.device))
-    images, device = DataInfo("images", (3, 32, 32), None, {"train": 8, "held_out": 2}, ""), torch.device("meta")
-    scoring.build_scorer(compose("features=random"), None, images, device)  # type: ignore[arg-type]
-    assert seen == [device]
+    monkeypatch.setattr(training, "panel", lambda system, data, settings, extractor: seen.append(extractor.device))
+    trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    nothing: Any = None
+    training.build_judge(compose("features=random"), nothing, nothing, trainer)
+    assert seen == [torch.device("meta")]
 
 
 def test_all_ranks_come_to_the_scores_of_points() -> None:
     """Rank 0 computes them alone, but before them all ranks speak with one another."""
     config = compose("data=gaussians")
-    data, info = build.build_data(config)
-    first = scoring.build_scorer(config, data, info, torch.device("cpu"))
+    data, _ = build.build_data(config)
+    system = build.build_system(config)
+    first = panel(system, data, Settings(None, 0, None, None), None)
     assert first.monitor is not None
-    assert scoring.build_assistant(config, info).monitor == first.monitor
+    assert first.judges
+    assert assistants(system, data, None).judges

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from saddlepoint.commands.restore import restore
+from saddlepoint.assembly.restore import restore
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.tracking import pictures
 
@@ -77,8 +77,8 @@ def test_a_conditional_model_is_trained_scored_and_sampled_by_class(
     assert of_file["value"] == alone["value"]
 
     for wrong, line in {
-        "labels=[10]": "there is no class 10; there are 0 … 9",
-        "labels=[ten]": "no class 'ten'",
+        "labels=[10]": "labels: there is no class 10; choose from 0 to 9",
+        "labels=[ten]": "labels: there is no class 'ten'",
     }.items():
         outcome = invoke("sample", checkpoint, wrong, "out=wrong")
         assert outcome.code == 2
@@ -93,7 +93,7 @@ def test_a_conditional_model_is_trained_scored_and_sampled_by_class(
 def test_labels_of_an_unconditional_generator_are_refused(invoke: Any, trained: Path) -> None:
     outcome = invoke("sample", f"checkpoint={trained}", "labels=all", "out=x")
     assert outcome.code == 2
-    assert "labels=all: this generator is unconditional" in outcome.err
+    assert "labels: this generator is unconditional" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -119,18 +119,42 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("model=cgan", "data=gaussians"), "conditioning.generator=concat needs labels, and this data has none"),
-        (("model=acgan", "regularizer=[]"), "set regularizer=[auxiliary_classifier]"),
-        (("conditioning.generator=batchnorm",), "set conditioning.discriminator to concat, projection or auxiliary"),
-        (("conditioning.generator=film",), "conditioning.generator='film': input should be 'none', 'concat'"),
-        (("regularizer=[auxiliary_classifier]",), "set conditioning=auxiliary"),
-        (("network=autoencoder", "conditioning=concat"), "this network has no such option; take dcgan, resnet or mlp"),
-        (("network=began", "minibatch=stddev"), "minibatch.layer=stddev: this network has no such option"),
-        (("model=projgan", "minibatch=packing"), "conditioning.discriminator=projection wants one label"),
-        (("minibatch=packing", "model.accumulate=2"), "set model.accumulate=1"),
-        (("minibatch.packing=0",), "minibatch.packing=0: input should be greater than 0"),
-        (("model=unrolled", "optimizer=wgan_rmsprop"), "cannot look through RMSprop: take SGD, Adam, AdamW"),
-        (("network.discriminator.equalized=true", "norm=spectral"), "equalized=true and spectral norm"),
+        (("model=cgan", "data=gaussians"), "conditioning.generator: 'concat' needs labels, and this data has none"),
+        (
+            ("model=acgan", "regularizer=[]"),
+            "conditioning.discriminator: the discriminator has a classifier that nothing trains",
+        ),
+        (
+            ("conditioning.generator=batchnorm",),
+            "conditioning.discriminator: the generator is conditioned on labels (batchnorm) and",
+        ),
+        (("conditioning.generator=film",), "conditioning.generator: input should be 'none', 'concat'"),
+        (
+            ("regularizer=[auxiliary_classifier]",),
+            "conditioning.discriminator: AuxiliaryClassifier needs a discriminator that classifies",
+        ),
+        (
+            ("network=autoencoder", "conditioning=concat"),
+            "conditioning: no part of this run reads conditioning.generator or conditioning.discriminator",
+        ),
+        (("network=began", "minibatch=stddev"), "minibatch: no part of this run reads minibatch.layer; leave it out"),
+        (
+            ("model=projgan", "minibatch=packing"),
+            "conditioning.discriminator: packing=2 judges samples of several classes",
+        ),
+        (
+            ("minibatch=packing", "model.accumulate=2"),
+            "model.accumulate: Packing (discriminator) compares the samples of a batch",
+        ),
+        (("minibatch.packing=0",), "minibatch.packing: input should be greater than 0, got 0"),
+        (
+            ("model=unrolled", "optimizer=wgan_rmsprop"),
+            "optimizer.discriminator: unrolling cannot differentiate RMSprop; use SGD, Adam, AdamW",
+        ),
+        (
+            ("network.discriminator.equalized=true", "norm=spectral"),
+            "network.discriminator.equalized: spectral normalisation would divide",
+        ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
 )

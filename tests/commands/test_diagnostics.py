@@ -7,32 +7,19 @@ from typing import Any
 
 import torch
 
-from saddlepoint.commands import diagnostics
+from saddlepoint.assembly.restore import restore
 from saddlepoint.data import DataModule, Digits
+from saddlepoint.evaluation import pictures
+from saddlepoint.evaluation.sharing import Generated
 from saddlepoint.metrics.quantise import quantise
-from saddlepoint.systems.sampling import Sampling
 
 
-class Identity(Sampling):
-    """Samples that are their latents."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.networks, self.seed = {}, 0
-
-    def draw_sample_latents(self, seed: int, start: int, count: int, truncation: float) -> torch.Tensor:
-        rows = torch.arange(start, start + count).float() + seed
-        return (rows / 500 - 1).view(-1, 1, 1, 1).expand(-1, 1, 2, 2)
-
-    def sample_block(self, latents: torch.Tensor, labels: Any, ema: bool) -> torch.Tensor:
-        return latents
-
-
-def test_samples_are_made_again_by_their_index() -> None:
-    system, wanted = Identity(), torch.tensor([700, 3, 64, 3, 63])
-    images = diagnostics.generated_at(system, seed=5, ema=True)(wanted)
-    assert torch.equal(images, quantise(system.sample(800, seed=5))[wanted])
-    assert images[:, 0, 0, 0].tolist() == quantise((wanted + 5) / 500 - 1).tolist()
+def test_samples_are_made_again_by_their_index(trained: Path) -> None:
+    system: Any = restore(trained / "checkpoints" / "last.ckpt", "cpu").system
+    wanted = torch.tensor([300, 3, 64, 3, 63])
+    images = Generated().images_at(system, seed=5, ema=True)(wanted)
+    assert torch.equal(images, quantise(system.sample(301, seed=5))[wanted])
+    assert not torch.equal(images[0], images[1])
 
 
 def test_the_nearest_training_image_is_found() -> None:
@@ -40,7 +27,7 @@ def test_the_nearest_training_image_is_found() -> None:
     train = data.arrays("train").samples
     wanted = torch.tensor([0, 700, 1471])
     noisy = (train[wanted].int() + torch.tensor([3, -3]).repeat(32).view(8, 8)).clamp(0, 255).byte()
-    assert torch.equal(diagnostics.nearest_training(noisy, data), train[wanted])
+    assert torch.equal(pictures.nearest_training(noisy, data), train[wanted])
 
 
 def test_a_run_and_an_evaluation_leave_their_pictures(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every command line that the pages on evaluation, export and modes show names keys and choices that exist."""
+"""Every command line that the pages on data, evaluation, export and modes show names keys and choices that exist."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from saddlepoint.commands.check import check_schema
-from saddlepoint.commands.composition import compose_config
-from saddlepoint.commands.main import config_directory
-from saddlepoint.commands.schema import EvaluateConfig, SampleConfig, TrainConfig
+from saddlepoint.config.check import check_schema
+from saddlepoint.config.compose import compose_config
+from saddlepoint.config.schema import EvaluateConfig, SampleConfig, TrainConfig
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "sample": SampleConfig}
 
 
-@pytest.mark.parametrize("page", ["evaluation.md", "export.md", "modes.md"])
+@pytest.mark.parametrize("page", ["data.md", "evaluation.md", "export.md", "modes.md"])
 def test_commands_compose(page: str) -> None:
     text = (DOCS / page).read_text()
     lines = re.findall(r"python (\w+)\.py ([^`\n#]*)", text)
@@ -25,7 +24,7 @@ def test_commands_compose(page: str) -> None:
     for command, rest in lines:
         arguments = [argument.strip("'") for argument in rest.split() if "=" in argument]
         for job in product(*map(jobs_of, arguments)):
-            check_schema(compose_config(command, list(job), str(config_directory())), SCHEMAS[command])
+            check_schema(compose_config(command, list(job)), SCHEMAS[command])
 
 
 def jobs_of(argument: str) -> list[str]:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from saddlepoint.commands import evaluate as command
-from saddlepoint.commands.scorers import ImageScorer
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.evaluation.sets import SetJudge
+from saddlepoint.writing import read_json_lines
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def test_another_n_leaves_out_what_the_checkpoint_cannot_judge(evaluate: Any, in
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (("data=digits", "+data.foo=1"), "unknown key 'data.foo'"),
-        (("data=digits", "data.flip=maybe"), "data.flip='maybe'"),
-        (("data=digits", "features=random", "+features.foo=1"), "unknown key 'features.foo'"),
+        (("data=digits", "+data.foo=1"), "data.foo: unknown key"),
+        (("data=digits", "data.flip=maybe"), "data.flip: input should be a valid boolean"),
+        (("data=digits", "features=random", "+features.foo=1"), "features.foo: unknown key"),
         (("data=gaussians", "samples=images.zip"), "are points, and samples=images.zip holds none"),
     ],
 )
@@ -112,7 +112,7 @@ def test_a_file_that_cannot_be_written_is_found_out_before_scoring(
     out: str,
     said: str,
 ) -> None:
-    monkeypatch.setattr(ImageScorer, "score", lambda *_: pytest.fail("scored for nothing"))
+    monkeypatch.setattr(SetJudge, "score", lambda *_: pytest.fail("scored for nothing"))
     (tmp_path / "folder").mkdir()
     (tmp_path / "notes.txt").touch()
     line = refuse("evaluate", f"checkpoint={trained}", f"out={out}")
@@ -125,7 +125,7 @@ def test_where_scoring_fails_no_empty_file_is_left(
     def fail(*_: Any) -> Any:
         raise FloatingPointError("fid is nan")
 
-    monkeypatch.setattr(ImageScorer, "score", fail)
+    monkeypatch.setattr(SetJudge, "score", fail)
     (tmp_path / "old.jsonl").write_text('{"value": 1}\n')
     (tmp_path / "link.jsonl").symlink_to("nowhere.jsonl")
     for out in ("new.jsonl", "old.jsonl", "link.jsonl"):

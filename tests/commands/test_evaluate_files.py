@@ -14,9 +14,9 @@ from PIL import Image
 from scipy.linalg import sqrtm
 from sklearn.datasets import load_digits
 
-from saddlepoint.metrics.base import permutation
 from saddlepoint.metrics.features import RandomFeatures
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.metrics.rows import permutation
+from saddlepoint.writing import read_json_lines
 
 Cards = dict[str, dict[str, Any]]
 
@@ -158,7 +158,7 @@ MISTAKES = {
     "all, over seeds": (["samples=a.npz", "reference=b.npz", "seeds=2"], "holds 300: set n=150 or less"),
     "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "features=none gives no scores"),
     "unchecked classifier": (["samples=a.npz", "reference=b.npz", "features=classifier"], "b.npz holds out none"),
-    "no weights": (["samples=a.npz", "reference=b.npz"], "take features=inception features.weights=PATH to a copy"),
+    "no weights": (["samples=a.npz", "reference=b.npz"], "features.weights: cannot download"),
     "no logits": (
         ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[is]"],
         "cannot give the metric 'is'",

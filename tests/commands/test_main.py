@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from saddlepoint import __version__
-from saddlepoint.commands.main import COMMANDS, config_directory
+from saddlepoint.commands.main import COMMANDS
+from saddlepoint.config.directory import config_directory, options
 
 
 def test_usage_and_version(invoke: Any) -> None:
@@ -27,11 +28,20 @@ def test_help_lists_every_choice_and_every_key(invoke: Any, command: str, tmp_pa
     own = yaml.safe_load((config_directory() / f"{command}.yaml").read_text())
     for key in set(own) - {"defaults", "hydra"}:
         assert f"\n{key}:" in outcome.out or f"\n'{key}':" in outcome.out, key
-    if command == "train":
-        for group in ("model", "data", "network", "loss", "regularizer", "optimizer", "features"):
-            names = sorted(file.stem for file in (config_directory() / group).glob("*.yaml"))
-            assert f"{group}: {', '.join(names)}" in outcome.out
+    listed = outcome.out.partition("\nKeys, with")[0]
+    for group in {path.name for path in config_directory().iterdir() if path.is_dir()} - {"hydra", "experiment"}:
+        assert f"\n{group}: {', '.join(options(group))}\n" in listed
+    assert f"\nexperiment/quick: {', '.join(options('experiment/quick'))}\n" in listed
+    assert " _" not in listed  # a file of that name holds what choices share
     assert not any(tmp_path.iterdir())
+
+
+def test_help_lists_the_choices_of_a_folder_of_ones_own(invoke: Any, tmp_path: Path) -> None:
+    (tmp_path / "own" / "loss").mkdir(parents=True)
+    for name in ("mine", "_mine"):
+        (tmp_path / "own" / "loss" / f"{name}.yaml").write_text("_target_: saddlepoint.losses.Hinge\n")
+    outcome = invoke("train", f"--config-dir={tmp_path / 'own'}", "--help")
+    assert f"\nloss: {', '.join(sorted([*options('loss'), 'mine']))}\n" in outcome.out
 
 
 def test_cfg_job_prints_the_config_and_runs_nothing(invoke: Any, tmp_path: Path) -> None:

@@ -12,68 +12,62 @@ import pytest
 from PIL import Image
 
 COMMAND_LINE = {
-    # keys
-    "btach_size=3": "unknown key 'btach_size'; did you mean 'batch_size'?",
-    "run.rot=x": "unknown key 'run.rot'; did you mean 'run.root'?",
-    "network.generator.widht=3": "unknown key 'network.generator.widht'; did you mean 'network.generator.width'?",
-    "+batch_sise=3": "unknown key 'batch_sise'; did you mean 'batch_size'?",
-    "+loss.label_smooting=0.1": "unknown key 'loss.label_smooting'; did you mean 'label_smoothing'?",
-    "+callbacks.scores.m=3": "unknown key 'callbacks.scores.m'",
-    "~seed": "missing key 'seed'",
-    "~optimizer.generator": "missing key 'optimizer.generator', which GAN needs",
-    "~network.discriminator": "missing key 'network.discriminator', which GAN needs",
-    "~loss._target_": "missing key 'loss._target_'",
-    "~network.generator._target_": "missing key 'network.generator._target_'",
-    "+network.widht=3": "unknown key 'network.widht'; did you mean 'width'?",
-    "+optimizer.shedule=linear": "unknown key 'optimizer.shedule'; did you mean 'schedule'?",
-    # choices
-    "model=dcgna": "unknown model 'dcgna'; did you mean 'dcgan'? (there are: ",
-    "data=imagenet": "unknown data 'imagenet'; did you mean 'image_folder'? (there are: cifar10, digits, ",
-    "loss=hinges": "unknown loss 'hinges'; did you mean 'hinge'?",
-    "regularizer=[r9]": "unknown regularizer 'r9' (there are: ",
-    "loss=null": "a group was set to nothing; name a choice",
-    "data=image_folder": "missing value: say data.root=…",
-    "seed=1,2": "seed=1,2 names several values; add -m to run them all",
-    "seed=[1": "cannot read the command line or the config",
-    "+seed=1": "seed exists already; leave the + out",
+    # keys and choices; tests/config/test_mistakes.py and test_check.py have more
+    "btach_size=3": "btach_size: unknown key; did you mean 'batch_size'?",
+    "+batch_sise=3": "batch_sise: unknown key; did you mean 'batch_size'?",
+    "+loss.label_smooting=0.1": "loss.label_smooting: unknown key; did you mean 'label_smoothing'?",
+    "~optimizer.generator": "optimizer.generator: GAN needs an optimizer for its player 'generator'",
+    "~network.discriminator": "network.discriminator: GAN needs a network 'discriminator'",
+    "model=dcgna": "model: unknown choice 'dcgna'; did you mean 'dcgan'? The choices are acgan, ",
+    "data=imagenet": "data: unknown choice 'imagenet'; did you mean 'image_folder'? The choices are binarised_mnist, ",
+    "regularizer=[r9]": "regularizer: unknown choice 'r9'; choose one of auxiliary_classifier, ",
+    "loss=null": "loss: null is not a choice; choose one of began, ",
+    "data=image_folder": "data.root: missing value; set data.root=…",
+    "seed=1,2": "seed: several values (1,2); add -m to run them all",
+    "seed=[1": "cannot parse seed=[1; close its brackets and quotes",
     # types and ranges
-    "batch_size=-1": "batch_size=-1: input should be greater than 0",
-    "batch_size=many": "batch_size='many': input should be a valid integer",
-    "batch_size='3'": "batch_size='3': input should be a valid integer",
-    "seed=1.5": "seed=1.5: input should be a valid integer",
-    "seed=true": "seed=True: input should be a valid integer",
-    "budget.images=0": "budget.images=0: input should be greater than 0",
-    "budget.images=null": "no budget: set budget.images, budget.generator_updates or budget.hours",
-    "trainer.precision=bf17": "trainer.precision='bf17': input should be",
-    "norm.generator=bacth": "norm.generator='bacth': input should be",
-    "loss.label_smoothing=2": "loss.label_smoothing=2: input should be less than or equal to 1",
-    "network.width=-8": "network.generator.width=-8: input should be greater than 0",
-    "network.width=wide": "network.generator.width='wide': input should be",
-    "model.discriminator_steps=0": "model.discriminator_steps=0: input should be greater than 0",
-    "model.prior=cauchy": "model.prior='cauchy': input should be 'normal' or 'uniform'",
-    "model.ema_decay=1": "model.ema_decay=1: input should be less than 1",
-    "optimizer.generator.lr=abc": "optimizer.generator.lr='abc': input should be",
+    "batch_size=-1": "batch_size: input should be greater than 0, got -1",
+    "batch_size=many": "batch_size: input should be a valid integer, got 'many'",
+    "seed=1.5": "seed: input should be a valid integer, got 1.5",
+    "budget.images=0": "budget.images: input should be greater than 0, got 0",
+    "budget.images=null": "budget: there is no limit; set budget.images, budget.generator_updates or budget.hours",
+    "trainer.precision=bf17": "trainer.precision: input should be",
+    "norm.generator=bacth": "norm.generator: input should be",
+    "loss.label_smoothing=2": "loss.label_smoothing: input should be less than or equal to 1, got 2",
+    "network.width=-8": "network.generator.width: input should be greater than 0, got -8",
+    "model.discriminator_steps=0": "model.discriminator_steps: input should be greater than 0, got 0",
+    "model.prior=cauchy": "model.prior: input should be 'normal' or 'uniform', got 'cauchy'",
+    "model.ema_decay=1": "model.ema_decay: input should be less than 1, got 1",
+    "optimizer.generator.lr=abc": "optimizer.generator.lr: input should be",
     "optimizer.generator.lr=-1": "optimizer: Invalid learning rate: -1",
     "optimizer.generator.betas=[0.5,2]": "optimizer: Invalid beta parameter",
-    "optimizer.schedule=stairs": "optimizer.schedule='stairs': input should be 'constant', 'linear' or 'cosine'",
-    "optimizer.gradient_clip=-1": "optimizer.gradient_clip=-1: input should be greater than 0",
-    "data.fit=squash": "data.fit='squash': input should be 'pad', 'crop' or 'resize'",
-    "data.num_workers=-1": "data.num_workers=-1: input should be greater than or equal to 0",
-    "callbacks.scores.n=3 callbacks.scores.splits=4": "scores.n=3 samples cannot be split in 4",
+    "optimizer.schedule=stairs": "optimizer.schedule: input should be 'constant', 'linear', ",
+    "optimizer.gradient_clip=-1": "optimizer.gradient_clip: input should be greater than 0, got -1",
+    "data.fit=squash": "data.fit: input should be 'pad', 'crop' or 'resize', got 'squash'",
+    "data.num_workers=-1": "data.num_workers: input should be greater than or equal to 0, got -1",
+    "callbacks.scores.n=3 callbacks.scores.splits=4": "cannot be split in 4",
     # what does not fit together
-    "data.image_size=9": "network 'dcgan' builds for images of 8 to 128 px",
-    "data.image_size=136": "set data.image_size=128",
-    "data.image_size=4": "8x8 does not fit into 4x4 by padding; say data.fit=crop or data.fit=resize",
+    "data.image_size=9": "data.image_size: network 'dcgan' builds for images of 8 to 128 px",
+    "data.image_size=136": "got 136x136; set it to 128",
+    "data.image_size=4": "8x8 does not fit into 4x4",
     "batch_size=5000": "batch_size: 5000 is more than the 1,472 training samples",
     "callbacks.scores.metrics=[fdi]": "unknown metric 'fdi'; did you mean 'fid'?",
-    "data=gaussians network=dcgan": "network 'dcgan' builds for images (C, H, W); got points of dimension 2",
-    "regularizer=[gradient_penalty] data.image_size=32": "set norm=layer or norm=none",
-    # safety
-    "loss._target_=torch.load": "target 'torch.load' not allowed",
-    "data.source._target_=os.system": "target 'os.system' not allowed",
-    "features._target_=saddlepoint.commands.main.main": "target 'saddlepoint.commands.main.main' not allowed",
-    "optimizer.generator._target_=torch.optim.Adan": "not allowed; did you mean 'torch.optim.Adam'?",
-    "loss._target_=saddlepoint.losses.Hinges": "not allowed; did you mean 'saddlepoint.losses.Hinge'?",
+    "data=gaussians network=dcgan": "network.generator: network 'dcgan' builds for images (C, H, W), got points",
+    "regularizer=[gradient_penalty] data.image_size=32": "batch normalisation",
+    "conditioning=concat data=gaussians": "conditioning.generator: 'concat' needs labels, and this data has none",
+    "conditioning=projection minibatch=packing": "conditioning.discriminator: packing=2 judges samples of several",
+    "data=gaussians norm.generator=instance": "norm.generator: instance normalisation needs images",
+    "norm=spectral network.discriminator.equalized=true": "network.discriminator.equalized: spectral",
+    # options that no part reads
+    "network=began norm=layer": "norm: no part of this run reads norm.discriminator; leave it out, or",
+    "network=began minibatch.layer=stddev": "minibatch.layer: no part of this run reads minibatch.layer; leave it out",
+    # references that no checkpoint may hold
+    "run.name=${oc.env:HOME}": "run.name: '${oc.env:HOME}' refers to something other than the config's own keys",
+    # targets
+    "loss._target_=torch.load": "loss._target_: target 'torch.load' is not allowed; add its package to plugins=",
+    "data.source._target_=os.system": "target 'os.system' is not allowed",
+    "features._target_=saddlepoint.commands.main.main": "target 'saddlepoint.commands.main.main' is not allowed",
+    "optimizer.generator._target_=torch.optim.Adan": "is not allowed; did you mean 'torch.optim.Adam'?",
 }
 
 
@@ -86,23 +80,23 @@ def test_command_line(refuse: Callable[..., str], arguments: str) -> None:
 def test_secrets_do_not_stand_on_a_command_line(refuse: Callable[..., str]) -> None:
     for argument in ("+logger.api_key=s3cr3t", "+wandb_token=s3cr3t", "+data.source.password=s3cr3t"):
         line = refuse("train", argument)
-        assert argument.split("=")[0] in line
+        assert line.startswith(argument.split("=")[0].lstrip("+") + ": ")
         assert "environment" in line
         assert "s3cr3t" not in line
 
 
 def test_unknown_command(refuse: Callable[..., str]) -> None:
-    assert refuse(None, "trian") == "unknown command 'trian'; the commands are train, evaluate, sample"
+    assert refuse(None, "trian").startswith("unknown command 'trian'; the commands are train, evaluate, sample")
 
 
 OWN_FILES = {
-    "experiment": ("btach_size: 3", "unknown key 'btach_size'; did you mean 'batch_size'?"),
-    "model": ("model: {_target_: saddlepoint.systems.GAN, latent_dmi: 3}", "unknown key 'model.latent_dmi'"),
-    "loss": ("_target_: saddlepoint.losses.NonSaturating\nlabel_smothing: 0.1", "unknown key 'loss.label_smothing'"),
-    "network": ("generator: {_target_: builtins.eval}", "target 'builtins.eval' not allowed"),
+    "experiment": ("btach_size: 3", "btach_size: unknown key; did you mean 'batch_size'?"),
+    "model": ("model: {_target_: saddlepoint.systems.GAN, latent_dmi: 3}", "model.latent_dmi: unknown key"),
+    "loss": ("_target_: saddlepoint.losses.NonSaturating\nlabel_smothing: 0.1", "loss.label_smothing: unknown key"),
+    "network": ("generator: {_target_: builtins.eval}", "target 'builtins.eval' is not allowed"),
     "optimizer": (
         "defaults: [dcgan_adam]\ngenerator: {lr: fast}",
-        "optimizer.generator.lr='fast': input should be a valid number",
+        "optimizer.generator.lr: input should be a valid number",
     ),
     "callbacks": ("samples: {n: -4}", "callbacks.samples"),
 }
@@ -121,7 +115,7 @@ def test_yaml_that_is_none(refuse: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()
     (tmp_path / "experiment" / "own.yaml").write_text("a: [1\nb: }")
     line = refuse("train", "--config-dir", str(tmp_path), "experiment=own")
-    assert f"{tmp_path / 'experiment' / 'own.yaml'}, line 2: no YAML" in line
+    assert f"{tmp_path / 'experiment' / 'own.yaml'}, line 2: invalid YAML" in line
 
 
 # Data
@@ -143,16 +137,15 @@ def on_folder(folder: Path, *more: str) -> list[str]:
 
 def test_missing_data(refuse: Callable[..., str], tmp_path: Path) -> None:
     line = refuse("train", *on_folder(tmp_path / "nowhere"))
-    assert str(tmp_path / "nowhere") in line
-    assert "set data.root to a folder or zip file" in line
+    assert f"data.root: {tmp_path / 'nowhere'}: no such folder or zip file; give a folder or zip file" in line
     assert "no images inside" in refuse("train", *on_folder(tmp_path))
 
 
 def test_data_that_cannot_be_downloaded(refuse: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "data" / "MNIST" / "raw").mkdir(parents=True)
     line = refuse("train", "data=mnist", f"data.root={tmp_path / 'data'}")
-    assert f"{tmp_path / 'data' / 'MNIST' / 'raw'}: MNIST's four idx files are missing" in line
-    assert "set data.root to a folder that has them" in line
+    assert f"data.root: {tmp_path / 'data' / 'MNIST' / 'raw'}: MNIST's four idx files are missing" in line
+    assert "give a folder that has them" in line
 
 
 @pytest.mark.parametrize("features", ["random", "none"])
@@ -172,7 +165,8 @@ def test_inception_without_weights_ends_before_training_and_names_the_ways_round
     line = refuse("train", *on_folder(folder))  # inception is the default for folders
     assert "weights-inception-2015-12-05-6726825d.pth" in line
     assert "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2" in line
-    for way in ("features.weights=PATH", "features=classifier", "features=random"):
+    assert line.startswith("features.weights: cannot download")
+    for way in ("path of a copy", "classifier", "random"):
         assert way in line
 
 
@@ -188,8 +182,8 @@ def test_a_folder_that_is_too_small_for_scores(refuse: Callable[..., str], folde
 
 def test_a_classifier_needs_labels(refuse: Callable[..., str], folder: Path) -> None:
     line = refuse("train", *on_folder(folder, "features=classifier"))
-    assert "needs images with at least two classes" in line
-    assert "features=random" in line
+    assert "features: the classifier needs images with at least two classes" in line
+    assert "choose the features random or inception" in line
 
 
 # Output
@@ -214,7 +208,7 @@ def test_a_shell_sees_exit_code_2_and_one_line(tmp_path: Path) -> None:
     """The same in a real process."""
     script = str(Path(__file__).parents[2] / "train.py")
     done = subprocess.run([sys.executable, script, "btach_size=3"], cwd=tmp_path, capture_output=True, text=True)
-    line = "error: unknown key 'btach_size'; did you mean 'batch_size'?\n"
+    line = "error: btach_size: unknown key; did you mean 'batch_size'?\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
     assert not any(tmp_path.iterdir())
 

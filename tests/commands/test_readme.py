@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from saddlepoint.commands.composition import compose_config
-from saddlepoint.commands.main import COMMANDS, config_directory
+from saddlepoint.commands.main import COMMANDS
+from saddlepoint.config.compose import compose_config
+from saddlepoint.config.directory import options
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -46,7 +47,7 @@ def test_the_added_parts_train_from_a_package(tmp_path: Path, invoke: Any, monke
 def test_the_tables_list_every_choice(name: str) -> None:
     table = README.partition(f"| `{name}=` |")[2].partition("\n\n")[0]
     named = set(re.findall(r"`(\w+)`", "\n".join(line.split("|")[1] for line in table.splitlines()[2:])))
-    assert named == {path.stem for path in (ROOT / "conf" / name).glob("*.yaml")}
+    assert named == set(options(name))
 
 
 def test_commands_compose() -> None:
@@ -57,7 +58,7 @@ def test_commands_compose() -> None:
         assert command in COMMANDS
         arguments = [a.strip("'") for a in rest.partition("#")[0].split() if "=" in a]
         singles = [re.sub(r"=([\w]+),.*", r"=\1", a) for a in arguments if not a.startswith("--")]
-        compose_config(command, singles, str(config_directory()))
+        compose_config(command, singles)
 
 
 def test_links_lead_somewhere() -> None:

@@ -46,11 +46,11 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     assert invoke("train", *QUICK, *data, "run.dir=run").code == 0
     before = state(tmp_path / "run")
     picture(tmp_path / "data" / "a" / "0.png", 99)
-    assert "data is not what the run was trained on (content" in refuse("train", "resume=run", "budget.images=16")
+    assert "data is not what run was trained on (content" in refuse("train", "resume=run", "budget.images=16")
     picture(tmp_path / "data" / "a" / "0.png", 0)
     picture(tmp_path / "data" / "c" / "24.png", 24)  # one class more
     line = refuse("train", "resume=run", "budget.images=16")
-    assert "put it back as it was, or start a new run from its weights with init_from" in line
+    assert "restore the data, or start a new run from its weights with init_from" in line
     assert state(tmp_path / "run") == before
     (tmp_path / "data" / "c" / "24.png").unlink()
     (tmp_path / "data" / "c").rmdir()
@@ -58,8 +58,10 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     (tmp_path / "data").rename(tmp_path / "moved")
     assert "data.root" in refuse("train", "resume=run", "budget.images=24")
     moved = ("data=image_folder", "data.root=moved", "budget.images=24")
-    assert "data.image_size cannot change" in refuse("train", "resume=run", *moved, "data.image_size=16")
-    assert "data cannot change" in refuse("train", "resume=run", "data=digits", "budget.images=24")
+    assert "data.image_size: a resumed run keeps its own value" in refuse(
+        "train", "resume=run", *moved, "data.image_size=16"
+    )
+    assert "data: a resumed run keeps its own value" in refuse("train", "resume=run", "data=digits", "budget.images=24")
     assert invoke("train", "resume=run", *moved).code == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["images_seen"] == 24
 
@@ -71,7 +73,7 @@ def test_a_file_outside_a_run_is_no_run(refuse: Callable[..., str], run: Path, t
     (project / "config.yaml").write_text("mine: true\n")
     (project / "history.jsonl").write_text('{"images_seen": 10000000}\n')
     before = state(project)
-    assert "lies in no run's folder" in refuse("train", "resume=project/last.ckpt", "budget.images=600")
+    assert "is not in a run's folder" in refuse("train", "resume=project/last.ckpt", "budget.images=600")
     assert state(project) == before
 
 
@@ -92,7 +94,9 @@ def test_two_processes_do_not_go_on_with_one_run(refuse: Callable[..., str], run
     before, release = state(run), hold(run)
     try:
         for how in (["resume=run"], ["resume=auto", "run.dir=run"]):
-            assert "another process trains in run: wait for its end" in refuse("train", *how, "budget.images=600")
+            assert "another process is training in run; wait until it ends" in refuse(
+                "train", *how, "budget.images=600"
+            )
         assert state(run) == before
     finally:
         release()
@@ -107,7 +111,7 @@ def test_a_worker_that_outlives_its_run_keeps_nothing(run: Path) -> None:
     worker.start()
     try:
         assert runs.wait(30)
-        with pytest.raises(UserError, match="another process trains"):
+        with pytest.raises(UserError, match="another process is training"):
             hold(run)
         release()
         hold(run)()
@@ -124,7 +128,7 @@ def test_a_run_that_has_only_begun_is_not_started_anew(refuse: Callable[..., str
     release = hold(run)
     try:
         line = refuse("train", *QUICK, "resume=auto", "run.dir=run")
-        assert "another process trains in run" in line
+        assert "another process is training in run" in line
         assert (run / "history.jsonl").exists()
     finally:
         release()

@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
+from saddlepoint.assembly.restore import find, restore
 from saddlepoint.commands import classes
-from saddlepoint.commands.restore import find, restore
 from saddlepoint.metrics.quantise import quantise
 
 
@@ -166,7 +166,8 @@ def test_nan_in_the_weights_is_one_line(refuse: Callable[..., str], trained: Pat
     torch.save(content, path)
     for more in (["format=[grid,npz]"], ["ema=false"], ["export=generator"]):
         line = refuse("sample", f"checkpoint={path}", "n=4", *more)
-        assert line.startswith(f"checkpoint {path}: ")
+        assert line.startswith("checkpoint")
+        assert f"{path}" in line
         assert "NaN or infinite values" in line
         assert line.endswith("choose an earlier checkpoint")
     line = refuse("evaluate", f"checkpoint={path}", "seeds=2", "out=cards.jsonl")
@@ -185,5 +186,5 @@ def test_nan_points_are_one_line(invoke: Any, refuse: Callable[..., str], tmp_pa
         if key.startswith(("generator.", "ema_generator.")) and value.is_floating_point():
             value.fill_(torch.nan)
     torch.save(content, path)
-    assert "samples hold NaN" in refuse("sample", f"checkpoint={path}", "n=4", "format=[npz,grid]")
-    assert "points hold NaN" in refuse("evaluate", f"checkpoint={path}")
+    assert "contain NaN" in refuse("sample", f"checkpoint={path}", "n=4", "format=[npz,grid]")
+    assert "points contain NaN" in refuse("evaluate", f"checkpoint={path}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 
 def only(paths: Any) -> Path:
@@ -62,6 +62,20 @@ def test_a_job_that_fails_does_not_stop_the_others(invoke: Any, tiny: tuple[str,
     assert "Traceback" not in outcome.err
 
 
+def test_a_sweeps_record_holds_no_variable_that_its_overrides_name(
+    invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARMLESS_NAME", "correct-horse")
+    outcome = invoke("train", "-m", "seed=0,1", "run.name=${oc.env:HARMLESS_NAME}")
+    assert outcome.code == 1
+    jobs = read_json_lines(only((tmp_path / "outputs" / "sweeps").iterdir()) / "jobs.jsonl")
+    assert [job["overrides"][0] for job in jobs] == ["seed=0", "seed=1"]
+    assert all("HARMLESS_NAME" in job["overrides"][1] for job in jobs)
+    assert all("refers to something other than" in job["error"] for job in jobs)
+    assert not any("correct-horse" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+    assert "correct-horse" not in outcome.out + outcome.err
+
+
 def test_two_sweeps_never_share_a_folder(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
     quick = [*tiny, "budget.images=64", "features=none", "logger=none", "network=mlp"]
     for _ in range(2):
@@ -72,8 +86,8 @@ def test_two_sweeps_never_share_a_folder(invoke: Any, tiny: tuple[str, ...], tmp
 @pytest.mark.parametrize("given", ["run.dir=X", "run.dir=X,Y", "++run.dir=X"])
 def test_one_folder_for_all_jobs_is_refused(refuse: Any, tiny: tuple[str, ...], given: str) -> None:
     line = refuse("train", "-m", *tiny, given, "seed=0,1")
-    assert line.startswith("run.dir is one folder")
-    assert "with -m, say hydra.sweep.dir=" in line
+    assert line.startswith("run.dir: one folder cannot hold the runs of a sweep")
+    assert "with -m, set hydra.sweep.dir instead" in line
 
 
 def test_one_folder_that_an_experiment_names_is_refused(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
@@ -85,11 +99,11 @@ def test_one_folder_that_an_experiment_names_is_refused(invoke: Any, tiny: tuple
     quick = (*tiny, "network=mlp", "features=none", "logger=none", "--config-dir", str(tmp_path / "mine"))
     outcome = invoke("train", "-m", "experiment=a", "seed=0,1", *quick)
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("error: run.dir is one folder")
+    assert outcome.err.startswith("error: run.dir: one folder cannot hold")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     outcome = invoke("train", "-m", "experiment=a,b", *quick)
     assert outcome.code == 1
-    assert outcome.err.splitlines()[-1].startswith("error: a job of the sweep failed: run.dir is one folder")
+    assert outcome.err.splitlines()[-1].startswith("error: a job of the sweep failed: run.dir: one folder cannot hold")
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from saddlepoint.tracking.checkpoints import load
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 
 def weights(directory: Path) -> dict[str, torch.Tensor]:
@@ -95,7 +95,7 @@ def test_points_train_are_scored_and_are_sampled(invoke: Any, tmp_path: Path) ->
         assert np.load(tmp_path / f"{layout}-samples" / "samples.npz")["points"].shape == (10, dimension)
         assert Image.open(tmp_path / f"{layout}-samples" / "grid.png").size == (600, 600)
         refused = invoke("sample", f"checkpoint={directory}", "format=[png]")
-        assert (refused.code, refused.err.startswith("error: format=png: these samples are points")) == (2, True)
+        assert (refused.code, refused.err.startswith("error: format: these samples are points")) == (2, True)
 
         last = directory / "checkpoints" / "last.ckpt"
         outcome = invoke("evaluate", f"checkpoint={last}", f"out={layout}.jsonl")
@@ -110,7 +110,18 @@ def test_features_none_trains_without_scores(invoke: Any, tiny: tuple[str, ...],
     assert (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
     assert not (tmp_path / "run" / "checkpoints" / "best.ckpt").exists()
     refused = invoke("evaluate", "checkpoint=run")
-    assert (refused.code, "add data=NAME features=NAME" in refused.err) == (2, True)
+    assert (refused.code, "; add data=digits" in refused.err) == (2, True)
     named = invoke("evaluate", "checkpoint=run", "data=digits", "features=random", "n=64", "out=scores.jsonl")
     assert named.code == 0, named.err
     assert "fid_random" in {row["metric"] for row in read_json_lines(tmp_path / "scores.jsonl")}
+
+
+def test_a_penalty_that_a_turn_does_not_suit_is_refused_by_its_key(invoke: Any) -> None:
+    """In the first turn of the player that it names, when the run has begun."""
+    settings = ["regularizer=[lecam]", "regularizer.lecam.player=generator", "network.width=8", "features=none"]
+    outcome = invoke("train", *settings, "logger=none", "run.dir=run")
+    assert outcome.code == 2
+    assert outcome.err.splitlines()[-1] == (
+        "error: regularizer.lecam.player: LeCam needs the critic's output on real samples, and the turn of generator "
+        "has none; name the player whose turn has them, or choose another regularizer"
+    )

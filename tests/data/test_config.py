@@ -1,35 +1,52 @@
-"""The data group's files: every key is an argument or a placeholder, and every source builds from its file."""
+"""The files of the data group: every key is an argument or a placeholder, and every source is exported."""
 
-import inspect
-from pathlib import Path
+from __future__ import annotations
+
+from typing import Any
 
 import pytest
-import yaml
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
 
 import saddlepoint.data
+from saddlepoint.config.check import signature_of
+from saddlepoint.config.directory import config_directory, options
 
-FILES = sorted((Path(__file__).parents[2] / "conf" / "data").glob("*.yaml"))
-PLACEHOLDERS = {"root", "layout", "shape", "num_classes"}  # what other files interpolate
-
-
-def _arguments(node):
-    target = getattr(saddlepoint.data, node["_target_"].removeprefix("saddlepoint.data."))
-    assert node["_target_"].rpartition(".")[2] in saddlepoint.data.__all__
-    return set(inspect.signature(target).parameters) | {"_target_"}
+PLACEHOLDERS = {"root", "a", "b", "layout", "shape", "num_classes", "columns"}  # what other files interpolate
+SEVERAL_COLUMNS = {"facades", "paired_folder", "unpaired_folder", "unpaired_mnist"}
 
 
-def test_all_sources_have_a_file():
-    names = {"digits", "mnist", "fashion_mnist", "cifar10", "image_folder", "gaussians", "stacked_mnist"}
-    assert {file.stem for file in FILES} == names
+def arguments(node: dict[str, Any]) -> set[str]:
+    name = node["_target_"].removeprefix("saddlepoint.data.")
+    assert name in saddlepoint.data.__all__
+    return {"_target_", *signature_of(getattr(saddlepoint.data, name))}
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
-def test_keys_are_arguments(file):
-    text = file.read_text()
-    assert text.startswith("# @package _global_\n# ")
-    node = yaml.safe_load(text)["data"]
-    assert next(iter(node)) == "_target_"
-    assert next(iter(node["source"])) == "_target_"
-    assert set(node) - PLACEHOLDERS <= _arguments(node)
-    assert set(node["source"]) <= _arguments(node["source"])
+def composed(data: str) -> Any:
+    """A data set's file on top of what such a file may override."""
+    with initialize_config_dir(str(config_directory()), version_base="1.3"):
+        config = compose(overrides=["+features=none", "+network=mlp", f"+data={data}"])
+    return OmegaConf.to_container(config, resolve=False)
+
+
+def test_all_sources_have_a_file() -> None:
+    sources = {composed(data)["data"]["source"]["_target_"] for data in options("data")}
+    assert {name.removeprefix("saddlepoint.data.") for name in sources} == {*saddlepoint.data.__all__} - {"DataModule"}
+
+
+@pytest.mark.parametrize("data", options("data"))
+def test_keys_are_arguments(data: str) -> None:
+    assert (config_directory() / "data" / f"{data}.yaml").read_text().startswith("# @package _global_\n# ")
+    config = composed(data)
+    assert set(config) == {"features", "network", "data", "budget"}
+    node = config["data"]
+    assert set(node) - PLACEHOLDERS <= arguments(node)
+    assert set(node["source"]) <= arguments(node["source"])
     assert node["shape"] == node["num_classes"] == "???"
+    assert node.get("columns") == ("???" if data in SEVERAL_COLUMNS else None)
+
+
+@pytest.mark.parametrize("data", sorted({*options("data")} - {"gaussians"}))
+def test_image_data_state_every_argument_of_the_module(data: str) -> None:
+    node = composed(data)["data"]
+    assert set(node) - PLACEHOLDERS == arguments(node)

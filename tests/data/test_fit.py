@@ -24,7 +24,7 @@ def test_pad_centres_on_zero(height, width, top, left):
 
 
 def test_pad_never_shrinks():
-    with pytest.raises(UserError, match=r"^a/b\.png: 33x20 does not fit into 32x32 by padding; say data\.fit=crop"):
+    with pytest.raises(UserError, match=r"^fit: a/b\.png: 33x20 does not fit into 32x32 by padding; set crop"):
         Fit(32, 32, 3, "pad").image(Image.fromarray(rgb(33, 20)), "a/b.png")
 
 

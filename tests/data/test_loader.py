@@ -5,8 +5,10 @@ from itertools import islice
 import pytest
 import torch
 
-from saddlepoint.data.loader import MemoryLoader, WorkerLoader, flips, mirror, normalise
+from saddlepoint import trees
+from saddlepoint.data.loader import MemoryLoader, Rows, WorkerLoader
 from saddlepoint.data.stream import IndexStream
+from saddlepoint.data.transforms import flips
 from saddlepoint.errors import UserError
 from saddlepoint.types import ImageBatch, VectorBatch
 
@@ -19,6 +21,10 @@ def images():
 LABELS = torch.arange(50) % 7
 
 
+def table(images, labels=None):
+    return Rows({"images": images}, labels)
+
+
 def _same(left, right):
     left, right = list(left), list(right)
     assert len(left) == len(right) > 0
@@ -28,18 +34,8 @@ def _same(left, right):
         assert a.labels is None or torch.equal(a.labels, b.labels)
 
 
-def test_values_at_the_ends_and_between():
-    values = normalise(torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1))
-    assert values[0, 0, 0, 0] == -1
-    assert values[0, 0, -1, -1] == 1
-    expected = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16) / 127.5 - 1
-    assert torch.allclose(values.double(), expected, atol=1e-7, rtol=0)
-    # and back: quantisation as evaluation does it loses nothing
-    assert torch.equal(((values + 1) * 127.5).round().to(torch.uint8).flatten(), torch.arange(256, dtype=torch.uint8))
-
-
 def test_a_batch_is_the_streams_indices(images):
-    loader = MemoryLoader(images, LABELS, batch_size=8, seed=4)
+    loader = MemoryLoader(table(images, LABELS), batch_size=8, seed=4)
     stream = IndexStream(50, 4)
     for step, batch in enumerate(islice(loader, 20)):  # over three epochs
         indices = stream.take(step * 8, 8)
@@ -53,20 +49,23 @@ def test_a_batch_is_the_streams_indices(images):
 @pytest.mark.parametrize("num_workers", [0, 2])
 def test_both_loaders_agree_bit_for_bit(images, num_workers):
     options = {"batch_size": 8, "seed": 1, "start": 30, "stop": 30 + 97, "flip": True}
-    _same(MemoryLoader(images, LABELS, **options), WorkerLoader(images, LABELS, num_workers=num_workers, **options))
+    _same(
+        MemoryLoader(table(images, LABELS), **options),
+        WorkerLoader(table(images, LABELS), num_workers=num_workers, **options),
+    )
 
 
 @pytest.mark.parametrize("flip", [False, True])
 def test_resuming_from_a_position_gives_the_same_batches(images, flip):
     options = {"batch_size": 8, "seed": 2, "stop": 200, "flip": flip}
-    whole = list(MemoryLoader(images, LABELS, **options))
+    whole = list(MemoryLoader(table(images, LABELS), **options))
     for step in (1, 6, 13):
-        _same(whole[step:], MemoryLoader(images, LABELS, start=step * 8, **options))
+        _same(whole[step:], MemoryLoader(table(images, LABELS), start=step * 8, **options))
 
 
 def test_start_is_asked_when_iteration_begins(images):
     position = 0
-    loader = MemoryLoader(images, batch_size=8, seed=2, start=lambda: position, stop=64)
+    loader = MemoryLoader(table(images), batch_size=8, seed=2, start=lambda: position, stop=64)
     whole = list(loader)
     position = 40
     _same(whole[5:], loader)
@@ -74,36 +73,24 @@ def test_start_is_asked_when_iteration_begins(images):
 
 def test_ranks_share_the_global_batch(images):
     options = {"seed": 3, "stop": 131, "flip": True}
-    whole = list(MemoryLoader(images, LABELS, batch_size=16, **options))
-    ranks = [list(MemoryLoader(images, LABELS, batch_size=8, rank=r, world_size=2, **options)) for r in range(2)]
-    together = [
-        ImageBatch(*(torch.cat(parts) for parts in zip(*pair, strict=True))) for pair in zip(*ranks, strict=True)
-    ]
+    whole = list(MemoryLoader(table(images, LABELS), batch_size=16, **options))
+    ranks = [list(MemoryLoader(table(images, LABELS), batch_size=8, rank=r, world_size=2, **options)) for r in range(2)]
+    together = [trees.concatenate(*pair) for pair in zip(*ranks, strict=True)]
     assert torch.equal(torch.cat([b.images for b in together]), torch.cat([b.images for b in whole]))
     assert torch.equal(torch.cat([b.labels for b in together]), torch.cat([b.labels for b in whole]))
 
 
-def test_mirror_turns_the_chosen_rows_only(images):
-    flip = torch.tensor([True, False] * 25)
-    mirrored = mirror(images, flip)
-    assert torch.equal(mirrored[1], images[1])
-    assert torch.equal(mirrored[0], images[0][:, [4, 3, 2, 1, 0]])
-
-
-def test_flips_are_fair_and_keyed_by_position(images):
-    drawn = flips(0, 0, 10_000)
-    assert abs(drawn.double().mean() - 0.5) < 5 * 0.5 / 100
-    assert torch.equal(flips(0, 777, 100), drawn[777:877])
-    assert not torch.equal(flips(1, 0, 100), drawn[:100])
-    one = next(iter(MemoryLoader(images, batch_size=40, seed=0, flip=True))).images
-    plain = next(iter(MemoryLoader(images, batch_size=40, seed=0))).images
-    for row, flipped in enumerate(drawn[:40]):
+def test_flips_are_keyed_by_position(images):
+    drawn = flips(0, 0, 40)
+    one = next(iter(MemoryLoader(table(images), batch_size=40, seed=0, flip=True))).images
+    plain = next(iter(MemoryLoader(table(images), batch_size=40, seed=0))).images
+    for row, flipped in enumerate(drawn):
         assert torch.equal(one[row], plain[row].flip(2) if flipped else plain[row])
 
 
 def test_points_come_as_they_are():
     points = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
-    batch = next(iter(MemoryLoader(points, batch_size=20, seed=0)))
+    batch = next(iter(MemoryLoader(Rows({"points": points}), batch_size=20, seed=0)))
     assert isinstance(batch, VectorBatch)
     assert batch.labels is None
     assert torch.equal(batch.points, points[IndexStream(20, 0).take(0, 20)])
@@ -111,10 +98,10 @@ def test_points_come_as_they_are():
 
 def test_a_batch_larger_than_the_data_is_refused(images):
     with pytest.raises(UserError, match="batch_size: 51 is more than the 50 training samples"):
-        MemoryLoader(images, batch_size=51, seed=0)
+        MemoryLoader(table(images), batch_size=51, seed=0)
     with pytest.raises(UserError, match="batch_size: 26 on each of 2 ranks is more than the 50"):
-        WorkerLoader(images, batch_size=26, seed=0, world_size=2)
-    MemoryLoader(images, batch_size=25, seed=0, world_size=2)
+        WorkerLoader(table(images), batch_size=26, seed=0, world_size=2)
+    MemoryLoader(table(images), batch_size=25, seed=0, world_size=2)
 
 
 class _Broken:
@@ -122,13 +109,13 @@ class _Broken:
         return 10
 
     def __getitem__(self, index):
-        raise UserError("3.png: corrupt image; replace it")
+        raise UserError("3.png: corrupt image", None, "replace it")
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
 def test_a_broken_file_in_a_worker_is_one_line(num_workers):
     with pytest.raises(UserError) as caught:
-        next(iter(WorkerLoader(_Broken(), batch_size=2, seed=0, num_workers=num_workers)))
+        next(iter(WorkerLoader(table(_Broken()), batch_size=2, seed=0, num_workers=num_workers)))
     assert str(caught.value) == "3.png: corrupt image; replace it"
 
 
@@ -136,5 +123,5 @@ def test_loading_leaves_the_global_random_state_alone(images):
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)
-    list(WorkerLoader(images, batch_size=8, seed=0, stop=32, flip=True, num_workers=1))
+    list(WorkerLoader(table(images), batch_size=8, seed=0, stop=32, flip=True, num_workers=1))
     assert torch.equal(torch.rand(3), expected)

@@ -13,9 +13,9 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from saddlepoint.data import DataModule, Digits, ImageFolder
+from saddlepoint.data.decoding import DecodedFiles
 from saddlepoint.data.fit import Fit
 from saddlepoint.data.loader import MemoryLoader, WorkerLoader
-from saddlepoint.data.module import DecodedFiles
 from saddlepoint.errors import UserError
 from saddlepoint.types import ImageBatch
 
@@ -49,10 +49,12 @@ def test_inspection(folder):
 
 def test_sizes_that_differ_need_a_size(folder):
     Image.new("RGB", (20, 20)).save(folder / "ant" / "x.png")
-    with pytest.raises(UserError, match=r"photos: images of 2 sizes \(10x12, 20x20 …\); say data\.image_size=64"):
+    with pytest.raises(UserError, match=r"photos has images of 2 sizes \(10x12, 20x20 …\); set it") as caught:
         module(folder).inspect()
-    with pytest.raises(UserError, match=r"ant/x\.png: 20x20 does not fit into 16x16 by padding"):
+    assert caught.value.key == "image_size"
+    with pytest.raises(UserError, match=r"ant/x\.png: 20x20 does not fit into 16x16 by padding") as caught:
         module(folder, image_size=16).inspect()
+    assert caught.value.key == "fit"
     assert module(folder, image_size=16, fit="crop").inspect().shape == (3, 16, 16)
 
 
@@ -86,7 +88,7 @@ def test_workers_read_zip_files_that_the_parent_has_open(folder, tmp_path):
 def test_what_workers_read_can_be_sent_to_them(folder, tmp_path):
     path = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", folder))
     for root in (folder, path):
-        decoded = DecodedFiles(ImageFolder(str(root)).open().splits["train"], Fit(8, 8, 3, "crop"))
+        decoded = DecodedFiles(ImageFolder(str(root)).open().columns("train")["images"], Fit(8, 8, 3, "crop"))
         assert torch.equal(pickle.loads(pickle.dumps(decoded))[3], decoded[3])
 
 
@@ -96,8 +98,9 @@ def test_auto_goes_by_the_limit(folder):
         data.configure(8, 0)
     assert isinstance(small.train_dataloader(), MemoryLoader)
     assert isinstance(large.train_dataloader(), WorkerLoader)
-    with pytest.raises(UserError, match=r"train split needs .* GB decoded; raise data\.memory_limit_gb \(1e-06\)"):
+    with pytest.raises(UserError, match=r"1e-06 is less than the .* GB of photos's train split; raise it$") as caught:
         large.arrays("train")
+    assert caught.value.key == "memory_limit_gb"
 
 
 def test_arrays_in_memory_can_go_through_workers():
@@ -149,7 +152,7 @@ def test_the_cache_serves_and_is_rebuilt_when_unreadable(folder, tmp_path):
 def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     data = DataModule(ImageFolder(str(folder)), cache_dir=str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match=r"decoded images are not kept .*; set data\.cache_dir"):
+    with pytest.warns(UserWarning, match=r"cannot keep decoded images .*; set another cache_dir"):
         assert len(data.arrays("train").samples) > 0
 
 

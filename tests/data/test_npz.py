@@ -22,20 +22,20 @@ GRAY = np.arange(2 * 4 * 5, dtype=np.uint8).reshape(2, 4, 5)
 def test_both_keys_and_both_layouts(tmp_path: Path, key: str, channels: int | None, compressed: bool) -> None:
     values = GRAY if channels is None else np.repeat(GRAY[..., None], channels, axis=3)
     (np.savez_compressed if compressed else np.savez)(tmp_path / "x.npz", **{key: values})
-    read = read_images(tmp_path / "x.npz")
-    assert read.values.shape == (2, 4, 5, channels or 1)
-    assert (read.values[..., 0] == GRAY).all()
-    assert read.labels is None
+    images, labels = read_images(tmp_path / "x.npz")
+    assert images.shape == (2, 4, 5, channels or 1)
+    assert (images[..., 0] == GRAY).all()
+    assert labels is None
 
 
 def test_labels_become_classes_in_their_order(tmp_path: Path) -> None:
     np.savez(tmp_path / "x.npz", images=np.concatenate([GRAY, GRAY]), labels=np.array([7, 3, 7, 3], dtype=np.uint8))
     contents = ImageSet(str(tmp_path / "x.npz")).open()
     assert contents.class_names == ("3", "7")
-    labels = contents.splits["train"].labels
+    labels = contents.splits["train"][0].labels
     assert labels is not None
     assert labels.tolist() == [1, 0, 1, 0]
-    assert len(contents.splits["held_out"]) == 0
+    assert len(contents.splits["held_out"][0]) == 0
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
@@ -98,7 +98,7 @@ def test_a_folder_is_one_whole_unless_its_splits_are_asked_for(tmp_path: Path, s
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("L", (4, 4), index).save(path)
     contents = ImageSet(str(tmp_path), splits).open()
-    assert {split: len(content) for split, content in contents.splits.items()} == (
+    assert {split: len(tables[0]) for split, tables in contents.splits.items()} == (
         {"train": 2, "held_out": 1} if splits else {"train": 3, "held_out": 0}
     )
     assert contents.class_names == (("a", "b") if splits else ("test", "train"))

@@ -57,7 +57,7 @@ def test_past_the_budget_there_is_nothing():
 
 
 def test_one_image_alone_is_refused():
-    with pytest.raises(UserError, match=r"budget.images: 1 image\(s\) left after 100 .* by at least 1"):
+    with pytest.raises(UserError, match=r"^budget.images: 1 image\(s\) left after 100 .* by at least 1$"):
         list(Schedule(8, 101).spans(100))
 
 

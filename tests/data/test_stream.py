@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from saddlepoint.data.stream import IndexStream
+from saddlepoint.data.stream import IndexStream, Stream
 
 
 @pytest.mark.parametrize("n", [1, 2, 7, 100])
@@ -17,6 +17,16 @@ def test_epochs_and_seeds_differ():
     first, second = IndexStream(100, 0), IndexStream(100, 1)
     assert not torch.equal(first.take(0, 100), first.take(100, 100))
     assert not torch.equal(first.take(0, 100), second.take(0, 100))
+
+
+def test_the_order_is_that_of_earlier_versions():
+    """What runs were trained on: recorded at revision adc0945."""
+    assert IndexStream(1000, 0).take(995, 10).tolist() == [427, 371, 26, 378, 595, 128, 742, 125, 412, 425]
+    assert IndexStream(50, 7).take(0, 8).tolist() == [30, 4, 41, 19, 33, 1, 35, 36]
+    drawn = Stream(1000, 0, flip=True).draw(60, 16)
+    assert torch.equal(drawn.indices, IndexStream(1000, 0).take(60, 16))
+    assert drawn.flips.int().tolist() == [1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 1]
+    assert drawn.corners is None
 
 
 def test_take_is_a_function_of_the_position_alone():

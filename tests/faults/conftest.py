@@ -20,7 +20,7 @@ import pytest
 import torch
 
 from saddlepoint.tracking.checkpoints import load
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 WAIT = 90.0
 """Seconds after which a process that should have done something has not."""
@@ -68,19 +68,28 @@ class Process:
         os.killpg(self.pid, number)
 
     def members(self) -> list[int]:
-        """Return the living processes of the session: it, its ranks, its loader workers, W&B's service."""
-        found = []
+        """Return its living processes: it, its ranks in sessions of their own, loader workers, W&B's service."""
+        found, mark = [], f"SADDLEPOINT_LAUNCHER={self.pid}".encode()
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
                 state, _, _, session = path.read_text().rpartition(")")[2].split()[:4]
+                launched = mark in (path.parent / "environ").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if int(session) == self.pid and state != "Z":
+            if (int(session) == self.pid or launched) and state != "Z":
                 found.append(int(path.parent.name))
         return found
 
+    def ranks(self) -> dict[int, int]:
+        """Return the processes of a run with several devices, by their ranks."""
+        found = {}
+        for pid in self.children("saddlepoint.commands"):
+            words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+            found.update({int(word.removeprefix(b"RANK=")): pid for word in words if word.startswith(b"RANK=")})
+        return found
+
     def children(self, word: str = "") -> list[int]:
-        """Return the session's other processes, those whose command line has ``word``."""
+        """Return its other processes, those whose command line has ``word``."""
         return [pid for pid in self.members() if pid != self.pid and word in _command_line(pid)]
 
     def no_orphans(self, seconds: float = 30.0) -> bool:

@@ -122,7 +122,7 @@ def test_every_checkpoint_is_cut(user: Any, finished: Path, resume: str) -> None
     before = contents(finished)
     process = user.run(*user.tiny, *user.saves, "run.dir=run", resume) if "auto" in resume else user.run(resume)
     assert process.code() == 2
-    assert process.err.splitlines()[-1].startswith("error: no sound checkpoint in run/checkpoints")
+    assert process.err.splitlines()[-1].startswith("error: no intact checkpoint in run/checkpoints")
     assert contents(finished) == before, "nothing is started anew, and nothing is lost"
 
 

@@ -103,7 +103,7 @@ STATES: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
         },
     ),
     "began": (
-        ("model=began", "norm=layer", "norm.generator=layer", "loss.rate=0.1", "regularizer=[path_length]"),
+        ("model=began", "loss.rate=0.1", "regularizer=[path_length]"),
         {"loss.k": 0.0, "regularizers.path_length.average": 0.0},
     ),
 }

@@ -23,7 +23,7 @@ def test_a_loader_worker_is_killed(user: Any) -> None:
     assert process.wait() == 1
     (said,) = [line for line in process.err.splitlines() if line.startswith("error: ")]
     assert said.startswith("error: DataLoader worker")
-    assert said.endswith("was it killed for want of memory? lower data.num_workers, or use data.loader=memory")
+    assert said.endswith("; if it ran out of memory, lower data.num_workers, or use data.loader=memory")
     # A thread of another dying worker may complain, before or after that line; no code of ours does.
     assert "saddlepoint/" not in process.err
     assert process.no_orphans()

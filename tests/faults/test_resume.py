@@ -55,7 +55,7 @@ def test_auto_starts_and_then_goes_on(user: Any) -> None:
     command = (*user.tiny, "resume=auto", "run.dir=run", "callbacks.checkpoints.every_images=64")
     user.finish(*command, "budget.images=160")
     assert load(user.folder / "run" / "checkpoints" / "last.ckpt")["progress"]["rounds"] == 10
-    assert "is not taken" not in user.finish(*command, "budget.images=160").err
+    assert "is ignored" not in user.finish(*command, "budget.images=160").err
     assert [row["images_seen"] for row in user.rows(user.folder / "run")] == list(range(16, 161, 16))
 
 
@@ -66,8 +66,8 @@ def test_auto_takes_a_larger_budget_and_warns_of_what_cannot_change(user: Any) -
     state = load(user.folder / "run" / "checkpoints" / "last.ckpt")
     assert state["progress"]["images_seen"] == 320
     assert state["saddlepoint"]["config"]["model"]["ema_decay"] == 0.9
-    assert "goes on with its own model.ema_decay=0.9; 0.5 on this command line is not taken" in process.err
-    assert "goes on with its own loss=nonsaturating; hinge on this command line is not taken" in process.err
+    assert "continues with its own model.ema_decay=0.9; 0.5 on this command line is ignored" in process.err
+    assert "continues with its own loss=nonsaturating; hinge on this command line is ignored" in process.err
 
 
 def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any) -> None:
@@ -79,7 +79,7 @@ def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any
     assert not list((user.folder / "run").rglob("*.ckpt"))
     refused = user.run("resume=run")
     assert refused.code() == 2
-    assert "no checkpoint in run/checkpoints; the run was stopped before its first" in refused.err
+    assert "no checkpoint in run/checkpoints: the run was stopped before its first" in refused.err
     user.finish(*user.tiny, "resume=auto", "run.dir=run", "budget.images=64")
     assert [row["images_seen"] for row in user.rows(user.folder / "run")] == [16, 32, 48, 64]
 
@@ -87,10 +87,10 @@ def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("network.width=8", "network.width cannot change in a resumed run, which keeps its own config"),
-        ("seed=1", "seed cannot change in a resumed run"),
-        ("resume=gone", "resume=gone: no such run or checkpoint"),
-        ("resume=auto", "resume=auto needs run.dir=FOLDER"),
+        ("network.width=8", "network.width: a resumed run keeps its own value"),
+        ("seed=1", "seed: a resumed run keeps its own value"),
+        ("resume=gone", "resume: no run or checkpoint at gone"),
+        ("resume=auto", "run.dir: resume=auto needs the folder of the run"),
     ],
 )
 def test_what_is_refused(user: Any, finished: Path, arguments: str, named: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 
 def test_two_runs_in_the_same_second(user: Any) -> None:

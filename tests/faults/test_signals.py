@@ -78,12 +78,12 @@ def test_while_the_untrained_system_is_scored(user: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
-def test_a_signal_to_one_of_two_ranks(user: Any, rank: int, name: str) -> None:
+@pytest.mark.parametrize("rank", [None, pytest.param(0, marks=pytest.mark.slow), 1])
+def test_a_signal_to_two_ranks(user: Any, rank: int | None, name: str) -> None:
+    """To the process that was started, which passes it on, or to one of the ranks."""
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
     after_rounds(user, process)
-    (other,) = process.children("saddlepoint.commands")
-    os.kill(process.pid if rank == 0 else other, getattr(signal, name))
+    os.kill(process.pid if rank is None else process.ranks()[rank], getattr(signal, name))
     assert process.wait() == (143 if name == "SIGTERM" or rank == 1 else 130)
     assert process.no_orphans()
     assert_saved(user, process, "SIGTERM" if rank == 1 else name)
@@ -93,19 +93,38 @@ def test_a_signal_to_one_of_two_ranks(user: Any, rank: int, name: str) -> None:
 def test_one_of_two_ranks_is_killed(user: Any, rank: int) -> None:
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run", "callbacks.checkpoints.every_images=64")
     after_rounds(user, process)
-    (other,) = process.children("saddlepoint.commands")
-    os.kill(process.pid if rank == 0 else other, signal.SIGKILL)
-    assert process.wait() == (-signal.SIGKILL if rank == 0 else 1)
+    os.kill(process.ranks()[rank], signal.SIGKILL)
+    assert process.wait() == 1
     assert process.no_orphans()
-    assert "error: another rank has died, so this one ends too" in process.err
+    line = f"error: rank {rank} was ended by SIGKILL; resume=RUN continues from the last checkpoint"
+    assert process.err.splitlines()[-1] == line
+    assert "Traceback" not in process.err
+    user.finish("resume=run", f"budget.images={user.rows(user.folder / 'run')[-1]['images_seen'] + 64}", *RANKS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("rank", [0, 1])
 def test_one_of_two_ranks_is_killed_before_they_are_connected(user: Any, rank: int) -> None:
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
-    process.until(lambda: process.children("saddlepoint.commands"))
-    (other,) = process.children("saddlepoint.commands")
-    os.kill(process.pid if rank == 0 else other, signal.SIGKILL)
-    assert process.wait() == (-signal.SIGKILL if rank == 0 else 1)
+    process.until(lambda: len(process.ranks()) == 2)
+    os.kill(process.ranks()[rank], signal.SIGKILL)
+    assert process.wait() == 1
     assert process.no_orphans()
+    assert process.err.splitlines()[-1].startswith(f"error: rank {rank} was ended by SIGKILL")
+
+
+def test_the_launcher_of_two_ranks_is_killed(user: Any) -> None:
+    """The ranks notice, save and end; by torchrun alone they would go on."""
+    process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
+    after_rounds(user, process)
+    process.send(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert process.no_orphans()
+    assert_saved(user, process, "SIGTERM")
+
+
+def test_a_mistake_is_one_line_of_two_ranks(user: Any) -> None:
+    process = user.run(*user.tiny, *RANKS, "batch_size=5000", "run.dir=run")
+    assert process.code() == 2
+    assert process.err == "error: batch_size: 5000 is more than the 1,472 training samples; make it smaller\n"
+    assert not (user.folder / "run").exists()

@@ -45,96 +45,72 @@ def harm(user: Any) -> str:
     return f"touch {user.folder / 'pwned'}"
 
 
-NOT_ALLOWED = "not allowed"
-TYPED_ONLY = "can be named on the command line only"
-OWN_KEYS = "a config may refer to its own keys and to ${oc.env:SADDLEPOINT_DATA} only"
+NOT_ALLOWED = "is not allowed"
+OWN_KEYS = "refers to something other than the config's own keys and ${oc.env:SADDLEPOINT_DATA}"
 
 
 def test_targets_on_the_command_line(user: Any, harm: str) -> None:
     call = f"\"__import__('os').system('{harm}')\""
-    nodes = ("loss", "model", "data", "data.source", "features", "network.generator", "optimizer.generator")
-    cases = [("train", [*QUICK, f"{node}._target_=os.system"], NOT_ALLOWED) for node in nodes if node != "features"]
+    nodes = ("loss", "model", "data", "data.source", "network.generator", "optimizer.generator")
+    cases = [("train", [*QUICK, f"{node}._target_=os.system"], NOT_ALLOWED) for node in nodes]
     cases += [
         ("train", ["features._target_=builtins.exec", f"+features._args_=[{call}]"], NOT_ALLOWED),
         ("train", ["loss._target_=os.system", f"+loss.command='{harm}'"], NOT_ALLOWED),
         ("train", ["loss._target_=builtins.eval", f"+loss._args_=[{call}]"], NOT_ALLOWED),
-        ("train", [f"+loss._args_=['{harm}']"], "unknown key 'loss._args_'"),
-        ("train", ["+loss._partial_=true"], "loss._partial_"),
-        ("train", ["+loss._recursive_=true"], "unknown key 'loss._recursive_'"),
-        ("train", ["+loss.x._target_=os.system", f"+loss.x.command='{harm}'"], "unknown key 'loss.x'"),
+        ("train", [f"+loss._args_=['{harm}']"], "loss._args_: unknown key"),
+        ("train", ["+loss._partial_=true"], "loss._partial_: unknown key"),
+        ("train", ["+loss._recursive_=true"], "loss._recursive_: unknown key"),
+        ("train", ["+loss.x._target_=os.system", f"+loss.x.command='{harm}'"], "loss.x: unknown key"),
         ("train", ["network.generator.shape._target_=os.system"], "network.generator.shape._target_"),
         ("train", ["+regularizer.evil._target_=os.system", f"+regularizer.evil.command='{harm}'"], NOT_ALLOWED),
-        ("train", ["+callbacks.evil._target_=os.system"], "unknown key 'callbacks.evil'"),
+        ("train", ["+callbacks.evil._target_=os.system"], "callbacks.evil: unknown key"),
         ("train", ["plugins=[os]", "loss._target_=os.system", f"+loss.command='{harm}'"], NOT_ALLOWED),
-        ("train", ["+hydra.callbacks.e._target_=os.system", f"+hydra.callbacks.e.command='{harm}'"], NOT_ALLOWED),
-        ("train", ["-m", "hydra.sweeper._target_=os.system", f"+hydra.sweeper.command='{harm}'"], NOT_ALLOWED),
-        ("train", ["-m", "hydra.launcher._target_=os.system", f"+hydra.launcher.command='{harm}'"], NOT_ALLOWED),
-        ("train", ["hydra/job_logging=default"], "hydra.job_logging cannot be set"),
-        ("train", ["+hydra.job.env_set.TORCH_FORCE_WEIGHTS_ONLY_LOAD=0"], "hydra.job.env_set"),
-        ("train", ["--experimental-rerun", "config.pickle"], "unpickles a file"),
+        ("train", ["--experimental-rerun", "config.pickle"], "it unpickles a file"),
         ("evaluate", ["+data._target_=os.system", f"+data.command='{harm}'"], NOT_ALLOWED),
-        ("sample", ["+hydra.callbacks.e._target_=os.system", f"+hydra.callbacks.e.command='{harm}'"], NOT_ALLOWED),
     ]
     user.is_refused(cases, HELD)
 
 
-def test_references_on_the_command_line(user: Any) -> None:
-    """Neither a variable nor a resolver's work enters a config: names, records and uploads would carry it on."""
+def test_references_that_no_checkpoint_may_hold_are_refused_before_there_is_one(user: Any) -> None:
+    """The run's checkpoints could not be read back; and names, records and uploads would carry a secret on."""
     cases = [
-        (command, [f"{key}={value}"], OWN_KEYS)
-        for command, key, value in (
-            ("train", "run.name", "${oc.env:HARMLESS_NAME}"),
-            ("train", "logger.project", "x-${oc.env:WANDB_API_KEY,none}"),
-            ("train", "+loss.margin", "${oc.decode:1}"),
-            ("train", "hydra.run.dir", "${oc.env:HARMLESS_NAME}"),
-            ("sample", "out", "${oc.env:HARMLESS_NAME}"),
-            ("evaluate", "out", "${oc.env:HARMLESS_NAME}"),
-        )
+        ("train", ["run.name=${oc.env:HARMLESS_NAME}"], OWN_KEYS),
+        ("train", ["logger.project=x-${oc.env:WANDB_API_KEY,none}"], OWN_KEYS),
+        ("train", ["+loss.margin=${oc.decode:1}"], OWN_KEYS),
     ]
     user.is_refused(cases, HELD)
 
 
-def test_files_in_a_config_folder(user: Any, harm: str) -> None:
+def test_parts_in_a_config_folder(user: Any, harm: str) -> None:
+    """A folder that the user names is trusted; parts are held to the list nevertheless, which catches mistakes."""
     call = "{_target_: os.system, command: '" + harm + "'}"
     experiments = {
         "loss: " + call: NOT_ALLOWED,
-        "loss: {_args_: ['" + harm + "']}": "unknown key 'loss._args_'",
+        "loss: {_args_: ['" + harm + "']}": "loss._args_: unknown key",
         "data: {source: " + call + "}": NOT_ALLOWED,
         "network: {generator: {shape: [" + call + "]}}": NOT_ALLOWED,
-        "plugins: [os]\nloss: " + call: "plugins can be named on the command line only",
-        "hydra: {callbacks: {e: " + call + "}}": NOT_ALLOWED,
-        "hydra: {callbacks: {e: '${loss}'}}\nloss: " + call: "Hydra's own settings must be written out",
-        "hydra: {callbacks: {e: {_target_: '${run.name}', command: x}}}": NOT_ALLOWED,
-        "hydra: {launcher: {_target_: os.system}}": NOT_ALLOWED,
-        "defaults: [{override /hydra/launcher: theirs}]": "hydra/launcher=theirs can be named on the command line only",
-        "hydra: {sweeper: {_target_: os.system}}": NOT_ALLOWED,
-        "hydra: {mode: MULTIRUN, sweeper: {params: {plugins: '[os]'}}}\nloss: " + call: TYPED_ONLY,
-        "hydra: {mode: MULTIRUN, sweeper: {params: {++plugins: '[os]'}}}": TYPED_ONLY,
-        "hydra: {mode: MULTIRUN, sweeper: {params: {hydra/launcher: theirs}}}": TYPED_ONLY,
-        "hydra: {overrides: {task: ['plugins=[os]']}}": "hydra.overrides cannot be set",
-        "hydra: {overrides: {hydra: ['plugins=[os]']}}": "hydra.overrides cannot be set",
-        "hydra: {job_logging: {handlers: {e: {(): os.system, command: '" + harm + "'}}}}": "job_logging cannot be set",
-        "hydra: {hydra_logging: {handlers: {e: {class: os.system}}}}": "hydra_logging cannot be set",
-        "hydra: {job: {env_set: {WANDB_BASE_URL: 'http://127.0.0.1:9'}}}": "hydra.job.env_set",
-        "hydra: {job: {env_copy: [HARMLESS_NAME]}}": "env_copy",
-        "run: {name: '${oc.env:HARMLESS_NAME}'}": OWN_KEYS,
         "run: {name: '${ oc.env : HARMLESS_NAME }'}": OWN_KEYS,
         "run: {name: '${oc.env:SADDLEPOINT_DATA,${oc.env:HARMLESS_NAME}}'}": OWN_KEYS,
         "logger: {tags: ['${oc.decode:${oc.env:HARMLESS_NAME}}']}": OWN_KEYS,
         "loss: {label_smoothing: '${oc.create:{_target_: os.system, command: x}}'}": OWN_KEYS,
         "run: {name: !!python/object/apply:os.system ['" + harm + "']}": "could not determine a constructor",
     }
-    (folder := user.folder / "theirs" / "experiment").mkdir(parents=True)
+    (folder := user.folder / "own" / "experiment").mkdir(parents=True)
     for index, content in enumerate(experiments):
         (folder / f"e{index}.yaml").write_text(f"# @package _global_\n{content}\n")
-    (launchers := folder.parent / "hydra" / "launcher").mkdir(parents=True)
-    installed = "hydra_plugins.hydra_submitit_launcher.submitit_launcher.SlurmLauncher"
-    (launchers / "theirs.yaml").write_text(f"_target_: {installed}\nsetup: ['{harm}']\n")
     own = ("--config-dir", str(folder.parent))
     cases = [("train", [*own, f"experiment=e{i}"], named) for i, named in enumerate(experiments.values())]
-    # The same as the jobs of a sweep, whose configs are composed one by one.
-    cases += [("train", ["-m", *own, f"experiment=e{i}", "seed=0,1"], NOT_ALLOWED) for i in (5, 8)]
     user.is_refused(cases, HELD)
+
+
+def test_a_file_of_the_users_own_may_name_a_plugin(user: Any) -> None:
+    (user.folder / "mine.py").write_text("from saddlepoint.losses import Hinge\n\n\nclass Own(Hinge):\n    pass\n")
+    (folder := user.folder / "own" / "experiment").mkdir(parents=True)
+    (folder / "own.yaml").write_text("# @package _global_\nplugins: [mine]\nloss: {_target_: mine.Own}\n")
+    user.finish(*QUICK, "--config-dir=own", "experiment=own", "loss=hinge", "run.dir=run")
+    # A checkpoint's own list of plugins does not count.
+    user.is_refused([("sample", ["checkpoint=run"], "target 'mine.Own' is not allowed")])
+    user.finish("checkpoint=run", "plugins=[mine]", "n=4", command="sample")
 
 
 # Checkpoints
@@ -194,10 +170,10 @@ def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], h
 
     call = {"_target_": "os.system", "command": harm}
     changes: list[tuple[Mapping[str, Any], str]] = [
-        ({"loss": call, "plugins": ["os"]}, "target 'os.system' not allowed"),
-        ({"network.generator": {"_target_": "builtins.exec", "_args_": ["1"]}}, "target 'builtins.exec' not allowed"),
-        ({"network.generator.latent_dim": call}, "target 'os.system' not allowed"),
-        ({"loss._args_": [harm]}, "unknown key 'loss._args_'"),
+        ({"loss": call, "plugins": ["os"]}, "target 'os.system' is not allowed"),
+        ({"network.generator": {"_target_": "builtins.exec", "_args_": ["1"]}}, "target 'builtins.exec' is not"),
+        ({"network.generator.latent_dim": call}, "target 'os.system' is not allowed"),
+        ({"loss._args_": [harm]}, "loss._args_: unknown key"),
         ({"network.generator.norm": "${oc.env:HARMLESS_NAME}"}, OWN_KEYS),
         ({"network.generator.norm": "${oc.decode:'{_target_: os.system}'}"}, OWN_KEYS),
     ]

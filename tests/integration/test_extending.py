@@ -26,7 +26,7 @@ def train(folder: Path, path: Path, *arguments: str) -> dict:
     """Train in a process of its own, and return the checkpoint."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(path),
+        "PYTHONPATH": os.pathsep.join([str(path), str(ROOT / "src")]),
         "XDG_CACHE_HOME": str(folder / "cache"),
         "OMP_NUM_THREADS": "1",
     }

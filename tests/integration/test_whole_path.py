@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from saddlepoint import __version__
-from saddlepoint.commands.restore import find, restore
+from saddlepoint.assembly.restore import find, restore
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.tracking import pictures

@@ -11,7 +11,8 @@ import torch
 from saddlepoint.errors import UserError
 from saddlepoint.losses import BEGAN, EBGAN, AdversarialLoss, Hinge, RelativisticAverage
 from saddlepoint.networks import AutoencoderDiscriminator, BEGANDiscriminator, MLPDiscriminator
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput
 
 
 def output(energies: Any) -> CriticOutput:
@@ -21,7 +22,7 @@ def output(energies: Any) -> CriticOutput:
 
 def turn(player: str, **energies: list[float]) -> Turn:
     outputs = {name: output(torch.tensor(values)) for name, values in energies.items()}
-    return Turn(torch.zeros(()), {}, torch.Generator(), player=player, outputs=outputs)
+    return Turn(torch.zeros(()), {}, torch.Generator(), players=(player,), outputs=outputs)
 
 
 def test_ebgan_value_and_gradient() -> None:
@@ -83,7 +84,9 @@ def test_began_state_is_saved_and_restored() -> None:
 def test_energy_losses_refuse_scores_and_take_energies(loss: AdversarialLoss) -> None:
     loss.check({"discriminator": AutoencoderDiscriminator((2,), 4)})
     loss.check({"discriminator": BEGANDiscriminator((1, 8, 8), 2)})
-    with pytest.raises(UserError, match=r"needs a discriminator that gives energies, and MLPDisc.*network=autoencoder"):
+    with pytest.raises(
+        UserError, match=r"needs a discriminator that gives energies, and MLPDisc.*; use an autoencoder"
+    ):
         loss.check({"discriminator": MLPDiscriminator((2,), [4])})
 
 

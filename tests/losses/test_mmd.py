@@ -157,11 +157,11 @@ def test_half_precision_features_are_compared_in_float32() -> None:
 
 
 def test_scales_that_make_no_kernel_are_refused() -> None:
-    with pytest.raises(UserError, match=r"loss.scales=\[0.0\]: the gaussian kernel takes one or more numbers > 0"):
+    with pytest.raises(UserError, match=r"^scales: the gaussian kernel takes one or more numbers > 0, got \[0.0\]$"):
         MMD("gaussian", [0.0])
-    with pytest.raises(UserError, match=r"distance kernel .* > 0 up to 2"):
+    with pytest.raises(UserError, match=r"^scales: the distance kernel .* > 0 up to 2, got"):
         MMD("distance", [1.0, 2.5])
-    with pytest.raises(UserError, match="one or more"):
+    with pytest.raises(UserError, match=r"^scales: .*one or more numbers > 0, got \[\]$"):
         MMD("rational_quadratic", [])
 
 

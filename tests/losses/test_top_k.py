@@ -8,7 +8,8 @@ import torch
 from saddlepoint.errors import UserError
 from saddlepoint.losses import BEGAN, EBGAN, FGAN, MMD, Hinge, NonSaturating, Relativistic, TopK
 from saddlepoint.networks import AutoencoderDiscriminator, MLPDiscriminator
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput
 
 
 def output(logits: torch.Tensor) -> CriticOutput:
@@ -17,7 +18,7 @@ def output(logits: torch.Tensor) -> CriticOutput:
 
 def play(loss: TopK, player: str, turns: int = 1) -> None:
     for _ in range(turns):
-        loss.observe(Turn(torch.zeros(()), {}, torch.Generator(), player=player))
+        loss.observe(Turn(torch.zeros(()), {}, torch.Generator(), players=(player,)))
 
 
 def test_the_generator_learns_from_its_best_samples_alone() -> None:
@@ -91,7 +92,7 @@ def test_no_turn_waits_for_the_device() -> None:
 
 @pytest.mark.parametrize("loss", [Relativistic(), MMD()])
 def test_losses_that_compare_with_real_samples_are_refused(loss: Relativistic | MMD) -> None:
-    with pytest.raises(UserError, match=rf"{type(loss).__name__} compares them with real ones.*loss@loss.of=hinge"):
+    with pytest.raises(UserError, match=rf"^of: .*{type(loss).__name__} compares them with real ones; wrap .*Hinge$"):
         TopK(loss)
 
 

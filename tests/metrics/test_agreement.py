@@ -60,17 +60,20 @@ def test_intra_fid_is_the_mean_of_the_classes_distances() -> None:
     assert figure.beside == {"worst_class": pytest.approx(max(distances), rel=1e-6)}
     assert figure.n == 199
     assert metric.figures(Sample(), metric.reference(real), ClassifierFeatures()) == []
-    with pytest.raises(UserError, match="intra_fid needs classes of two images or more"):
+    with pytest.raises(UserError) as caught:
         metric.reference(Sample())
+    assert (caught.value.key, caught.value.problem) == ("metrics", "intra_fid needs a class with at least two images")
 
 
 def test_intra_fid_of_too_many_classes_is_refused_before_their_moments_fill_the_memory(
     digits: Any, unlabelled: Any, grid: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("saddlepoint.metrics.intra_fid.LARGEST", 10 * 4 * 4 - 1)
-    for real, message in ((digits, "would keep 0.0 GB for 10 classes"), (unlabelled, "needs data with labels")):
-        with pytest.raises(UserError, match=message):
+    problems = {"intra_fid would keep 0.0 GB for 10 classes": digits, "intra_fid needs data with labels": unlabelled}
+    for problem, real in problems.items():
+        with pytest.raises(UserError) as caught:
             RealStatistics.compute(real, grid, tmp_path, n=4, metrics=["intra_fid"])
+        assert (caught.value.key, caught.value.problem) == ("metrics", problem)
         assert real.reads == 0
 
 

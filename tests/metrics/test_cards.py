@@ -38,5 +38,26 @@ def test_numbers_that_are_none_are_refused(changed: dict[str, float]) -> None:
 
 @pytest.mark.parametrize("line", ["", "{}", "[1]", '{"metric": "fid"}', "not json"])
 def test_other_lines_are_no_cards(line: str) -> None:
-    with pytest.raises(UserError, match="not a score card"):
+    with pytest.raises(UserError) as caught:
         ScoreCard.from_json(line)
+    assert caught.value.problem.startswith("not a score card")
+
+
+def test_cards_written_before_a_field_was_added_are_read() -> None:
+    old = json.loads(CARD.to_json())
+    assert old.pop("bound") is None
+    assert old.pop("binarisation") is None
+    assert ScoreCard.from_json(json.dumps(old)) == CARD
+
+
+def test_likelihoods_and_pairs_have_cards() -> None:
+    likelihood = dataclasses.replace(
+        CARD, metric="nll", value=-3.0, features="none", features_version="none", bound="iwae", binarisation="static"
+    )
+    pairs = dataclasses.replace(
+        CARD, metric="psnr_a_to_b", features="pixels", features_version="1", reference="facades/held_out:100@01234567"
+    )
+    for card in (likelihood, pairs):
+        assert ScoreCard.from_json(card.to_json()) == card
+    assert json.loads(likelihood.to_json())["bound"] == "iwae"
+    assert json.loads(pairs.to_json())["bound"] is None

@@ -45,9 +45,11 @@ def test_closest_pairs_equal_the_full_matrix() -> None:
     np.testing.assert_allclose(lengths, upper[:20], rtol=1e-12)
 
 
-def sample(rows: torch.Tensor, logits: torch.Tensor | None = None, **controls: Sample) -> Sample:
+def sample(rows: torch.Tensor, logits: torch.Tensor | None = None, **baselines: Sample) -> Sample:
     """Rows that are features and pixels at once, of images that all look alike."""
-    return Sample(pool=rows.float(), pixels=rows, logits=logits, sharpness=torch.zeros(len(rows), 2), controls=controls)
+    return Sample(
+        pool=rows.float(), pixels=rows, logits=logits, sharpness=torch.zeros(len(rows), 2), baselines=baselines
+    )
 
 
 def test_shares_of_planted_copies(grid) -> None:
@@ -80,13 +82,13 @@ def test_the_threshold_is_the_quantile_of_the_full_matrix() -> None:
     assert Support.from_tensor(reference["pixels.loose_support"]).pairs == near.sum() // 2
 
 
-def test_controls_are_judged_at_the_same_threshold() -> None:
+def test_baselines_are_judged_at_the_same_threshold() -> None:
     rows, held_out, blurred = pixels(300), pixels(100, 3), pixels(80, 4) // 8
     reference = Duplicates().reference(sample(rows, held_out=sample(held_out), blurred=sample(blurred)))
     threshold = float(reference["pixels"])
-    for name, control in (("held_out", held_out), ("blurred", blurred)):
-        matrix = cdist(control.double().numpy(), control.double().numpy())
-        expected = (matrix[np.triu_indices(len(control), 1)] <= threshold).mean()
+    for name, baseline in (("held_out", held_out), ("blurred", blurred)):
+        matrix = cdist(baseline.double().numpy(), baseline.double().numpy())
+        expected = (matrix[np.triu_indices(len(baseline), 1)] <= threshold).mean()
         assert Support.from_tensor(reference[f"pixels.{name}"]).rate == pytest.approx(expected)
     across = cdist(held_out.double().numpy(), rows.double().numpy()).min(1)
     assert float(reference["pixels.across"]) == pytest.approx((across <= threshold).mean())

@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from saddlepoint.errors import UserError
-from saddlepoint.metrics.catalogue import lower_is_better
+from saddlepoint.metrics import catalogue
+from saddlepoint.metrics.catalogue import lower_is_better, register_score
 from saddlepoint.metrics.evaluation import Evaluator, evaluate_vectors
 from saddlepoint.metrics.features import RandomFeatures
 from saddlepoint.metrics.frechet import Gaussian, frechet_distance, real_root
@@ -105,22 +106,24 @@ def test_no_more_images_are_drawn_than_needed(digits, grid, tmp_path) -> None:
 
     Evaluator(grid, reference, n=100).score(batches(), **AT)
     assert drawn == [64, 64]
-    with pytest.raises(ValueError, match="wants 100 images, but was given 64"):
+    with pytest.raises(ValueError, match="needs 100 images, got 64"):
         Evaluator(grid, reference, n=100).score([digits.splits["train"][0][:64]], **AT)
 
 
 def test_mistakes_are_named(digits, grid, tmp_path) -> None:
     reference = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=("fid",))
-    with pytest.raises(UserError, match="unknown metric 'fidd'; did you mean 'fid'"):
-        Evaluator(grid, reference, metrics=("fidd",))
-    with pytest.raises(UserError, match="no real statistics for metric 'kid'"):
-        Evaluator(grid, reference, metrics=("fid", "kid"))
-    with pytest.raises(UserError, match="cannot judge features random"):
-        Evaluator(RandomFeatures(), reference, metrics=("fid",))
-    with pytest.raises(UserError, match="n >= 2"):
-        Evaluator(grid, reference, metrics=("fid",), n=1)
-    with pytest.raises(UserError, match="n >= 2"):
-        RealStatistics.compute(digits, grid, tmp_path, n=1)
+    ours, theirs = f"features random {RandomFeatures().version}", "real statistics of features grid 1"
+    wrong = {
+        ("metrics", "unknown metric 'fidd'; did you mean 'fid'?"): lambda: Evaluator(grid, reference, ("fidd",)),
+        ("metrics", "no real statistics for metric 'kid', only for fid"): lambda: Evaluator(grid, reference, ("kid",)),
+        ("reference", f"{ours} cannot be compared with {theirs}"): lambda: Evaluator(RandomFeatures(), reference),
+        ("n", "must be at least 2, got 1"): lambda: Evaluator(grid, reference, ("fid",), n=1),
+        ("n", "must be at least 2, got 0"): lambda: RealStatistics.compute(digits, grid, tmp_path, n=0),
+    }
+    for expected, call in wrong.items():
+        with pytest.raises(UserError) as caught:
+            call()
+        assert (caught.value.key, caught.value.problem) == expected
 
 
 def test_points_get_cards_too() -> None:
@@ -149,5 +152,28 @@ def test_every_score_knows_which_way_is_up() -> None:
         "class_kl_classifier",
     ]
     assert [lower_is_better(score) for score in ups + downs] == [False] * len(ups) + [True] * len(downs)
-    with pytest.raises(UserError, match="unknown score"):
+    with pytest.raises(UserError) as caught:
         lower_is_better("fidelity")
+    assert caught.value.problem.startswith("unknown score 'fidelity'")
+
+
+def test_directions_of_scores_of_pairs_likelihoods_and_codes() -> None:
+    ups = ["psnr", "ssim", "ms_ssim", "elbo", "code_accuracy", "nearest_neighbour_accuracy"]
+    downs = ["l1", "lpips", "nll", "bits_per_dim"]
+    for suffix in ("", "_a_to_b"):
+        for prefix in ("", "reconstruction_"):
+            assert {lower_is_better(f"{prefix}{score}{suffix}") for score in ups} == {False}
+            assert {lower_is_better(f"{prefix}{score}{suffix}") for score in downs} == {True}
+    with pytest.raises(UserError):
+        lower_is_better("reconstruction_")
+
+
+def test_a_judge_can_register_a_score(monkeypatch) -> None:
+    monkeypatch.setattr(catalogue, "LOWER_IS_BETTER", dict(catalogue.LOWER_IS_BETTER))
+    with pytest.raises(UserError):
+        lower_is_better("angle_a_to_b")
+    register_score("angle", lower_is_better=True)
+    register_score("angle", lower_is_better=True)
+    assert lower_is_better("angle_a_to_b")
+    with pytest.raises(ValueError, match="'angle' is already registered with lower_is_better=True"):
+        register_score("angle", lower_is_better=False)

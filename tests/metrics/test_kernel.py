@@ -4,8 +4,8 @@ import pytest
 import torch
 from torchmetrics.image.kid import poly_mmd
 
-from saddlepoint.metrics.base import permutation
 from saddlepoint.metrics.kernel import kernel_distances
+from saddlepoint.metrics.rows import permutation
 
 
 def features(n: int, shift: float, seed: int) -> torch.Tensor:

@@ -34,7 +34,7 @@ def test_figures_equal_the_full_matrix(evaluator, digits) -> None:
     ratio, share = evaluator.score([images], **AT)
     own = nearest(digits, images)
     np.testing.assert_allclose(evaluator.details["nearest_train_random"]["distances"], own, rtol=1e-9)
-    held_out = evaluator.parts["nearest_train"]["fresh"]
+    held_out = evaluator.references["nearest_train"]["fresh"]
     assert len(held_out) == 200
     assert ratio.value == pytest.approx(np.median(own) / np.median(held_out), rel=1e-9)
     assert share.value == np.mean(own <= held_out.numpy()[1])

@@ -46,7 +46,7 @@ def test_among_themselves_equals_the_full_matrix(block: int) -> None:
 def test_neighbours_are_cut_to_what_there_is() -> None:
     assert nearest_neighbours(draw(3, 2), 9)[0].shape == (3, 2)
     assert nearest_neighbours(draw(3, 2), 9, draw(1, 2))[0].shape == (3, 1)
-    with pytest.raises(ValueError, match="another row"):
+    with pytest.raises(ValueError, match="one other row"):
         nearest_neighbours(draw(1, 2), 1)
 
 

@@ -9,7 +9,8 @@ import torch
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.features import RandomFeatures
 from saddlepoint.metrics.modes import ClassHistogram
-from saddlepoint.metrics.real import RealStatistics, chosen, sample_of
+from saddlepoint.metrics.real import FORMAT, RealStatistics, collect_split
+from saddlepoint.metrics.rows import selection
 
 
 def same(first: RealStatistics, second: RealStatistics) -> bool:
@@ -116,8 +117,19 @@ def test_state_survives_a_checkpoint(digits, grid, tmp_path) -> None:
 
 
 def test_state_of_another_format_is_refused() -> None:
-    with pytest.raises(UserError, match="another version"):
+    with pytest.raises(UserError) as caught:
         RealStatistics.from_state({"header": {"format": "0"}, "tensors": {}, "held_out": {}})
+    assert caught.value.problem == f"the checkpoint's real statistics have format 0, not {FORMAT}"
+
+
+def test_references_that_share_memory_are_cached(digits, grid, tmp_path) -> None:
+    """Both metrics keep the mean of all images, which is one tensor."""
+    names = ("fid", "fid_infinity")
+    first = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=names)
+    assert torch.equal(first.tensors["fid.mean"], first.tensors["fid_infinity.mean"])
+    reads = digits.reads
+    assert same(first, RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=names))
+    assert digits.reads == reads
 
 
 def test_held_out_figures_rest_on_n_or_on_all_there_are(digits, grid, tmp_path) -> None:
@@ -126,10 +138,10 @@ def test_held_out_figures_rest_on_n_or_on_all_there_are(digits, grid, tmp_path) 
 
 
 def test_choices_are_nested() -> None:
-    small, large = chosen(1000, 10, seed=3), chosen(1000, 100, seed=3)
+    small, large = selection(1000, 10, seed=3), selection(1000, 100, seed=3)
     assert (int(small.sum()), int(large.sum())) == (10, 100)
     assert bool(large[small].all())
-    assert not torch.equal(small, chosen(1000, 10, seed=4))
+    assert not torch.equal(small, selection(1000, 10, seed=4))
 
 
 def test_only_rows_that_a_metric_needs_pass_the_extractor(digits, grid, tmp_path) -> None:
@@ -143,6 +155,6 @@ def test_only_rows_that_a_metric_needs_pass_the_extractor(digits, grid, tmp_path
 
 
 def test_labels_are_counted_in_all_images(digits, grid) -> None:
-    sample = sample_of(digits, "train", grid, [ClassHistogram()], rows=100, seed=0, size=1437)
+    sample = collect_split(digits, "train", grid, [ClassHistogram()], rows=100, seed=0, size=1437)
     assert len(sample.logits) == sum(grid.calls) == 100
     assert torch.equal(sample.label_counts, torch.bincount(digits.splits["train"][1], minlength=10))

@@ -6,7 +6,14 @@ import pytest
 import torch
 from scipy.ndimage import gaussian_filter
 
-from saddlepoint.metrics.sharpness import blurred, log_contrast, log_sharpness, look, mismatch, noised
+from saddlepoint.metrics.sharpness import (
+    blurred,
+    log_contrast,
+    log_sharpness,
+    mismatch,
+    noised,
+    sharpness_and_contrast,
+)
 
 
 def test_white_noise_has_the_sharpness_of_white_noise() -> None:
@@ -30,7 +37,7 @@ def test_brightness_does_not_move_it_and_flat_images_have_none(digits) -> None:
 def test_contrast_is_the_standard_deviation(digits) -> None:
     images = digits.splits["train"][0][:50]
     torch.testing.assert_close(log_contrast(images).exp(), images.double().flatten(1).std(1, correction=0).float())
-    assert look(images).shape == (50, 2)
+    assert sharpness_and_contrast(images).shape == (50, 2)
 
 
 def test_blur_is_scipys() -> None:
@@ -46,10 +53,10 @@ def test_noise_has_its_deviation() -> None:
 
 def test_blurred_and_faint_digits_are_told_from_real_ones(digits) -> None:
     train, held_out = digits.splits["train"][0], digits.splits["held_out"][0]
-    real = look(train).median(0).values
+    real = sharpness_and_contrast(train).median(0).values
 
     def said(images):
-        return mismatch(*(look(images).median(0).values - real).tolist())
+        return mismatch(*(sharpness_and_contrast(images).median(0).values - real).tolist())
 
     assert said(held_out) is None
     assert said(blurred(held_out, 0.3)) is None

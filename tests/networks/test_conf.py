@@ -1,29 +1,33 @@
 """Every network file composes with every norm file and builds; so do losses and regularizers."""
 
-import inspect
-from pathlib import Path
-from typing import get_type_hints
-
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import get_class, instantiate
 from omegaconf import OmegaConf
 from pydantic import TypeAdapter
+from torch import nn
 
+from saddlepoint.config.check import signature_of
+from saddlepoint.config.directory import config_directory, options
 from saddlepoint.losses import AdversarialLoss
 from saddlepoint.networks.layers.statistics import compares_samples
 from saddlepoint.regularizers import Regularizer
 
-CONF = Path(__file__).resolve().parents[2] / "conf"
-
-
-def names(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+CONF = config_directory()
 
 
 SHARED = ("+conditioning=none", "+minibatch=none", "+data.num_classes=0")
 """What network files read beside norms, shapes and latents."""
+
+OTHERS = {
+    "vae": ["+model.likelihood=gaussian"],
+    "infogan": ["+model.categories=[3]", "+model.continuous=1", "network.units=8"],
+    "bigan": ["+model.prior=uniform", "network.units=8"],
+    "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
+    "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
+}
+"""Files of other roles than a generator from latents and a discriminator of samples, and what they read besides."""
 
 
 def composed(*overrides: str) -> dict:
@@ -32,7 +36,7 @@ def composed(*overrides: str) -> dict:
 
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "none", "spectral"])
-@pytest.mark.parametrize("network", names("network"))
+@pytest.mark.parametrize("network", [name for name in options("network") if name not in OTHERS])
 def test_networks_build_from_their_files(network: str, norm: str) -> None:
     width = [] if network == "mlp_maxout" else ["network.width=4"]
     shared = (f"+norm={norm}", "+data.shape=[1,8,8]", "+model.latent_dim=6", *SHARED)
@@ -44,14 +48,39 @@ def test_networks_build_from_their_files(network: str, norm: str) -> None:
     assert has_vectors == (norm == "spectral")
 
 
+def test_networks_of_other_roles_build_from_their_files() -> None:
+    def build(name: str, *more: str) -> dict[str, nn.Module]:
+        shared = ("+data.shape=[1,32,32]", "+model.latent_dim=6")
+        node = composed(f"+network={name}", *shared, *OTHERS[name], *more)["network"]
+        return {role: instantiate(part) for role, part in node.items() if isinstance(part, dict)}
+
+    z, x, wide = torch.randn(2, 6), torch.randn(2, 1, 32, 32), torch.randn(2, 2, 32, 32)
+    vae = build("vae")
+    assert vae["decoder"](vae["encoder"](x).mean).log_variance.shape == x.shape
+    infogan = build("infogan", "network.width=4")
+    codes = infogan["recognition"](infogan["discriminator"](infogan["generator"](z)).features)
+    assert (codes.categorical[0].shape, codes.mean.shape) == ((2, 3), (2, 1))
+    bigan = build("bigan")
+    assert bigan["discriminator"]((bigan["generator"](z), bigan["encoder"](x))).logits.shape == (2,)
+    pix2pix = build("unet_patchgan", "network.width=4")
+    assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
+    cyclegan = build("cyclegan", "network.width=4")
+    translated, back = cyclegan["generator_ab"](wide), cyclegan["generator_ba"](x)
+    assert (translated.shape, back.shape) == (x.shape, wide.shape)
+    assert cyclegan["discriminator_a"](back).logits.shape == (2, 1, 2, 2)
+    assert cyclegan["discriminator_b"](translated).logits.shape == (2, 1, 2, 2)
+    assert set(cyclegan) == {"generator_ab", "generator_ba", "discriminator_a", "discriminator_b"}
+
+
 def test_every_file_is_tested() -> None:
-    assert names("network") == ["autoencoder", "began", "dcgan", "mlp", "mlp_maxout", "resnet", "resnet_wgan_gp"]
-    assert names("norm") == ["batch", "layer", "none", "spectral"]
-    assert names("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "none", "projection"]
-    assert names("minibatch") == ["discrimination", "none", "packing", "stddev"]
+    ours = ["autoencoder", "began", "dcgan", "mlp", "mlp_maxout", "resnet", "resnet_wgan_gp"]
+    assert options("network") == sorted([*ours, *OTHERS])
+    assert options("norm") == ["batch", "layer", "none", "spectral"]
+    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "none", "projection"]
+    assert options("minibatch") == ["discrimination", "none", "packing", "stddev"]
 
 
-@pytest.mark.parametrize("conditioning", names("conditioning"))
+@pytest.mark.parametrize("conditioning", options("conditioning"))
 @pytest.mark.parametrize("network", ["dcgan", "resnet", "mlp"])
 def test_every_conditioning_reaches_every_network(network: str, conditioning: str) -> None:
     if (network, conditioning) == ("mlp", "adain"):
@@ -74,7 +103,7 @@ def test_every_conditioning_reaches_every_network(network: str, conditioning: st
     assert (discriminator(images, labels).class_logits is not None) == (conditioning == "auxiliary")
 
 
-@pytest.mark.parametrize("minibatch", names("minibatch"))
+@pytest.mark.parametrize("minibatch", options("minibatch"))
 def test_every_minibatch_file_reaches_every_network(minibatch: str) -> None:
     shared = ("+norm=none", "+data.shape=[1,8,8]", "+model.latent_dim=6", "+data.num_classes=0", "+conditioning=none")
     for network in ("dcgan", "resnet", "mlp"):
@@ -92,24 +121,26 @@ def parts(node: object) -> list[dict]:
 
 
 @pytest.mark.parametrize(
-    "choice", [(g, n) for g in ("network", "loss", "regularizer", "augment") for n in names(g)], ids=str
+    "choice", [(g, n) for g in ("network", "loss", "regularizer", "augment") for n in options(g)], ids=str
 )
 def test_every_knob_stands_in_its_file_and_has_a_valid_value(choice: tuple[str, str]) -> None:
     group, name = choice
     override = f"+{group}=[{name}]" if group in ("regularizer", "augment") else f"+{group}={name}"
-    for part in parts(composed(override, "+norm=batch", "+data.shape=[3,32,32]", "+model.latent_dim=8", *SHARED)):
+    shared = ("+norm=batch", "+data.shape=[3,32,32]", "+model.latent_dim=8", *SHARED)
+    for part in parts(composed(override, *shared, *(OTHERS.get(name, []) if group == "network" else []))):
         target = get_class(part.pop("_target_"))
-        assert set(part) == set(inspect.signature(target).parameters)
-        hints = get_type_hints(target.__init__, include_extras=True)
+        parameters = signature_of(target)
+        assert set(part) | {"network"} == parameters.keys() | {"network"}  # by default it is the player's
         for key, value in part.items():
             if isinstance(value, dict) and "_target_" in value:
                 continue  # a part in a part is checked as a part
-            TypeAdapter(hints[key]).validate_python(value, strict=True)
+            TypeAdapter(parameters[key].annotation).validate_python(value, strict=True)
 
 
-@pytest.mark.parametrize("name", names("loss"))
+@pytest.mark.parametrize("name", [name for name in options("loss") if name != "none"])
 def test_losses_build_from_their_files(name: str) -> None:
     assert isinstance(instantiate(composed(f"+loss={name}")["loss"]), AdversarialLoss)
+    assert composed("+loss=none")["loss"] is None
 
 
 def test_regularizers_combine() -> None:

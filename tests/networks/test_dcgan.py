@@ -56,7 +56,7 @@ def test_initial_weights() -> None:
 
 
 def test_a_size_that_cannot_be_built_is_named() -> None:
-    with pytest.raises(UserError, match=r"network 'dcgan'.*30x30: set data.image_size=32"):
+    with pytest.raises(UserError, match=r"network 'dcgan'.*30x30; set it to 32"):
         DCGANGenerator((3, 30, 30), 10)
-    with pytest.raises(UserError, match="set network=mlp"):
+    with pytest.raises(UserError, match="choose a network for points"):
         DCGANDiscriminator((2,))

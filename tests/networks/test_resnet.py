@@ -112,5 +112,5 @@ def test_no_norm_sees_the_image() -> None:
 
 
 def test_a_size_that_cannot_be_built_is_named() -> None:
-    with pytest.raises(UserError, match=r"network 'resnet'.*got 33x33: set data.image_size=32"):
+    with pytest.raises(UserError, match=r"network 'resnet'.*got 33x33; set it to 32"):
         ResNetDiscriminator((3, 33, 33))

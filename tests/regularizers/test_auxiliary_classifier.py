@@ -8,7 +8,8 @@ from torch import nn
 from saddlepoint.errors import UserError
 from saddlepoint.networks import MLPDiscriminator
 from saddlepoint.regularizers import AuxiliaryClassifier
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput
 
 LABELS = torch.tensor([0, 2, 1, 1])
 
@@ -54,7 +55,9 @@ def test_it_is_refused_where_nothing_can_be_classified() -> None:
     plain, classifying = MLPDiscriminator((2,)), MLPDiscriminator((2,), conditioning="auxiliary", num_classes=3)
     part = AuxiliaryClassifier()
     part.check({"generator": nn.Linear(1, 1), "discriminator": classifying})
-    with pytest.raises(UserError, match="set conditioning=auxiliary"):
+    with pytest.raises(
+        UserError, match=r"^discriminator.conditioning: .* needs a discriminator that classifies; set it to auxiliary$"
+    ):
         part.check({"generator": nn.Linear(1, 1), "discriminator": plain})
-    with pytest.raises(UserError, match="needs labels and class logits"):
+    with pytest.raises(UserError, match="needs labels and class logits of real samples; choose data with labels"):
         part.penalty(turn(None))

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from saddlepoint.errors import UserError
 from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
 from saddlepoint.regularizers import BCR, CR, ZCR
-from saddlepoint.regularizers.consistency import moved
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Bound, Critic, Turn
+from saddlepoint.types import CriticOutput
 
 
 class Linear(nn.Module):
@@ -52,6 +52,7 @@ def judged(critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None 
         real=real,
         fake=fake,
         labels=labels,
+        critic=Critic(critic, labels),
         outputs={"real": critic(real, labels), "fake": critic(fake, labels)},
     )
 
@@ -72,7 +73,7 @@ def naively_moved(images: Tensor, shift: int, random: torch.Generator) -> np.nda
 @pytest.mark.parametrize(("shape", "shift"), [((1, 8, 8), 4), ((3, 5, 9), 2), ((4, 6, 3), 0)])
 def test_images_are_moved_by_reflection(shape: tuple[int, ...], shift: int) -> None:
     images = samples(32, *shape)
-    ours = moved(images, torch.Generator().manual_seed(3), shift)
+    ours = CR(shift=shift).moved(images, torch.Generator().manual_seed(3))
     # A flip before a shift to the right is the naive crop; so it is here.
     np.testing.assert_array_equal(ours, naively_moved(images, shift, torch.Generator().manual_seed(3)))
 
@@ -105,14 +106,14 @@ def test_zcr_of_linear_networks() -> None:
     w, v = critic.w.detach().numpy(), generator.w.detach().numpy()
 
     record = judged(critic, samples(5, 6), fake.detach())
-    record.networks, record.latents = {"discriminator": critic, "generator": generator}, latents
+    record.generate, record.latents = Bound(generator), latents
     penalty = ZCR(weight=5.0, std=0.1).penalty(record)
     np.testing.assert_allclose(penalty.item(), 5 * ((noise @ v @ w) ** 2).mean(), rtol=1e-10)
     penalty.backward()
     np.testing.assert_allclose((critic.w.grad.numpy() * w).sum(), 2 * penalty.item(), rtol=1e-10)
     assert generator.w.grad is None
 
-    record.fake, record.player = fake, "generator"
+    record.fake, record.players = fake, ("generator",)
     record.random.manual_seed(0)
     penalty = ZCR(weight=0.5, player="generator", std=0.1).penalty(record)
     np.testing.assert_allclose(penalty.item(), -0.5 * ((noise @ v) ** 2).mean(), rtol=1e-10)
@@ -127,7 +128,7 @@ def test_batch_norm_is_allowed_and_its_statistics_stay(part: CR | BCR | ZCR) -> 
     part.check(networks)
     latents = torch.randn(6, 3)
     record = judged(networks["discriminator"], torch.randn(6, 1, 8, 8), networks["generator"](latents))
-    record.networks, record.latents = networks, latents
+    record.generate, record.latents = Bound(networks["generator"]), latents
     before = [copy.deepcopy(dict(network.named_buffers())) for network in networks.values()]
     value = part.penalty(record)
     assert np.isfinite(value.item())
@@ -156,8 +157,10 @@ def test_what_is_refused() -> None:
     with pytest.raises(UserError, match="bounded between images alone, and the data are points"):
         ZCR(player="generator").check(points)
     record = judged(Linear(samples(6)), samples(5, 6), samples(5, 6))
-    with pytest.raises(UserError, match="zCR needs turns that generate samples"):
+    with pytest.raises(
+        UserError, match=r"^player: ZCR needs latents and a generator, and the turn of discriminator has none"
+    ):
         ZCR().penalty(record)
     record.real = None
-    with pytest.raises(UserError, match="CR needs turns that see real samples"):
+    with pytest.raises(UserError, match=r"^player: CR needs real samples, and the turn of discriminator has none"):
         CR().penalty(record)

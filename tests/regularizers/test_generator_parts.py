@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.regularizers import FeatureMatching, ModeSeeking, PullingAway, Regularizer
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Bound, Turn
+from saddlepoint.types import CriticOutput
 
 
 class Conditional(nn.Module):
@@ -28,7 +29,7 @@ def samples(*shape: int, seed: int = 0) -> Tensor:
 
 
 def turn(**record: object) -> Turn:
-    record = {"loss": torch.zeros(()), "networks": {}, "random": torch.Generator(), "player": "generator", **record}
+    record = {"loss": torch.zeros(()), "networks": {}, "random": torch.Generator(), "players": ("generator",), **record}
     return Turn(**record)  # type: ignore[arg-type]
 
 
@@ -63,7 +64,7 @@ def test_mode_seeking_is_over_pairs_of_neighbours_under_one_label(labelled: bool
     def penalty() -> Tensor:
         return ModeSeeking(weight=2.0).penalty(record)
 
-    record = turn(networks={"generator": generator}, fake=generator(z, labels), latents=z, labels=labels)
+    record = turn(generate=Bound(generator, labels), fake=generator(z, labels), latents=z, labels=labels)
     value = penalty()
     ratios, w = [], generator.w.detach().numpy()
     for i in range(6):
@@ -84,9 +85,11 @@ def test_mode_seeking_is_over_pairs_of_neighbours_under_one_label(labelled: bool
 
 
 def test_mode_seeking_is_bounded_for_a_collapsed_generator_and_zero_for_one_sample() -> None:
-    collapsed = turn(fake=torch.zeros(4, 3), latents=samples(4, 2))
+    generate = Bound(nn.Identity())
+    collapsed = turn(generate=generate, fake=torch.zeros(4, 3), latents=samples(4, 2))
     np.testing.assert_allclose(ModeSeeking().penalty(collapsed).item(), 1e5, rtol=1e-6)
-    assert ModeSeeking().penalty(turn(fake=torch.zeros(1, 3), latents=samples(1, 2))).item() == 0.0
+    single = turn(generate=generate, fake=torch.zeros(1, 3), latents=samples(1, 2))
+    assert ModeSeeking().penalty(single).item() == 0.0
 
 
 def test_feature_matching_is_a_distance_of_means() -> None:
@@ -103,9 +106,17 @@ def test_feature_matching_is_a_distance_of_means() -> None:
 
 
 @pytest.mark.parametrize(
-    "part", [PullingAway(), ModeSeeking(), FeatureMatching()], ids=lambda part: type(part).__name__
+    ("part", "missing"),
+    [
+        (PullingAway(), "the critic's output on fake samples"),
+        (ModeSeeking(), "latents and a generator"),
+        (FeatureMatching(), "the critic's output on real and fake samples"),
+    ],
+    ids=lambda part: type(part).__name__,
 )
-def test_what_each_needs_is_said_by_name(part: Regularizer) -> None:
+def test_what_each_needs_is_said_by_name(part: Regularizer, missing: str) -> None:
     assert part.batch_coupled
-    with pytest.raises(UserError, match=r"needs turns that .* samples; 'generator' has none"):
+    with pytest.raises(UserError) as raised:
         part.penalty(turn())
+    assert raised.value.problem == f"{type(part).__name__} needs {missing}, and the turn of generator has none"
+    assert raised.value.key == "player"

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from saddlepoint.errors import UserError
 from saddlepoint.networks import DCGANDiscriminator, MLPDiscriminator, ResNetDiscriminator
 from saddlepoint.regularizers import GradientPenalty
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Critic, Turn
+from saddlepoint.types import CriticOutput
 
 
 class Linear(nn.Module):
@@ -55,6 +56,7 @@ def turn(network: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None =
         real=real,
         fake=fake,
         labels=labels,
+        critic=Critic(network, labels),
     )
 
 
@@ -177,14 +179,22 @@ def test_leaves_every_buffer_bit_for_bit() -> None:
 
 def test_batch_norm_in_the_critic_is_refused_with_the_remedy() -> None:
     networks = {"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="batch")}
-    with pytest.raises(UserError, match="norm=layer or norm=none"):
+    with pytest.raises(UserError, match=r"^discriminator.norm: GradientPenalty .*; use layer normalisation, or none$"):
         GradientPenalty().check(networks)
     for norm in ("layer", "none", "instance", "group"):
         GradientPenalty().check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm=norm)})
 
 
-def test_a_turn_without_real_samples_is_refused() -> None:
+@pytest.mark.parametrize(
+    ("field", "missing"), [("real", "real samples"), ("fake", "generated samples"), ("critic", "a critic")]
+)
+def test_a_turn_without_what_it_needs_is_refused(field: str, missing: str) -> None:
     record = turn(Linear(torch.ones(2)), samples(4, 2), samples(4, 2))
-    record.real = None
-    with pytest.raises(UserError, match="turns that see real samples"):
+    setattr(record, field, None)
+    with pytest.raises(UserError, match=rf"^player: GradientPenalty needs {missing}, and the turn of discriminator "):
         GradientPenalty().penalty(record)
+
+
+def test_batch_norm_that_a_network_cannot_do_without_has_no_key() -> None:
+    with pytest.raises(UserError, match=r"^GradientPenalty .*; choose another network, or another regularizer$"):
+        GradientPenalty().check({"discriminator": nn.BatchNorm1d(2)})

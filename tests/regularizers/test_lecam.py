@@ -8,7 +8,8 @@ import torch
 
 from saddlepoint.errors import UserError
 from saddlepoint.regularizers import LeCam
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput
 
 
 def turn(step: int, player: str = "discriminator") -> Turn:
@@ -17,7 +18,7 @@ def turn(step: int, player: str = "discriminator") -> Turn:
     for name, offset in (("real", 1.0), ("fake", -2.0)):
         logits = torch.tensor(random.normal(offset, 1.0, 6), dtype=torch.float32, requires_grad=True)
         outputs[name] = CriticOutput(logits, logits[:, None])
-    return Turn(loss=torch.zeros(()), networks={}, random=torch.Generator(), outputs=outputs, player=player)
+    return Turn(loss=torch.zeros(()), networks={}, random=torch.Generator(), outputs=outputs, players=(player,))
 
 
 def test_value_gradient_and_recursion() -> None:
@@ -53,5 +54,7 @@ def test_patches_count_as_their_mean() -> None:
 def test_a_turn_that_judges_no_real_samples_is_refused() -> None:
     record = turn(0)
     record.outputs = {"fake": record.outputs["fake"]}
-    with pytest.raises(UserError, match="judge real and generated samples; 'discriminator' has none"):
+    with pytest.raises(
+        UserError, match=r"^player: LeCam needs the critic's output on real samples, and the turn of discriminator"
+    ):
         LeCam().penalty(record)

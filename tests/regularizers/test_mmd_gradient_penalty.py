@@ -13,13 +13,13 @@ from torch import nn
 from saddlepoint.errors import UserError
 from saddlepoint.networks import DCGANDiscriminator, MLPDiscriminator
 from saddlepoint.regularizers import MMDGradientPenalty
-from saddlepoint.types import Turn
+from saddlepoint.turns import Critic, Turn
 
 
 def turn(critic: nn.Module, shape: tuple[int, ...] = (2,), n: int = 5) -> Turn:
     random = torch.Generator().manual_seed(1)
     real, fake = (torch.randn(n, *shape, generator=random, dtype=torch.float64) for _ in range(2))
-    return Turn(torch.zeros(()), {"discriminator": critic}, random, real, fake)
+    return Turn(torch.zeros(()), {"discriminator": critic}, random, real, fake, critic=Critic(critic))
 
 
 def critic() -> MLPDiscriminator:
@@ -111,8 +111,8 @@ def test_every_kernel_gives_a_finite_penalty_in_half_precision_too(kernel: str) 
 
 
 def test_batch_norm_and_scales_that_make_no_kernel_are_refused() -> None:
-    with pytest.raises(UserError, match="batch normalisation"):
+    with pytest.raises(UserError, match=r"^discriminator.norm: .* batch normalisation in the discriminator"):
         MMDGradientPenalty().check({"discriminator": DCGANDiscriminator((1, 8, 8), 4, norm="batch")})
-    with pytest.raises(UserError, match=r"loss.scales=\[-1.0\]"):
+    with pytest.raises(UserError, match=r"^scales: .*, got \[-1.0\]$"):
         MMDGradientPenalty(scales=[-1.0])
     assert MMDGradientPenalty.batch_coupled

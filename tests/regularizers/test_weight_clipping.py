@@ -30,8 +30,14 @@ def test_clips_parameters_in_place_and_leaves_buffers_and_others() -> None:
     assert critic[1].running_var.max() > 0.05
 
 
-def test_unknown_player_is_named_before_training() -> None:
+def test_an_unknown_network_is_named_before_training() -> None:
     networks = {"generator": nn.Linear(1, 1), "discriminator": nn.Linear(1, 1)}
     WeightClipping().check(networks)
-    with pytest.raises(UserError, match=r"'discriminater'.*generator, discriminator; did you mean 'discriminator'"):
-        WeightClipping(player="discriminater").check(networks)
+    message = (
+        "network: there is no network 'discriminater', only generator, discriminator; did you mean 'discriminator'?"
+    )
+    for part in (WeightClipping(network="discriminater"), WeightClipping(player="discriminater")):
+        with pytest.raises(UserError) as raised:
+            part.check(networks)
+        assert str(raised.value) == message
+    WeightClipping(player="anybody", network="generator").check(networks)  # a game knows its players

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from saddlepoint.networks.layers import apply_spectral_norm
 from saddlepoint.regularizers import HistoricalAveraging, Orthogonal
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 
 def turn(network: nn.Module, player: str = "generator") -> Turn:
-    return Turn(loss=torch.zeros(()), networks={"generator": network}, random=torch.Generator(), player=player)
+    return Turn(loss=torch.zeros(()), networks={"generator": network}, random=torch.Generator(), players=(player,))
 
 
 def naive(filters: np.ndarray, form: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,12 +13,14 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from saddlepoint import ranks
+from saddlepoint import ranks, trees
 from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, RelativisticAverage
 from saddlepoint.networks import MLPDiscriminator, MLPGenerator
 from saddlepoint.systems import GAN
+from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput, Unpaired
 
 SHARES = (slice(0, 7), slice(7, 12))
 """Of twelve samples: not as many for one as for the other."""
@@ -66,12 +69,67 @@ def gather(rank: int) -> dict[str, Any]:
     return {"rows": everyone.tolist(), "gradient": rows.grad.tolist()}
 
 
+class Cycle(Game):
+    """Two maps between domains, which learn in one turn, and a third network that the loss depends on too."""
+
+    roles: Mapping[str, Sequence[str]] = {"there": ("there",), "back": ("back",), "other": ("other",)}
+
+    def loss(self, batch: Any) -> Turn:
+        """Return a mean over samples."""
+        there, back = self.networks["there"], self.networks["back"]
+        loss = (back(there(batch.a)) - batch.a).square().mean() + self.networks["other"](back(batch.b)).square().mean()
+        self.seen = len(batch)
+        return Turn(loss, self.networks, self.random)
+
+
+class OnRank:
+    """What a game needs of a trainer."""
+
+    precision_plugin = None
+
+    def __init__(self, rank: int, world_size: int) -> None:
+        self.global_rank, self.world_size = rank, world_size
+
+
+def cycle(rank: int, world_size: int) -> dict[str, Any]:
+    """Take a turn of two players on a share of eight rows of each domain, clipped; statistics start at 1 and at 2."""
+    torch.manual_seed(0)
+    maps: dict[str, nn.Module] = {role: nn.Linear(3, 3) for role in ("there", "back", "other")}
+    maps["back"].register_buffer("statistic", torch.tensor(1.5 if world_size == 1 else 1.0 + rank))
+    batch = trees.split(Unpaired(torch.randn(8, 3), torch.randn(8, 3)), world_size)[rank]
+    optimizers = {role: partial(torch.optim.SGD, lr=0.1) for role in maps}
+    game = Cycle(maps, optimizers, gradient_clip=0.05)
+    game.trainer = OnRank(rank, world_size)  # type: ignore[assignment]
+    game.configure_optimizers()
+    game.on_fit_start()
+    game.turn("there", "back", loss=game.loss, batch=batch)
+    return {
+        "weights": {name: value.flatten().tolist() for name, value in game.state_dict().items()},
+        "norms": [game.logs[f"{name}/weight_gradient_norm"].item() for name in ("there", "back")],
+        "seen": game.seen,
+    }
+
+
+def structures(rank: int) -> dict[str, Any]:
+    """Gather a critic's output as a tree, of unequal numbers of rows."""
+    n = 2 + rank
+    output = CriticOutput(torch.arange(n) + 10.0 * rank, torch.full((n, 2), float(rank)))
+    whole = trees.map_tree(ranks.gather, output)
+    _, place = ranks.gather_with_place(output.logits)
+    return {
+        "logits": whole.logits.tolist(),
+        "features": whole.features.tolist(),
+        "none": whole.class_logits,
+        "own": whole.logits[place].tolist() == output.logits.tolist(),
+    }
+
+
 def began(rank: int) -> list[float]:
     """Let BEGAN watch a round in which each rank saw energies of its own."""
     loss = BEGAN(gamma=0.5, rate=0.1)
     for player, name, energy in (("discriminator", "real", 4.0 + 2 * rank), ("generator", "fake", 1.0 + rank)):
         output = CriticOutput(torch.full((3,), energy), torch.zeros(3, 1))
-        loss.observe(Turn(torch.zeros(()), {}, torch.Generator(), player=player, outputs={name: output}))
+        loss.observe(Turn(torch.zeros(()), {}, torch.Generator(), players=(player,), outputs={name: output}))
     return [loss.k.item(), loss.real_energy.item()]
 
 
@@ -82,7 +140,7 @@ def clock(rank: int) -> list[float | bool | None]:
     stepper = Stepper(world_size=2, rank=rank)
     stepper.clock = lambda: 5.25 + 100 * rank
     stepper.stop_requested = rank == 1
-    stepper.step("generator", torch.optim.SGD([weight], lr=1.0), [weight], torch.tensor(0.0))
+    stepper.step("generator", [torch.optim.SGD([weight], lr=1.0)], [[weight]], torch.tensor(0.0), [None])
     return [stepper.seconds, stepper.stop_agreed, weight.tolist()[0]]
 
 
@@ -90,12 +148,15 @@ def main(rank: int, folder: Path) -> None:
     """Play alone, then together."""
     torch.set_num_threads(1)
     found: dict[str, Any] = {"alone": {name: play(loss, slice(None)) for name, loss in LOSSES.items()}}
+    found["cycle alone"] = cycle(0, 1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     found["together"] = {name: play(loss, SHARES[rank]) for name, loss in LOSSES.items()}
     found["gather"] = gather(rank)
     found["mean"] = [value.hex() for value in ranks.mean(torch.tensor([1 / 3, 0.1]) * (1 + 3 * rank)).tolist()]
     found["began"] = began(rank)
     found["clock"] = clock(rank)
+    found["cycle"] = cycle(rank, 2)
+    found["structures"] = structures(rank)
     (folder / f"{rank}.json").write_text(json.dumps(found))
     dist.barrier()
     dist.destroy_process_group()

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, ClassVar
 
@@ -15,7 +15,9 @@ from saddlepoint.networks import ResNetDiscriminator, ResNetGenerator
 from saddlepoint.regularizers import GradientPenalty, Regularizer
 from saddlepoint.systems import GAN
 from saddlepoint.systems.accumulation import pieces
-from saddlepoint.types import CriticOutput, ImageBatch, Turn
+from saddlepoint.systems.game import Game
+from saddlepoint.turns import Turn
+from saddlepoint.types import Batch, CriticOutput, ImageBatch, Paired, Unpaired
 
 Z = 16  # PyTorch draws normals in blocks of 16, so that pieces of any size draw what the whole batch would
 SGD = partial(torch.optim.SGD, lr=0.0)  # only the gradients matter
@@ -84,8 +86,7 @@ class SizeOfReal(Regularizer):
     """E x² times the first weight: a penalty whose gradient is known."""
 
     def penalty(self, turn: Turn) -> Tensor:
-        assert turn.real is not None
-        return self.weight * turn.real.square().mean() * next(turn.networks["discriminator"].parameters()).sum()
+        return self.weight * turn.real.square().mean() * next(turn.networks[self.network].parameters()).sum()
 
 
 def test_penalties_are_weighed_by_each_pieces_share() -> None:
@@ -128,8 +129,63 @@ class CoupledPenalty(GradientPenalty):
 
 
 def test_parts_that_couple_the_batch_are_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"model.accumulate=2: loss \(Coupled\) compares"):
+    with pytest.raises(UserError, match=r"^accumulate: Coupled \(loss\) compares .* split in 2 pieces; set it to 1$"):
         play(2, 16, Coupled())
-    with pytest.raises(UserError, match=r"model.accumulate=4: similarity \(CoupledPenalty\) compares"):
+    with pytest.raises(
+        UserError,
+        match=r"^accumulate: CoupledPenalty \(regularizers.similarity\) compares .* in 4 pieces; set it to 1$",
+    ):
         play(4, 16, regularizers={"similarity": CoupledPenalty()})
     play(1, 16, Coupled())
+
+
+class Alone:
+    """What a game needs of a trainer, on one process."""
+
+    world_size, global_rank, precision_plugin = 1, 0, None
+
+
+class Translation(Game):
+    """Two maps, of pairs or between domains, that learn in one turn."""
+
+    roles: Mapping[str, Sequence[str]] = {"forth": ("forth",), "back": ("back",)}
+    takes: ClassVar[tuple[type[Batch], ...]] = (Paired, Unpaired)
+
+    def loss(self, batch: Any) -> Turn:
+        x, y = (batch.inputs, batch.targets) if isinstance(batch, Paired) else (batch.a, batch.b)
+        forth, back = self.networks["forth"], self.networks["back"]
+        there, here = forth(x.flatten(1)), back(y.flatten(1))
+        loss = (there - y.flatten(1)).square().mean() + back(there).square().mean() + here.exp().mean()
+        return Turn(loss, self.networks, self.random, real=batch.samples, fake=there)
+
+
+def translation(accumulate: int, penalised: bool) -> Any:
+    torch.manual_seed(0)
+    nets = {"forth": nn.Linear(4, 12), "back": nn.Linear(12, 4)}
+    parts = {"size": SizeOfReal(weight=0.1, player="back", interval=2)} if penalised else {}
+    optimizers = {"forth": partial(torch.optim.SGD, lr=0.1), "back": partial(torch.optim.SGD, lr=0.2)}
+    game: Any = Translation(nets, optimizers, accumulate=accumulate, regularizers=parts)
+    game.trainer = Alone()
+    game.configure_optimizers()
+    game.on_fit_start()
+    return game
+
+
+@pytest.mark.parametrize("kind", [Paired, Unpaired])
+@pytest.mark.parametrize("penalised", [False, True])
+@pytest.mark.parametrize(("n", "accumulate"), [(8, 2), (7, 3), (9, 100)])
+def test_pieces_of_pairs_and_of_two_domains_add_up(kind: Any, penalised: bool, n: int, accumulate: int) -> None:
+    random = torch.Generator().manual_seed(2)
+    batch = kind(torch.rand(n, 1, 2, 2, generator=random), torch.rand(n, 3, 2, 2, generator=random))
+    whole, split = translation(1, penalised), translation(accumulate, penalised)
+    for game in (whole, split):
+        game.turn("forth", "back", loss=game.loss, batch=batch)
+    assert split.record.share < 1
+    for (name, ours), theirs in zip(split.named_parameters(), whole.parameters(), strict=True):
+        assert ours.grad is not None
+        assert theirs.grad is not None
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-5, atol=1e-6, msg=name)
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6, msg=name)
+        assert ours.grad.abs().max() > 1e-2
+    assert split.logs["forth/loss"].item() == pytest.approx(whole.logs["forth/loss"].item(), rel=1e-5)
+    assert ("forth/size" in split.logs) == penalised

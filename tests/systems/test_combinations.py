@@ -20,7 +20,8 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import nn
 
-from saddlepoint.commands import build
+from saddlepoint.assembly import build
+from saddlepoint.config.directory import options
 from saddlepoint.errors import UserError
 from saddlepoint.networks import (
     AutoencoderDiscriminator,
@@ -33,18 +34,15 @@ from saddlepoint.networks import (
 from saddlepoint.networks.layers import NormKind
 from saddlepoint.systems import GAN
 from saddlepoint.systems.game import Game
-from saddlepoint.types import ImageBatch, VectorBatch
+from saddlepoint.types import BATCHES
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 IMAGE, POINT, CLASSES, BATCH, UPDATES = (1, 8, 8), (2,), 3, 6, 3
 ADAM = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.999))
 
 
-def choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-LOSSES, REGULARIZERS, AUGMENTS = choices("loss"), ["none", *choices("regularizer")], ["none", *choices("augment")]
+LOSSES = [name for name in options("loss") if name != "none"]
+REGULARIZERS, AUGMENTS = ["none", *options("regularizer")], ["none", *options("augment")]
 
 
 @cache
@@ -126,17 +124,17 @@ def play(system: Game, samples: Iterator[Any]) -> None:
         system.training_step(next(samples), 0)
     assert all(value.isfinite().all() for value in system.logs.values())
     assert all(value.isfinite().all() for value in system.state_dict().values())
-    for role in ("generator", "discriminator"):
-        now = {name: value for name, value in system.named_parameters() if name.startswith(role)}
+    for role in system.networks:
+        now = {name: value for name, value in system.named_parameters() if name.startswith(f"{role}.")}
         assert any(not torch.equal(before[name], value) for name, value in now.items()), role
 
 
-def batches(shape: Sequence[int], labelled: bool, n: int = BATCH) -> Iterator[Any]:
+def batches(columns: Mapping[str, Sequence[int]], labelled: bool, n: int = BATCH) -> Iterator[Any]:
     random = torch.Generator().manual_seed(1)
     while True:
-        samples = torch.rand((n, *shape), generator=random) * 2 - 1
+        samples = {name: torch.rand((n, *shape), generator=random) * 2 - 1 for name, shape in columns.items()}
         labels = torch.randint(CLASSES, (n,), generator=random) if labelled else None
-        yield ImageBatch(samples, labels) if len(shape) == 3 else VectorBatch(samples, labels)
+        yield BATCHES[tuple(columns)](**samples, labels=labels)
 
 
 def built(nodes: Mapping[str, Any]) -> dict[str, Any]:
@@ -158,7 +156,7 @@ def refusal(setting: str, loss: str, regularizer: str = "none", augment: str = "
             latent_dim=3,
             accumulate=kind.accumulate,
         )
-        play(system, batches(POINT if setting == "points" else IMAGE, kind.labelled))
+        play(system, batches({"points": POINT} if setting == "points" else {"images": IMAGE}, kind.labelled))
     except UserError as error:
         line = str(error)
         assert "\n" not in line
@@ -222,25 +220,79 @@ ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3
 """Regularizers of what MMD does not read."""
 
 
-MODELS = choices("model")
+MODELS = options("model")
+COLUMNS: dict[str, dict[str, Sequence[int]]] = {
+    "pix2pix": {"inputs": (2, 8, 8), "targets": IMAGE},
+    "cyclegan": {"a": (2, 8, 8), "b": IMAGE},
+}
+"""The data of models that do not take images alone."""
+WITHOUT_AUGMENTS = {"vae", "pix2pix", "cyclegan"}
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_as_it_is_and_with_an_augment(model: str) -> None:
-    config = composed(model)
     augment = AUGMENTS[1 + MODELS.index(model) % (len(AUGMENTS) - 1)]
-    assert refusal_of_model(config) is None
+    assert refusal_of_model(model) is None
+    refused = refusal_of_model(model, augment=augment)
+    if model in WITHOUT_AUGMENTS:
+        assert refused is not None
+        assert refused.startswith("augment: ")
+    else:
+        assert refused is None or augment == "ada", refused
+
+
+@pytest.mark.parametrize("regularizer", options("regularizer"))
+@pytest.mark.parametrize("model", ["vae", "infogan", "bigan", "pix2pix", "cyclegan"])
+def test_other_games_with_every_regularizer(model: str, regularizer: str) -> None:
+    """They train, or refuse it by its key: none fails on pairs, conditions, or what a turn does not have."""
+    refused = refusal_of_model(model, regularizer=regularizer)
+    assert (refused is None) == (regularizer in TRAINED_BY[model]), refused
+    keys = (
+        f"regularizer.{regularizer}",
+        "regularizer.r",
+        "regularizers.",
+        "network.discriminator.",
+        "network.generator.",
+    )
+    assert refused is None or refused.startswith(keys)
+
+
+OF_ANY = {"feature_matching", "historical_averaging", "lecam", "orthogonal", "pulling_away", "weight_clipping"}
+OF_GRADIENTS = {"dragan", "gradient_penalty", "mmd_gradient_penalty", "r1", "r2", "r3gan"}
+"""Refused beside BatchNorm."""
+TRAINED_BY: dict[str, set[str]] = {
+    "vae": set(),
+    "infogan": {*OF_ANY, "bcr", "cr", "mode_seeking", "zcr"},
+    "bigan": OF_ANY,
+    "pix2pix": OF_ANY,
+    "cyclegan": set(),
+}
+"""Those whose players are called otherwise refuse them all, until one is named."""
+
+
+@pytest.mark.parametrize("regularizer", sorted(OF_GRADIENTS))
+def test_a_critic_of_images_beside_their_input_with_penalties_on_gradients(regularizer: str) -> None:
+    assert refusal_of_model("pix2pix", norm=False, regularizer=regularizer) is None
+
+
+@pytest.mark.parametrize("augment", options("augment"))
+@pytest.mark.parametrize("model", ["infogan", "bigan"])
+def test_other_games_with_every_augment(model: str, augment: str) -> None:
+    assert refusal_of_model(model, augment=augment) is None
+
+
+def refusal_of_model(model: str, norm: bool = True, **parts: str) -> str | None:
+    """Play a model with other parts than its own; return None, or the line that refuses them."""
+    config = composed(model)
     with open_dict(config):
-        config.augment = part("augment", augment)
-    refused = refusal_of_model(config)
-    assert refused is None or augment == "ada", refused
-
-
-def refusal_of_model(config: DictConfig) -> str | None:
+        if not norm:
+            config.network.discriminator.norm = "none"
+        for group, name in parts.items():
+            config[group] = part(group, name)
     torch.manual_seed(0)
     try:
         system = build.build_system(config)
-        play(system, batches(config.data.shape, labelled=True, n=8))
+        play(system, batches(COLUMNS.get(model, {"images": IMAGE}), labelled=model not in COLUMNS, n=8))
     except UserError as error:
         return str(error)
     return None
@@ -252,15 +304,19 @@ def composed(model: str) -> DictConfig:
         config = compose("train", [f"model={model}", "data=digits"])
     with open_dict(config):
         config.data.shape, config.data.num_classes = list(IMAGE), CLASSES
-        config.model.latent_dim = 3
+        if model in COLUMNS:
+            config.data.columns = {name: list(shape) for name, shape in COLUMNS[model].items()}
+        if "latent_dim" in config.model:
+            config.model.latent_dim = 14 if model == "infogan" else 3  # with 12 values of codes
         config.network = shrunk(OmegaConf.to_container(config.network))
     return config
 
 
 def shrunk(node: Any, key: str = "") -> Any:
-    """The node with every width and list of hidden layers made small."""
+    """The node with every width and list of hidden layers made small, and patches of a pixel."""
     if isinstance(node, dict):
         return {key: shrunk(value, key) for key, value in node.items()}
-    small = {"width": 2, "hidden": [4, 4]}
+    hidden = [4] * len(node) if isinstance(node, list) else 4
+    small = {"width": 2, "hidden": hidden, "units": 4, "receptive_field": 1, "blocks": 1}
     follows = "$" in str(node)  # another key, which is made small itself
     return small[key] if key in small and not follows else node

@@ -22,7 +22,8 @@ from saddlepoint.networks import (
 from saddlepoint.regularizers import LeCam, PathLength, WeightClipping
 from saddlepoint.systems import GAN
 from saddlepoint.systems.progress import Budget
-from saddlepoint.types import ImageBatch, Turn, VectorBatch
+from saddlepoint.turns import Bound, Turn
+from saddlepoint.types import ImageBatch, VectorBatch
 
 SGD = partial(torch.optim.SGD, lr=0.1)
 OPTIMIZERS = {"generator": SGD, "discriminator": SGD}
@@ -102,9 +103,9 @@ def test_a_turn_moves_its_player_only() -> None:
     seen: list[tuple[str, bool, bool]] = []
     turn = system.turn
 
-    def watched(name: str, loss: Any, batch: Any) -> None:
+    def watched(name: str, **options: Any) -> None:
         generator, discriminator = snapshot(system.generator), snapshot(system.discriminator)
-        turn(name, loss, batch)
+        turn(name, **options)
         seen.append((name, moved(system.generator, generator), moved(system.discriminator, discriminator)))
 
     system.turn = watched  # type: ignore[method-assign]
@@ -212,8 +213,12 @@ def test_samples_depend_on_neither_n_nor_start(n: int) -> None:
 
 def test_samples_from_given_latents_are_the_tables() -> None:
     system = dcgan()
-    latents = system.draw_sample_latents(7, 0, 128, 1.0)
-    torch.testing.assert_close(system.sample(70, latents=latents[:70]), system.sample(70, seed=7))
+    latents = system.draw(7, 0, 131).latents
+    for start in (0, 61):
+        rows = slice(start, start + 70)
+        assert torch.equal(
+            system.sample(70, latents=latents[rows], start=start), system.sample(70, seed=7, start=start)
+        )
 
 
 def test_sampling_leaves_the_networks_as_they_were() -> None:
@@ -261,7 +266,10 @@ def test_gs_batch_may_be_a_multiple_of_ds() -> None:
     assert torch.equal(turn.labels, both)  # type: ignore[arg-type]
     system.random = torch.Generator().manual_seed(0)
     assert len(system.discriminator_loss(VectorBatch(torch.zeros(4, 2), labels)).outputs["fake"].logits) == 4
-    with pytest.raises(UserError, match="generator_batch_multiple=2: Relativistic holds G's samples against"):
+    with pytest.raises(
+        UserError,
+        match=r"^generator_batch_multiple: Relativistic compares G's samples with as many real ones; set it to 1$",
+    ):
         GAN(networks, Relativistic(), optimizers=OPTIMIZERS, generator_batch_multiple=2)
 
 
@@ -327,6 +335,7 @@ def test_no_penalty_waits_for_other_ranks(name: str, monkeypatch: pytest.MonkeyP
     part: Any = {"lecam": LeCam, "path_length": PathLength}[name]()
     samples = torch.randn(4, 2)
     outputs = {kind: critic(samples) for kind in ("real", "fake")}
-    networks = {"discriminator": critic, "generator": generator}
-    turn = Turn(torch.zeros(()), networks, torch.Generator(), samples, samples, torch.randn(4, 3), outputs=outputs)
+    turn = Turn(
+        torch.zeros(()), {}, torch.Generator(), latents=torch.randn(4, 3), generate=Bound(generator), outputs=outputs
+    )
     assert part.penalty(turn).isfinite()

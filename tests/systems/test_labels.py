@@ -65,44 +65,44 @@ def test_samples_are_those_of_the_drawn_labels() -> None:
 def test_a_row_a_class_a_column_a_latent() -> None:
     system = gan()
     table = system.sample_classes([2, 0], 3, seed=5)
-    latents = system.draw_sample_latents(5, 0, 3, 1.0)
+    latents = system.draw(5, 0, 3).latents
     system.generator.eval()
     for row, label in enumerate((2, 0)):
-        expected = system.ema_generator(latents, torch.full((3,), label))
+        expected = system.averages["generator"](latents, torch.full((3,), label))
         torch.testing.assert_close(table[3 * row : 3 * row + 3], expected, atol=1e-6, rtol=1e-4)
 
 
 def test_labels_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(UserError, match=r"labels must lie in 0 … 2, got 1 … 3"):
+    with pytest.raises(UserError, match=r"^labels: classes are 0 … 2, got 1 … 3$"):
         gan().sample(2, torch.tensor([1, 3]))
-    with pytest.raises(UserError, match="the generator is unconditional"):
+    with pytest.raises(UserError, match=r"^labels: .* the generator is unconditional; leave them out$"):
         gan("none", "none").sample(2, torch.tensor([1, 3]))
     assert gan("none", "none").draw_sample_labels(0, 0, 4) is None
     assert not any("label" in name for name in gan("none", "none").state_dict())
 
 
 @pytest.mark.parametrize(
-    ("generator", "discriminator", "hint"),
+    ("generator", "discriminator", "line"),
     [
-        ("concat", "none", "set conditioning.discriminator"),
-        ("none", "concat", "set conditioning.generator"),
-        ("none", "projection", "set conditioning.generator"),
-        ("concat", "auxiliary", r"set regularizer=\[auxiliary_classifier\]"),
+        ("concat", "none", "^discriminator.conditioning: .* set it to concat, projection or auxiliary$"),
+        ("none", "concat", "^generator.conditioning: .* set it to concat, batchnorm or adain$"),
+        ("none", "projection", "^generator.conditioning: .* set it to concat, batchnorm or adain$"),
+        ("concat", "auxiliary", "^discriminator.conditioning: .* add the regularizer auxiliary_classifier$"),
     ],
 )
-def test_networks_whose_labels_teach_nothing_are_refused(generator: str, discriminator: str, hint: str) -> None:
-    with pytest.raises(UserError, match=hint):
+def test_networks_whose_labels_teach_nothing_are_refused(generator: str, discriminator: str, line: str) -> None:
+    with pytest.raises(UserError, match=line):
         gan(generator, discriminator)
 
 
 def test_a_classifier_of_labels_that_the_generator_is_not_told_is_refused() -> None:
     """Its fakes would count as wrong whatever they show."""
-    with pytest.raises(UserError, match=r"set conditioning\.generator"):
+    with pytest.raises(UserError, match=r"^generator.conditioning: .* by labels that G does not know"):
         gan("none", "auxiliary", regularizers={"d": AuxiliaryClassifier()})
 
 
 def test_a_classifier_that_only_the_generator_is_judged_by_is_refused() -> None:
-    with pytest.raises(UserError, match="adds a classifier that nothing trains"):
+    with pytest.raises(UserError, match=r"^discriminator.conditioning: .* has a classifier that nothing trains"):
         gan("concat", "auxiliary", regularizers={"g": AuxiliaryClassifier(player="generator")})
 
 
@@ -128,5 +128,5 @@ def test_packs_are_made_of_one_kind() -> None:
     x = torch.rand(6, 1, 8, 8)
     real, fake = system.judge(x, -x, None)
     assert real.logits.shape == fake.logits.shape == (3,)
-    with pytest.raises(UserError, match=r"set model\.accumulate=1"):
+    with pytest.raises(UserError, match=r"^accumulate: Packing \(discriminator\) compares"):
         gan("none", "none", packing=2, accumulate=2)

@@ -7,7 +7,7 @@ from saddlepoint import randomness
 from saddlepoint.networks import ResNetDiscriminator
 from saddlepoint.regularizers import GradientPenalty
 from saddlepoint.systems.stepping import Stepper
-from saddlepoint.types import Turn
+from saddlepoint.turns import Critic, Turn
 
 
 def test_a_penaltys_gradient_is_float32s_under_autocast() -> None:
@@ -20,7 +20,7 @@ def test_a_penaltys_gradient_is_float32s_under_autocast() -> None:
         for parameter in critic.parameters():
             parameter.grad = None
         random = randomness.generator("cpu", 0, "penalty")
-        turn = Turn(torch.zeros(()), {"discriminator": critic}, random, real=real, fake=fake)
+        turn = Turn(torch.zeros(()), {}, random, real=real, fake=fake, critic=Critic(critic))
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             Stepper().backward(GradientPenalty().penalty(turn))
         return [p.grad for p in critic.parameters() if p.grad is not None]

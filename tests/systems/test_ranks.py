@@ -71,6 +71,29 @@ def test_all_ranks_go_by_the_clock_of_the_first(found: list[dict[str, Any]]) -> 
     assert found[0]["clock"] == found[1]["clock"] == [5.25, True, -0.5]
 
 
+def test_a_turn_of_two_players_on_two_shares_is_the_whole_batchs(found: list[dict[str, Any]]) -> None:
+    """Weights after a clipped step, each player's norm, and running statistics, which are averaged."""
+    whole, shared = found[0]["cycle alone"], [found[rank]["cycle"] for rank in (0, 1)]
+    assert (whole["seen"], shared[0]["seen"], shared[1]["seen"]) == (8, 4, 4)
+    assert shared[0]["weights"] == shared[1]["weights"]  # the same bits
+    assert shared[0]["norms"] == shared[1]["norms"]
+    np.testing.assert_allclose(shared[0]["norms"], whole["norms"], rtol=1e-5)
+    assert min(whole["norms"]) > 0.06  # clipped to 0.05, both
+    assert whole["norms"][0] != pytest.approx(whole["norms"][1], rel=0.1)
+    for name, value in whole["weights"].items():
+        np.testing.assert_allclose(shared[0]["weights"][name], value, rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_trees_are_gathered_leaf_by_leaf(found: list[dict[str, Any]]) -> None:
+    for rank in (0, 1):
+        assert found[rank]["structures"] == {
+            "logits": [0, 1, 10, 11, 12],
+            "features": [[0, 0]] * 2 + [[1, 1]] * 3,
+            "none": None,
+            "own": True,
+        }
+
+
 def test_alone_nothing_happens() -> None:
     rows = torch.ones(3, 2, requires_grad=True)
     assert ranks.world_size() == 1

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -43,7 +44,7 @@ def test_a_fault_never_reaches_the_weights_nor_the_optimizers_state(value: float
     optimizer = torch.optim.Adam(layer.parameters(), fused=True)
     stepper, parameters = Stepper(), list(layer.parameters())
     stepper.backward(layer(torch.ones(4, 3)).sum())
-    stepper.step("discriminator", optimizer, parameters, torch.tensor(1.0))
+    stepper.step("discriminator", [optimizer], [parameters], torch.tensor(1.0), [None])
     before = [parameter.detach().clone() for parameter in parameters]
     moments = [optimizer.state[parameter]["exp_avg"].clone() for parameter in parameters]
     loss = torch.tensor(value if where == "loss" else 1.0)
@@ -52,7 +53,7 @@ def test_a_fault_never_reaches_the_weights_nor_the_optimizers_state(value: float
         parameters[1].grad[0] = value
     for clip in (None, 1.0):
         with pytest.raises(NonFiniteError, match="the discriminator's loss or gradient is not finite"):
-            stepper.step("discriminator", optimizer, parameters, loss, clip)
+            stepper.step("discriminator", [optimizer], [parameters], loss, [clip])
     assert all(torch.equal(p, old) for p, old in zip(parameters, before, strict=True))
     assert all(torch.equal(optimizer.state[p]["exp_avg"], old) for p, old in zip(parameters, moments, strict=True))
 
@@ -63,10 +64,51 @@ def test_the_norm_is_computed_for_clipping_alone() -> None:
     parameters = list(layer.parameters())
     for parameter in parameters:
         parameter.grad = torch.full_like(parameter, 2.0)
-    assert Stepper().step("generator", optimizer, parameters, torch.tensor(0.0)) is None
-    norm = Stepper().step("generator", optimizer, parameters, torch.tensor(0.0), clip=1.0)
+    assert Stepper().step("generator", [optimizer], [parameters], torch.tensor(0.0), [None]) == [None]
+    (norm,) = Stepper().step("generator", [optimizer], [parameters], torch.tensor(0.0), [1.0])
     assert norm is not None
     assert norm.item() == pytest.approx(2 * math.sqrt(8))
+
+
+def test_several_players_step_together_and_are_clipped_apart() -> None:
+    first, second = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
+    first.grad, second.grad = torch.tensor([3.0, 4.0]), torch.tensor([0.5])
+    optimizers = [torch.optim.SGD([first], lr=1.0), torch.optim.SGD([second], lr=10.0)]
+    norms = Stepper().step("a+b", optimizers, [[first], [second]], torch.tensor(0.0), [1.0, 1.0])
+    assert [norm.item() for norm in norms if norm is not None] == [5.0, 0.5]
+    np.testing.assert_allclose(first.detach(), [-0.6, -0.8], rtol=1e-5)
+    np.testing.assert_allclose(second.detach(), [-5.0])
+    assert Stepper().step("a+b", optimizers, [[first], [second]], torch.tensor(0.0), [None, 1.0])[0] is None
+
+
+def test_a_fault_of_one_player_stops_the_others() -> None:
+    first, second = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
+    first.grad, second.grad = torch.ones(2), torch.tensor([math.nan])
+    optimizers = [torch.optim.SGD([parameter], lr=1.0) for parameter in (first, second)]
+    with pytest.raises(NonFiniteError, match=r"the a\+b's loss or gradient is not finite"):
+        Stepper().step("a+b", optimizers, [[first], [second]], torch.tensor(0.0), [None, None])
+    assert first.tolist() == [0, 0]
+
+
+def test_gradients_of_several_players_are_unscaled_once_each_and_an_overflow_skips_its_own() -> None:
+    """As PyTorch has it for several optimizers under one scaler."""
+    first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
+    optimizers = [torch.optim.SGD([parameter], lr=1.0) for parameter in (first, second)]
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    stepper = Stepper(scaler)
+    for large in (False, True):
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        stepper.backward((2 * first).sum() + 3 * second.sum())
+        if large:
+            assert second.grad is not None
+            second.grad.fill_(math.inf)
+        norms = stepper.step("a+b", optimizers, [[first], [second]], torch.tensor(0.0), [100.0, 100.0])
+        assert norms[0] is not None
+        assert norms[0].item() == pytest.approx(math.sqrt(8))
+    assert first.tolist() == [-3, -3]
+    assert second.tolist() == [-2]
+    assert scaler.get_scale() == 512
 
 
 @pytest.mark.parametrize("answer", [torch.tensor(1.0), torch.tensor([1.0, 0.0, 0.0])])

@@ -166,12 +166,21 @@ def test_buffers_stay_as_they_were() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"optimizer": partial(torch.optim.RMSprop, lr=0.1)}, "cannot look through RMSprop: take SGD, Adam, AdamW"),
-        ({"optimizer": partial(torch.optim.Adam, lr=0.1, amsgrad=True)}, "cannot look through Adam with amsgrad"),
-        ({"regularizers": {"gradient_penalty": GradientPenalty()}}, "regularizer gradient_penalty changes D's steps"),
-        ({"gradient_clip": 1.0}, "set optimizer.gradient_clip=null"),
-        ({"accumulate": 2}, "set model.accumulate=1"),
-        ({"loss": lambda: TopK(Minimax())}, "TopK changes G's objective.*set model.surrogate=generator"),
+        (
+            {"optimizer": partial(torch.optim.RMSprop, lr=0.1)},
+            "^optimizers.discriminator: .* RMSprop; use SGD, Adam, AdamW$",
+        ),
+        (
+            {"optimizer": partial(torch.optim.Adam, lr=0.1, amsgrad=True)},
+            "^optimizers.discriminator: .* Adam with amsgrad; leave amsgrad out$",
+        ),
+        (
+            {"regularizers": {"gradient_penalty": GradientPenalty()}},
+            "^regularizers: .* gradient_penalty changes D's steps; leave it out",
+        ),
+        ({"gradient_clip": 1.0}, "^gradient_clip: .*; set it to null$"),
+        ({"accumulate": 2}, "^accumulate: .*; set it to 1$"),
+        ({"loss": lambda: TopK(Minimax())}, "^surrogate: TopK changes G's objective.*; set it to generator"),
     ],
 )
 def test_what_the_look_ahead_would_leave_out_is_refused(options: dict[str, Any], message: str) -> None:

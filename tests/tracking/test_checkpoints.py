@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 import torch
 
+from saddlepoint.assembly.lightning import AtomicCheckpointIO
 from saddlepoint.errors import UserError
-from saddlepoint.tracking.checkpoints import FORMAT, AtomicCheckpointIO, load
+from saddlepoint.tracking.checkpoints import FORMAT, load
 
 CONTENT: dict[str, Any] = {
     "saddlepoint": {"format": FORMAT, "version": "0", "config": {"seed": 3, "lr": [1e-4, None]}},

@@ -11,7 +11,7 @@ from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.systems.progress import Progress
 from saddlepoint.tracking.local import LocalLogger
 from saddlepoint.tracking.record import RunRecord
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 
 def card(metric: str, value: float, images_seen: int) -> ScoreCard:

@@ -11,14 +11,8 @@ from pathlib import Path
 import pytest
 
 from saddlepoint.errors import UserError
-from saddlepoint.tracking.run_directory import (
-    append_json_line,
-    claim,
-    create,
-    read_json_lines,
-    stamp,
-    write_atomically,
-)
+from saddlepoint.tracking.run_directory import claim, create, stamp
+from saddlepoint.writing import append_json_line, read_json_lines, write_atomically
 
 
 def start(program: str, *arguments: object) -> subprocess.Popen[str]:
@@ -92,7 +86,7 @@ def test_json_lines(tmp_path: Path) -> None:
 APPEND = """
 import sys
 from pathlib import Path
-from saddlepoint.tracking.run_directory import append_json_line
+from saddlepoint.writing import append_json_line
 for i in range(500):
     append_json_line(Path(sys.argv[1]), {"writer": sys.argv[2], "i": i, "text": "x" * 500})
 """
@@ -120,7 +114,7 @@ def test_write_atomically_replaces_and_leaves_nothing_else(tmp_path: Path) -> No
 REWRITE = """
 import sys
 from pathlib import Path
-from saddlepoint.tracking.run_directory import write_atomically
+from saddlepoint.writing import write_atomically
 while True:
     for letter in b"ab":
         write_atomically(Path(sys.argv[1]), bytes([letter]) * 3_000_000)
@@ -148,7 +142,7 @@ def test_a_kill_leaves_a_whole_file(tmp_path: Path) -> None:
 FULL = """
 import json, resource, signal, sys
 from pathlib import Path
-from saddlepoint.tracking.run_directory import write_atomically
+from saddlepoint.writing import write_atomically
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
 try:

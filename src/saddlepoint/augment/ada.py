@@ -16,7 +16,8 @@ from saddlepoint.augment.base import Augment, images_in, refuse_points
 from saddlepoint.augment.geometry import warp
 from saddlepoint.errors import UserError
 from saddlepoint.parts import Objective
-from saddlepoint.types import Fraction, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import Fraction
 
 Transformations = Literal["blit", "geometric", "color"]
 OCTAVE = math.log(2)
@@ -76,30 +77,34 @@ class ADA(Augment):
             UserError: the discriminator sees points, gives energies, or sees images whose colours have no meaning.
         """
         discriminator = networks["discriminator"]
-        refuse_points(discriminator, "ADA transforms images", "set augment=[] or [instance_noise]")
+        refuse_points(discriminator, "ADA transforms images")
         if getattr(discriminator, "critic", "score") == "energy":
             raise UserError(
-                "ADA adapts to the sign of the discriminator's scores, and this one gives energies, which are never "
-                "negative: set augment=[diffaugment]"
+                "ADA adapts to the sign of the discriminator's scores, and this discriminator gives energies, which "
+                "are never negative",
+                None,
+                "use DiffAugment",
             )
         channels = getattr(discriminator, "shape", (1, 1, 1))[0]
         if "color" in self.transformations and channels not in (1, 3, 4):
             raise UserError(
-                f"ADA's colours need 1, 3 or 4 channels, and there are {channels}: set "
-                "augment.ada.transformations=[blit,geometric]"
+                f"ADA's colour transformations need 1, 3 or 4 channels, and there are {channels}",
+                "transformations",
+                "use blit and geometric alone",
             )
 
     def check_loss(self, loss: Objective) -> None:
-        """Learn which score is an undecided critic's.
+        """Take the score at which the critic is undecided from the loss.
 
         Raises:
-            UserError: any may be, so that a sign says nothing, or the loss does not read scores.
+            UserError: the loss has no such score, or does not read scores.
         """
         super().check_loss(loss)
         if loss.undecided is None:
             raise UserError(
-                f"ADA adapts to the sign of the discriminator's scores, and under {type(loss).__name__} an undecided "
-                "critic's have any: set augment=[diffaugment]"
+                f"ADA adapts to the sign of the discriminator's scores, which means nothing to {type(loss).__name__}",
+                None,
+                "use DiffAugment, or another loss",
             )
         self.undecided = loss.undecided
 
@@ -135,12 +140,12 @@ class ADA(Augment):
 
     def observe(self, turn: Turn) -> None:
         """Note the signs of D's scores of real samples; after every ``interval`` turns of D, adjust p."""
-        if turn.player != "discriminator" or "real" not in turn.outputs:
+        if "discriminator" not in turn.players or "real" not in turn.outputs:
             return
         images = images_in(turn)
         signs = ranks.mean(turn.outputs["real"].logits.float().sub(self.undecided).sign().mean())
         self.seen += torch.stack([signs * images, images])
-        if (turn.turns + 1) % self.interval == 0:
+        if (turn.turns["discriminator"] + 1) % self.interval == 0:
             r = self.seen[0] / self.seen[1]
             step = (r - self.target).sign() * self.seen[1] / self.images
             self.probability.copy_((self.probability + step).clamp(0, 1))

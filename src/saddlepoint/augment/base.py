@@ -7,10 +7,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from saddlepoint import ranks
+from saddlepoint import ranks, trees
 from saddlepoint.errors import UserError
 from saddlepoint.parts import Part
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 
 class Augment(Part, ABC):
@@ -36,22 +36,21 @@ class Augment(Part, ABC):
         """
 
 
-def refuse_points(network: nn.Module, what: str, instead: str) -> None:
+def refuse_points(network: nn.Module, what: str) -> None:
     """Refuse a network of points where only images will do.
 
     Args:
         network: says by its ``shape`` what it builds for.
         what: what is done to images, for the error.
-        instead: what to do, for the error.
 
     Raises:
         UserError: the network does not see images.
     """
     if len(getattr(network, "shape", (1, 1, 1))) != 3:
-        raise UserError(f"{what}, and the data are points: {instead}")
+        raise UserError(f"{what}, and the data are points", None, "leave it out, or choose image data")
 
 
 def images_in(turn: Turn) -> Tensor:
     """Return how many data-set images the turn's batch had on all ranks, a scalar that is the same on each."""
-    assert turn.real is not None
-    return ranks.mean(torch.full((), len(turn.real) / turn.share, device=turn.real.device)) * ranks.world_size()
+    device = next(trees.leaves(turn.real)).device
+    return ranks.mean(torch.full((), trees.length(turn.real) / turn.share, device=device)) * ranks.world_size()

@@ -34,7 +34,7 @@ class DiffAugment(Augment):
         Raises:
             UserError: the discriminator sees points.
         """
-        refuse_points(networks["discriminator"], "DiffAugment transforms images", "set augment=[] or [instance_noise]")
+        refuse_points(networks["discriminator"], "DiffAugment transforms images")
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
         """Transform images [N, C, H, W]."""

@@ -7,7 +7,7 @@ from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from saddlepoint.augment.base import Augment, images_in
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 
 class InstanceNoise(Augment):
@@ -42,7 +42,7 @@ class InstanceNoise(Augment):
 
     def observe(self, turn: Turn) -> None:
         """Count the images of the discriminator's turn."""
-        if turn.player == "discriminator" and turn.real is not None:
+        if "discriminator" in turn.players and turn.real is not None:
             self.images += images_in(turn).round().long()
             turn.logs["instance_noise"] = self.std()
 

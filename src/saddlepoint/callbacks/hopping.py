@@ -11,10 +11,11 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from saddlepoint.callbacks.periodic import OverBudget, game_of
+from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import theory
 from saddlepoint.tracking.record import RunRecord
-from saddlepoint.tracking.run_directory import append_json_line, read_json_lines, write_atomically
+from saddlepoint.writing import append_json_line, read_json_lines, write_atomically
 
 COLUMNS = 100
 NEAR = 3.0
@@ -61,6 +62,7 @@ class Hopping(OverBudget):
         """Count."""
         if not trainer.is_global_zero:
             return
+        assert isinstance(system, Generates)
         samples = system.sample(self.points, seed=self.seed, ema=False).float().cpu()
         distance, mode = torch.cdist(samples, self.means, compute_mode="donot_use_mm_for_euclid_dist").min(1)
         counts = torch.bincount(mode[distance <= NEAR * self.std], minlength=len(self.means)).tolist()

@@ -36,8 +36,6 @@ class Interruption(pl.Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Take the signals over from Lightning, which would exit with 0, or wait for ranks from within a handler."""
         signals = [signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])]
-        # Its agreement on a signal is a broadcast in every round; ours travels with the gradients.
-        trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
         self._before = {number: signal.signal(number, self._on_signal) for number in signals}
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
@@ -49,14 +47,15 @@ class Interruption(pl.Callback):
             return
         number = self._received or signal.SIGTERM
         self.checkpoints.save_last(trainer)
-        if trainer.is_global_zero:
-            images = game_of(pl_module).progress.images_seen
-            log.warning(
-                "stopped by %s after %s images; go on with: python train.py resume=%s",
-                signal.Signals(number).name, f"{images:,}", self.checkpoints.record.directory,
-            )  # fmt: skip
-            if number == signal.SIGUSR1:
-                subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+        if not trainer.is_global_zero:
+            raise SystemExit(0)  # launchers end the other ranks, also rank 0 while it saves, when one ends in an error
+        images = game_of(pl_module).progress.images_seen
+        log.warning(
+            "stopped by %s after %s images; go on with: python train.py resume=%s",
+            signal.Signals(number).name, f"{images:,}", self.checkpoints.record.directory,
+        )  # fmt: skip
+        if number == signal.SIGUSR1:
+            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
         raise SystemExit(128 + (signal.SIGTERM if number == signal.SIGUSR1 else number))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:

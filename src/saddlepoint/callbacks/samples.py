@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import math
-
 import pytorch_lightning as pl
-from PIL.Image import Image
 from pydantic import PositiveInt
-from torch import Tensor
 
 from saddlepoint.callbacks.periodic import Periodic
+from saddlepoint.data import DataModule
 from saddlepoint.metrics.quantise import quantise
+from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import pictures
 from saddlepoint.tracking.record import RunRecord
 
 
 class Samples(Periodic):
-    """Saves a grid of images, with a row a class for a conditional generator, or a scatter of points.
+    """Saves what a system shows of itself, grids of images, or a scatter of the points that it generates.
 
     They go to ``samples/`` and W&B.
 
     Args:
         record: the run's record.
-        real: real points to draw behind generated ones; None for images.
+        data: the run's; its first held-out samples are shown to systems that encode or translate.
         every_images: images seen between two pictures.
         n: images in a grid.
         points: points in a scatter.
@@ -33,7 +31,7 @@ class Samples(Periodic):
     def __init__(
         self,
         record: RunRecord,
-        real: Tensor | None = None,
+        data: DataModule,
         every_images: PositiveInt | None = None,
         n: PositiveInt = 100,
         points: PositiveInt = 2500,
@@ -41,28 +39,22 @@ class Samples(Periodic):
     ) -> None:
         super().__init__(every_images)
         self.record = record
-        self.real = real
+        self.data = data
         self.n = n
         self.points = points
         self.seed = seed
 
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
-        """Draw the picture."""
+        """Draw the pictures."""
         if not trainer.is_global_zero:
             return
-        if self.real is None:
-            picture = self._classes(system) if system.num_classes else self._grid(system)
-        else:
-            points = system.sample(self.points, seed=self.seed)
+        if self.data.info.is_image:
+            held_out = self.data.batch("held_out", 0, min(self.n, self.data.info.sizes["held_out"]))
+            for name, shown in system.pictures(self.n, self.seed, held_out.to(system.device)).items():
+                grid = pictures.grid(quantise(shown.samples), shown.columns)
+                self.record.log_picture(system.progress, name, grid)
+        elif isinstance(system, Generates):
+            real = self.data.arrays("held_out").samples[: self.points]
             title = f"{system.progress.images_seen:,} samples seen"
-            picture = pictures.scatter(points, self.real[: self.points], title)
-        self.record.log_picture(system.progress, "samples", picture)
-
-    def _grid(self, system: Game) -> Image:
-        return pictures.grid(quantise(system.sample(self.n, seed=self.seed)))
-
-    def _classes(self, system: Game) -> Image:
-        """Draw a row a class, for as many classes as there are columns at least."""
-        rows = min(system.num_classes, math.isqrt(self.n))
-        columns = self.n // rows
-        return pictures.grid(quantise(system.sample_classes(range(rows), columns, self.seed)), columns)
+            picture = pictures.scatter(system.sample(self.points, seed=self.seed), real, title)
+            self.record.log_picture(system.progress, "samples", picture)

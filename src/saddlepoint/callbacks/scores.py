@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import pytorch_lightning as pl
-from PIL import Image
 
 from saddlepoint.callbacks.periodic import Periodic, game_of
-from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.evaluation.base import Judge
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
-
-
-class SystemScorer(Protocol):
-    """Whatever turns a system into score cards."""
-
-    def score(self, system: Game) -> list[ScoreCard]:
-        """Sample from the system and score the samples."""
-
-    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
-        """Return pictures of what the last scores rest on, by name."""
 
 
 class Scores(Periodic):
@@ -30,17 +17,15 @@ class Scores(Periodic):
 
     Args:
         record: the run's record.
-        scorer: scores a system.
+        judge: scores a system.
         every_images: images seen between two evaluations.
         at_start: score the untrained system too.
     """
 
-    def __init__(
-        self, record: RunRecord, scorer: SystemScorer, every_images: int | None = None, at_start: bool = True
-    ) -> None:
+    def __init__(self, record: RunRecord, judge: Judge, every_images: int | None = None, at_start: bool = True) -> None:
         super().__init__(every_images)
         self.record = record
-        self.scorer = scorer
+        self.judge = judge
         self.at_start = at_start
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -54,7 +39,7 @@ class Scores(Periodic):
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
         """Score: every rank does its share, and rank 0 has the cards."""
         since = time.monotonic()
-        cards = self.scorer.score(system)
+        cards = self.judge.score(system)
         if trainer.is_global_zero:
             self.record.add(system.progress, cards, time.monotonic() - since)
 
@@ -64,5 +49,5 @@ class Scores(Periodic):
         system = game_of(pl_module)
         cards = [card for card in self.record.latest.values() if card.images_seen == system.progress.images_seen]
         if trainer.is_global_zero:
-            for name, picture in self.scorer.pictures(system, cards).items():
+            for name, picture in self.judge.pictures(system, cards).items():
                 self.record.log_picture(system.progress, name, picture)

@@ -11,7 +11,9 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from saddlepoint.callbacks.periodic import OverBudget, game_of
-from saddlepoint.losses import LeastSquares, Minimax, NonSaturating
+from saddlepoint.losses.leastsquares import LeastSquares
+from saddlepoint.losses.minimax import Minimax
+from saddlepoint.losses.nonsaturating import NonSaturating
 from saddlepoint.metrics.densities import (
     Grid,
     OnGrid,
@@ -19,10 +21,11 @@ from saddlepoint.metrics.densities import (
     optimal_discriminator,
 )
 from saddlepoint.networks.layers.statistics import compares_samples
+from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import theory
 from saddlepoint.tracking.record import RunRecord
-from saddlepoint.tracking.run_directory import read_json_lines
+from saddlepoint.writing import read_json_lines
 
 FRAMES = 10
 """Over a run, and one more of the untrained players."""
@@ -70,6 +73,7 @@ class Theory(OverBudget):
         """Draw a frame, and log both divergences."""
         if not trainer.is_global_zero:
             return
+        assert isinstance(system, Generates)
         samples = system.sample(self.points, seed=self.seed, ema=False).float().cpu()
         if not torch.isfinite(samples).all():
             return  # the alarm is given elsewhere
@@ -116,7 +120,7 @@ class Theory(OverBudget):
     def _paths(self, system: Game) -> tuple[Any, Any] | None:
         """Return latents along the first axis of the latent space, the others at 0, and what they become."""
         dim = getattr(system, "latent_dim", None)
-        if dim is None:
+        if dim is None or not isinstance(system, Generates):
             return None
         reach = 1.0 if getattr(system, "prior", "normal") == "uniform" else 2.5
         z = torch.zeros(PATHS, dim)

@@ -1,4 +1,4 @@
-"""Samples by class: which classes a user means, and the table of samples that he gets."""
+"""Samples by class: which classes ``labels`` names, and the samples of each."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ import torch
 from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
-from saddlepoint.commands.restore import Restored
-from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.assembly.restore import Restored
+from saddlepoint.errors import UserError, suggestion
+from saddlepoint.systems.capabilities import Generates
 
 
 class Labelled(NamedTuple):
-    """Samples [N, ...], their labels, long [N] or None, and how many make a row of their grid; None for a square."""
+    """Samples [N, ...], their labels, long [N] or None, and the columns of their grid; None for a square."""
 
     samples: Tensor
     labels: Tensor | None
@@ -22,22 +23,25 @@ class Labelled(NamedTuple):
 
 
 def draw(config: DictConfig, restored: Restored) -> Labelled:
-    """Draw what ``n``, ``labels`` and ``columns`` ask for, on the CPU.
+    """Return the samples for ``n``, ``labels`` and ``columns``, on the CPU.
 
-    With several ``labels`` each makes a row of ``columns`` samples, or of so many that there are about ``n`` in all,
-    and the latents of a column are the same.
+    Each of several ``labels`` has a row of ``columns`` samples, by default so many that there are about ``n`` in all.
+    The latents of a column are the same.
 
     Raises:
-        UserError: labels of an unconditional generator, or of no class.
+        UserError: the generator is unconditional, or there is no such class.
     """
     system = restored.system
+    if not isinstance(system, Generates):
+        name = restored.about["choices"]["model"]
+        raise UserError(f"model={name} does not generate samples from noise", None, "give it images by inputs=PATH")
     settings = {"seed": config.seed, "truncation": float(config.truncation), "ema": config.ema}
     if config.labels is None:
         samples = system.sample(config.n, **settings)
         return Labelled(samples.cpu(), system.draw_sample_labels(config.seed, 0, config.n), config.columns)
     if not system.num_classes:
         raise UserError(
-            f"labels={config.labels}: this generator is unconditional; leave labels out, or train with conditioning="
+            "this generator is unconditional", "labels", "leave labels out, or train a model with conditioning"
         )
     rows = classes(config.labels, restored.info.class_names or ())
     columns = config.n if len(rows) == 1 else config.columns or max(1, config.n // len(rows))
@@ -47,7 +51,7 @@ def draw(config: DictConfig, restored: Restored) -> Labelled:
 
 
 def classes(wanted: str | int | ListConfig, names: Sequence[str]) -> list[int]:
-    """Return the classes' numbers that ``labels=`` means: ``all``, or names or numbers of classes.
+    """Return the numbers of the classes that ``labels`` names: ``all``, or names or numbers of classes.
 
     >>> classes("all", ("cat", "dog")), classes(["dog", 0], ("cat", "dog"))
     ([0, 1], [1, 0])
@@ -59,7 +63,7 @@ def classes(wanted: str | int | ListConfig, names: Sequence[str]) -> list[int]:
         return list(range(len(names)))
     listed = [wanted] if isinstance(wanted, str | int) else list(wanted)
     if not listed:
-        raise UserError("labels=[] names no class; say labels=all, or names or numbers of classes")
+        raise UserError("no class is named", "labels", "use all, or names or numbers of classes")
     return [_class(label, names) for label in listed]
 
 
@@ -69,5 +73,5 @@ def _class(label: str | int, names: Sequence[str]) -> int:
     if isinstance(label, int):
         if 0 <= label < len(names):
             return label
-        raise UserError(f"labels: there is no class {label}; there are 0 … {len(names) - 1}")
-    raise UserError(f"labels: there is no class '{label}'{did_you_mean(label, names)}")
+        raise UserError(f"there is no class {label}", "labels", f"choose from 0 to {len(names) - 1}")
+    raise UserError(f"there is no class '{label}'", "labels", suggestion(label, names))

@@ -6,19 +6,20 @@ import importlib
 import logging
 import os
 import sys
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import ModuleType
+from contextlib import nullcontext
 from typing import Any
 
 import hydra
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
-import saddlepoint
-from saddlepoint import __version__
-from saddlepoint.commands import safety, sweep
-from saddlepoint.commands.composition import check_overrides, one_line, understood
+from saddlepoint import __version__, processes
+from saddlepoint.commands import sweep
+from saddlepoint.config import compose, mistakes, overrides
+from saddlepoint.config.directory import all_options, config_directory
+from saddlepoint.config.secrets import refuse_secrets
 from saddlepoint.errors import RunError, UserError
 
 COMMANDS = ("train", "evaluate", "sample")
@@ -32,7 +33,7 @@ In a checkout, `python train.py …` is the same as `saddlepoint train …`."""
 
 
 def main(command: str | None = None, arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 when it worked, 2 for a mistake in the input, 1 for a failed sweep.
+    """Run a command and exit: 0 when it worked, 2 for a mistake in the input, 1 for a failed run or sweep.
 
     Args:
         command: its name; the first argument by default.
@@ -49,98 +50,87 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
         command = arguments.pop(0)
     try:
         if command not in COMMANDS:
-            raise UserError(f"unknown command '{command}'; the commands are {', '.join(COMMANDS)}")
+            raise UserError(f"unknown command '{command}'", None, f"the commands are {', '.join(COMMANDS)}")
         run(command, arguments)
-    except UserError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(2)
-    except RunError as error:
-        sys.stderr.write(f"error: {error}\n")
-        sys.exit(1)
+    except (UserError, RunError) as error:
+        if not processes.reported(error):
+            sys.stderr.write(f"error: {error}\n")
+        sys.exit(2 if isinstance(error, UserError) else 1)
     except KeyboardInterrupt:  # before training or after it; within, the run saves first
         sys.stderr.write("interrupted\n")
         sys.exit(130)
 
 
 def run(command: str, arguments: Sequence[str]) -> None:
-    """Compose the command's config from the arguments, and run it; once, or once a job with ``-m``."""
+    """Compose the command's config from the arguments, and run it; once, or once a job with ``-m``.
+
+    Raises:
+        UserError: a mistake in the input.
+        RunError: the run, or a job of the sweep, failed.
+    """
     # Before torch is imported by anything: no file that is loaded may run code, whoever loads it.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     if not os.environ.get("SADDLEPOINT_DATA"):
         os.environ.pop("SADDLEPOINT_DATA", None)  # set to nothing is as good as unset: no data belong here
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # exceptions reach us, and become one line
-    arguments = understood(command, arguments)
-    sys.argv = [f"{command}.py", *arguments]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and does not print them
+    line = overrides.read(command, arguments)
+    refuse_secrets(line.overrides)
     module = importlib.import_module(f"saddlepoint.commands.{command}")
-    quiet()
-    with safety.checking():
-        _run_checked(command, arguments, module)
-
-
-def _run_checked(command: str, arguments: Sequence[str], module: ModuleType) -> None:
-    check_overrides(command, arguments)
+    set_up_logging()
+    if line.multirun:
+        compose.check_jobs(line)
+    OmegaConf.register_new_resolver("choices", lambda: all_options(line.folder), replace=True)  # for conf/hydra/help
+    sys.argv = [f"{command}.py", *line.options, *line.overrides]  # which hydra.main reads
     entry = hydra.main(config_path=str(config_directory()), config_name=command, version_base="1.3")(
-        _task(module.run, command)
+        _task(module.run, line)
     )
     try:
-        entry()
+        with compose.explained(line):
+            entry()
+    except sweep.Carried as carried:
+        raise carried.error from carried.error.__cause__
     except Exception as error:
-        line = str(error) if isinstance(error, UserError) else one_line(error, command)
-        if sweep.is_running():
-            # Hydra has let every job finish, and shows the first failure; the table shows them all.
-            sweep.print_table()
-            sys.stderr.write(f"error: a job of the sweep failed: {line or f'{type(error).__name__}: {error}'}\n")
-            sys.exit(1)
-        if line is None:
+        if not sweep.is_running():
             raise
-        raise UserError(line) from None
+        # Hydra has let every job finish, and raises the first failure; the table shows them all.
+        sweep.print_table()
+        raise RunError(f"a job of the sweep failed: {sweep.described(error)}") from None
     sweep.print_table()
 
 
-def _task(function: Callable[[DictConfig], Any], command: str) -> Callable[[DictConfig], Any]:
-    """End a single run at once on a user's mistake; in a sweep, let Hydra go on with the other jobs."""
+def _task(function: Callable[[DictConfig], Any], line: overrides.CommandLine) -> Callable[[DictConfig], Any]:
+    """Return what Hydra calls for each job: an error ends a single run at once, and in a sweep this job alone."""
 
     def task(config: DictConfig) -> Any:
+        hydra_config = HydraConfig.get()
+        in_sweep = sweep.job_number() is not None
         try:
-            return function(config)
-        except RunError as error:
-            if sweep.is_running():
-                raise
-            sys.stderr.write(f"error: {error}\n")
-            sys.exit(1)
+            with sweep.recorded() if in_sweep and line.command == "train" else nullcontext():
+                name, choices = str(hydra_config.job.config_name), hydra_config.runtime.choices
+                compose.check_choices(name, choices, compose.typed(hydra_config))
+                try:
+                    return function(config)
+                except OmegaConfBaseException as error:
+                    raise mistakes.in_reading(error) from None
         except Exception as error:
-            line = str(error) if isinstance(error, UserError) else one_line(error, command)
-            if line is None:
+            if in_sweep:
                 raise
-            if sweep.is_running():
-                raise UserError(line) from None
-            sys.stderr.write(f"error: {line}\n")
-            sys.exit(2)
+            raise sweep.Carried(error) from None
 
     return task
 
 
-def config_directory() -> Path:
-    """Return ``conf/``: beside ``src/`` in a checkout, inside the package when installed."""
-    package = Path(saddlepoint.__file__).parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parents[1] / "conf"
-
-
 class _Stderr(logging.Handler):
-    """Writes to whatever stderr is now, so that a live progress bar makes room for the line."""
+    """Writes to the present ``sys.stderr``, which a live progress bar replaces to make room for the line."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write the line."""
         sys.stderr.write(self.format(record) + "\n")
 
 
-def quiet() -> None:
-    """Keep the stack's notices off the terminal: what matters is said by us."""
+def set_up_logging() -> None:
+    """Print our own notices as plain lines, and of other libraries only errors."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Stderr()], force=True)
-    for name in ("pytorch_lightning", "lightning", "lightning_fabric", "wandb", "matplotlib", "PIL", "torch"):
+    for name in ("pytorch_lightning", "lightning_fabric", "wandb", "matplotlib", "PIL", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", module="pytorch_lightning")
-    warnings.filterwarnings("ignore", module="lightning_fabric")
-    warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")

@@ -1,32 +1,37 @@
-"""``python sample.py checkpoint=PATH``: samples from a checkpoint alone, without data, W&B or GPU."""
+"""``python sample.py checkpoint=PATH``: samples from a checkpoint alone; no data, W&B or GPU is needed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from rich.console import Console
+from torch import Tensor
 
-from saddlepoint.commands import classes, export, sweep, writing
-from saddlepoint.commands.check import check_schema
-from saddlepoint.commands.restore import find, restore
-from saddlepoint.commands.schema import SampleConfig
+from saddlepoint import writing
+from saddlepoint.assembly.restore import Restored, find, restore
+from saddlepoint.commands import classes, inputs, sweep
+from saddlepoint.config.check import check_schema
+from saddlepoint.config.schema import SampleConfig
 from saddlepoint.errors import UserError
+from saddlepoint.export import export
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.tracking import pictures
-from saddlepoint.tracking.run_directory import whole
+from saddlepoint.writing import whole
 
 REMEDY = "set out to a folder that can be written"
 
 
 def run(config: DictConfig) -> None:
-    """Write ``n`` samples into ``out``, or the generator itself into ``export``."""
+    """Write ``n`` samples into ``out``, or what becomes of ``inputs``, or the generator itself into ``export``."""
     check_schema(config, SampleConfig)
     if config.truncation == 0:
-        raise UserError("truncation=0: all samples would be one; choose a value in (0, 1]")
+        raise UserError("at 0 all samples would be the same", "truncation", "choose a value in (0, 1]")
     if config.export is not None:
         export.check_folder(sweep.own_folder(config.export))
     restored = restore(find(config.checkpoint), config.device, config.plugins)
@@ -36,24 +41,66 @@ def run(config: DictConfig) -> None:
         Console().print(f"{folder}: {', '.join(files)}", highlight=False, soft_wrap=True)
         return
     if "png" in config.format and not restored.info.is_image:
-        raise UserError("format=png: these samples are points; use format=[grid,npz]")
+        raise UserError("these samples are points, which png cannot hold", "format", "use grid and npz")
     out = sweep.own_folder(config.out)
     with writing.folder(out, _names(config), REMEDY):
-        drawn = classes.draw(config, restored)
-        if not torch.isfinite(drawn.samples).all():
-            raise UserError(
-                f"checkpoint {restored.path}: samples hold NaN or infinite values: the generator has diverged; "
-                "choose an earlier checkpoint"
-            )
+        result = _sampled(config, restored) if config.inputs is None else _made(config, restored)
         with writing.explained(out, REMEDY):
-            written = _write(config, out, drawn, restored.info.is_image)
-    progress = restored.system.progress
+            written = _write(config, out, result)
     Console().print(
-        f"{len(drawn.samples)} samples of {restored.about['choices']['model']} after {progress.images_seen:,} images: "
-        + ", ".join(str(path) for path in written),
+        f"{len(result.samples)} {result.kind} of {restored.about['choices']['model']} after "
+        f"{restored.system.progress.images_seen:,} images: " + ", ".join(str(path) for path in written),
         highlight=False,
         soft_wrap=True,
     )
+
+
+class Result(NamedTuple):
+    """What is written.
+
+    Attributes:
+        kind: what it is, in the plural.
+        samples: images, uint8 [N, C, H, W], or points, float [N, D].
+        picture: of them.
+        arrays: what stands in the ``.npz`` beside the images or points.
+    """
+
+    kind: str
+    samples: Tensor
+    picture: Image.Image
+    arrays: dict[str, Tensor]
+
+
+def _sampled(config: DictConfig, restored: Restored) -> Result:
+    drawn = classes.draw(config, restored)
+    _check_finite(drawn.samples, restored)
+    labels = {} if drawn.labels is None else {"labels": drawn.labels}
+    if not restored.info.is_image:
+        return Result("samples", drawn.samples, pictures.scatter(drawn.samples, drawn.samples, "samples"), labels)
+    samples = quantise(drawn.samples)
+    return Result("samples", samples, pictures.grid(samples, drawn.columns), labels)
+
+
+def _made(config: DictConfig, restored: Restored) -> Result:
+    made = inputs.make(config, restored)
+    _check_finite(made.outputs, restored)
+    picture = made.picture(config.columns)
+    codes = {} if made.codes is None else {"codes": made.codes}
+    return Result(
+        "translations" if made.codes is None else "reconstructions",
+        quantise(made.outputs),
+        pictures.grid(quantise(picture.samples), picture.columns),
+        {"inputs": quantise(made.inputs).permute(0, 2, 3, 1), **codes},
+    )
+
+
+def _check_finite(samples: Tensor, restored: Restored) -> None:
+    if not torch.isfinite(samples).all():
+        raise UserError(
+            f"samples of {restored.path} contain NaN or infinite values: the generator has diverged",
+            "checkpoint",
+            "choose an earlier checkpoint",
+        )
 
 
 def _names(config: DictConfig) -> Iterator[str]:
@@ -66,14 +113,12 @@ def _names(config: DictConfig) -> Iterator[str]:
         yield "samples.npz"
 
 
-def _write(config: DictConfig, out: Path, drawn: classes.Labelled, is_image: bool) -> list[Path]:
-    written = []
-    samples = quantise(drawn.samples) if is_image else drawn.samples
+def _write(config: DictConfig, out: Path, result: Result) -> list[Path]:
+    written, samples = [], result.samples
     if "grid" in config.format:
         written.append(out / "grid.png")
-        picture = pictures.grid(samples, drawn.columns) if is_image else pictures.scatter(samples, samples, "samples")
         with whole(written[-1]) as file:
-            picture.save(file, "PNG")
+            result.picture.save(file, "PNG")
     if "png" in config.format:
         for i, image in enumerate(samples):
             with whole(out / f"{i:06d}.png") as file:
@@ -82,9 +127,7 @@ def _write(config: DictConfig, out: Path, drawn: classes.Labelled, is_image: boo
     if "npz" in config.format:
         written.append(out / "samples.npz")
         # The layout that evaluation tools share: uint8 [N, H, W, C].
-        arrays = {"images": samples.permute(0, 2, 3, 1).numpy()} if is_image else {"points": samples.numpy()}
-        if drawn.labels is not None:
-            arrays["labels"] = drawn.labels.numpy()
+        arrays = {"images": samples.permute(0, 2, 3, 1)} if samples.dim() == 4 else {"points": samples}
         with whole(written[-1]) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
+            np.savez(file, **{name: tensor.numpy() for name, tensor in {**arrays, **result.arrays}.items()})  # type: ignore[arg-type]
     return written

@@ -1,11 +1,28 @@
-"""Data: sources know files, the module knows batches. What stands in ``__all__`` may be a config's ``_target_``."""
+"""Data: sources read files, the module makes batches. A config may name the classes in ``__all__`` as ``_target_``."""
 
 from saddlepoint.data.module import DataModule
+from saddlepoint.data.sources.binarised_mnist import BinarisedMNIST
 from saddlepoint.data.sources.cifar10 import CIFAR10
 from saddlepoint.data.sources.digits import Digits
 from saddlepoint.data.sources.gaussians import Gaussians
 from saddlepoint.data.sources.image_folder import ImageFolder
 from saddlepoint.data.sources.mnist import MNIST, FashionMNIST
+from saddlepoint.data.sources.paired_folder import PairedFolder
 from saddlepoint.data.sources.stacked_mnist import StackedMNIST
+from saddlepoint.data.sources.unpaired_folder import UnpairedFolder
+from saddlepoint.data.sources.unpaired_mnist import UnpairedMNIST
 
-__all__ = ["CIFAR10", "MNIST", "DataModule", "Digits", "FashionMNIST", "Gaussians", "ImageFolder", "StackedMNIST"]
+__all__ = [
+    "CIFAR10",
+    "MNIST",
+    "BinarisedMNIST",
+    "DataModule",
+    "Digits",
+    "FashionMNIST",
+    "Gaussians",
+    "ImageFolder",
+    "PairedFolder",
+    "StackedMNIST",
+    "UnpairedFolder",
+    "UnpairedMNIST",
+]

@@ -1,15 +1,15 @@
-"""How an image of any size becomes one of the size that networks see: by a stated policy, never silently."""
+"""Brings images of any size to the size that networks see, by a stated policy."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 from PIL import Image
 
-from saddlepoint.data.images import MAX_PIXELS, Channels, Pixels, decode, pixels, to_channels
+from saddlepoint.data.images import MAX_PIXELS, Channels, Pixels, pixels, to_channels
 from saddlepoint.errors import UserError
 
 Policy = Literal["pad", "crop", "resize"]
@@ -42,16 +42,16 @@ class Fit:
         """The result's shape, (H, W, C)."""
         return self.height, self.width, self.channels
 
-    def file(self, raw: bytes, where: str) -> Pixels:
-        """Decode an image file and fit it: uint8 [H, W, C].
-
-        Raises:
-            UserError: the file is corrupt, or too large for ``pad``.
-        """
-        return self.image(decode(raw, where, self.channels), where)
+    def larger(self, margin: int) -> Fit:
+        """Return the same for a size of ``margin`` more pixels in height and width."""
+        return replace(self, height=self.height + margin, width=self.width + margin)
 
     def image(self, image: Image.Image, where: str) -> Pixels:
-        """Fit one image whose channels are right: uint8 [H, W, C]."""
+        """Fit one image whose channels are right: uint8 [H, W, C].
+
+        Raises:
+            UserError: it is too large for ``pad``.
+        """
         size = self.width, self.height
         if image.size == size:
             return pixels(image)
@@ -60,7 +60,7 @@ class Fit:
         if self.policy == "resize":
             return pixels(image.resize(size, KERNEL))
         covering = self._covering(image)
-        if covering[0] * covering[1] > MAX_PIXELS:  # a strip of 1 x 65535 would be blown up by the square of its length
+        if covering[0] * covering[1] > MAX_PIXELS:  # a strip of 1 x 65535 would grow by the square of its length
             image = self._middle(image)
             covering = self._covering(image)
         left, top = (covering[0] - self.width) // 2, (covering[1] - self.height) // 2
@@ -73,7 +73,7 @@ class Fit:
         return max(self.width, round(image.width * scale)), max(self.height, round(image.height * scale))
 
     def _middle(self, image: Image.Image) -> Image.Image:
-        """Cut off what crop would cut off after resizing, but for what the kernel sees beyond the edge."""
+        """Cut off before resizing what crop cuts off afterwards, except for the pixels that the kernel still reads."""
         scale = max(self.width / image.width, self.height / image.height)
         margin = math.ceil(KERNEL_REACH * max(1.0, 1 / scale))
         cut = [
@@ -100,13 +100,14 @@ class Fit:
         return padded
 
     def check(self, height: int, width: int, where: str) -> None:
-        """Say by name that an image cannot be padded to the size.
+        """Refuse an image that cannot be padded to the size.
 
         Raises:
             UserError: the policy is ``pad`` and the image is larger.
         """
         if self.policy == "pad" and (height > self.height or width > self.width):
             raise UserError(
-                f"{where}: {height}x{width} does not fit into {self.height}x{self.width} by padding; "
-                "say data.fit=crop or data.fit=resize, or a larger data.image_size"
+                f"{where}: {height}x{width} does not fit into {self.height}x{self.width} by padding",
+                "fit",
+                "set crop or resize, or a larger image size",
             )

@@ -27,10 +27,10 @@ MAX_PIXELS = 89_478_485  # Pillow's own bound, a quarter of a gigabyte of RGB: a
 ORIENTATION = 0x0112  # the EXIF tag; 5 … 8 turn the image by a quarter
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
-# Pillow only warns of a decompression bomb. The filter is per process, so `_opened` checks the size once more itself.
+# Pillow only warns of a decompression bomb. The filter is per process, so `_opened` checks the size as well.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-# Of a picture that decodes, they warn only of what lies beside it: broken EXIF, a second picture, a film.
+# These warn of what surrounds an image that decodes: broken EXIF, a second picture, a film.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Jpeg|Png)ImagePlugin")
 
 
@@ -44,7 +44,7 @@ class Header(NamedTuple):
 
 @contextmanager
 def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
-    """Open an image; whatever a decoder raises over it becomes one line that names the file."""
+    """Open an image; any exception of a decoder becomes a UserError that names the file."""
     try:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -53,14 +53,15 @@ def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise UserError(f"{where}: more than {MAX_PIXELS:,} pixels, refused; shrink or remove the file") from None
+        problem = f"{where}: more than {MAX_PIXELS:,} pixels, refused"
+        raise UserError(problem, None, "shrink or remove the file") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error … over broken bytes
         reason = "not a PNG, JPEG, WebP or BMP" if isinstance(error, UnidentifiedImageError) else str(error)
-        raise UserError(f"{where}: corrupt image ({reason}); replace or remove the file") from None
+        raise UserError(f"{where}: corrupt image ({reason})", None, "replace or remove the file") from None
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that the header states; PNG's own ``getexif`` would decode the image to look on."""
+    """Return the EXIF orientation that the header states; PNG's own ``getexif`` would decode the image."""
     orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
     return orientation if isinstance(orientation, int) else 1
 
@@ -80,7 +81,7 @@ def read_header(raw: bytes, where: str) -> Header:
         where: the file's name, for the message.
 
     Raises:
-        UserError: no image, or too large a one.
+        UserError: the file is not an image, or too large.
     """
     with _opened(raw, where) as image:
         width, height = image.size
@@ -123,7 +124,7 @@ def decode(raw: bytes, where: str, channels: Channels) -> Image.Image:
         An image of mode L, RGB or RGBA, turned as its EXIF orientation says.
 
     Raises:
-        UserError: the file is corrupt, no image, or too large.
+        UserError: the file is corrupt, not an image, or too large.
     """
     with _opened(raw, where) as image:
         turned = _orientation(image) != 1

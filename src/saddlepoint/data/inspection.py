@@ -1,55 +1,99 @@
-"""From what the files are, and what the user asked for, to one size and number of channels."""
+"""Finds out what networks will see, from the files and what the user asked for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
+
+import numpy as np
 
 from saddlepoint.data.decoding import read_headers
 from saddlepoint.data.fit import Fit, Policy
 from saddlepoint.data.images import Channels
-from saddlepoint.data.sources.base import ArraySplit, Contents
+from saddlepoint.data.sources.base import Column, Contents, digest
 from saddlepoint.errors import UserError
+from saddlepoint.types import BATCHES, DataInfo
+
+# Part of every fingerprint: raise it when decoding or fitting changes a single pixel, so that no cache outlives that.
+PIXELS_VERSION = 1
 
 Shape = tuple[int, int, int]
 
 
-def choose_fit(
+def choose_fits(
     contents: Contents, name: str, size: tuple[int, int] | None, channels: Channels | None, policy: Policy
-) -> Fit:
-    """Choose what networks see. No header is read where size, channels and policy already say everything.
+) -> dict[str, Fit]:
+    """Return how each column of images is fitted, by name. All have one size; each has its own number of channels.
+
+    No header is read where size, channels and policy already determine the result.
 
     Args:
-        contents: the opened source, of images.
+        contents: the opened source.
         name: the source's name, for messages.
-        size: (H, W), or None for the files' common size.
-        channels: None for 1 if every file is gray, else 3.
+        size: (H, W), or None for the common size of all images.
+        channels: of every column; None for 1 where all of a column's images are gray, else 3.
         policy: see :class:`~saddlepoint.data.fit.Fit`.
 
     Raises:
-        UserError: a file is no image; the files have no common size and none was asked for; one is too large to pad.
+        UserError: a file is not an image; the images have no common size and none was asked for; one is too large to
+            pad.
     """
+    columns = {name: column for name, column in contents.columns("train").items() if _holds_images(column)}
     if size is not None and channels is not None and policy != "pad":
-        return Fit(*size, channels, policy)
-    found = _shapes(contents, name)
-    sizes = sorted({shape[:2] for shape in found})
+        return {column: Fit(*size, channels, policy) for column in columns}
+    found = {column: _shapes(contents, column, name) for column in columns}
+    sizes = sorted({shape[:2] for shapes in found.values() for shape in shapes})
     if size is None and len(sizes) > 1:
         some = ", ".join(f"{height}x{width}" for height, width in sizes[:3])
-        raise UserError(f"{name}: images of {len(sizes)} sizes ({some} …); say data.image_size=64 data.fit=crop")
-    fit = Fit(*(size or sizes[0]), channels or cast(Channels, max(shape[2] for shape in found)), policy)
-    for (height, width, _), where in found.items():
-        fit.check(height, width, where)
-    return fit
+        raise UserError(
+            f"{name} has images of {len(sizes)} sizes ({some} …)", "image_size", "set it, with a fit of crop or resize"
+        )
+    fits = {}
+    for column, shapes in found.items():
+        own = channels or cast(Channels, max(shape[2] for shape in shapes))
+        fit = fits[column] = Fit(*(size or sizes[0]), own, policy)
+        for (height, width, _), where in shapes.items():
+            fit.check(height, width, where)
+    return fits
 
 
-def _shapes(contents: Contents, name: str) -> dict[Shape, str]:
-    """Return each (height, width, channels) that occurs, and where for the first time."""
+def _holds_images(column: Column) -> bool:
+    return not isinstance(column, np.ndarray) or column.ndim == 4
+
+
+def _shapes(contents: Contents, column: str, name: str) -> dict[Shape, str]:
+    """Return each (height, width, channels) that occurs in a column, and where for the first time."""
     if contents.files_shape is not None:
         return {contents.files_shape: name}
     found: dict[Shape, str] = {}
-    for split in contents.splits.values():
-        if isinstance(split, ArraySplit):
-            found[cast(Shape, split.values.shape[1:])] = name
+    for split in contents.splits:
+        values = contents.columns(split)[column]
+        if isinstance(values, np.ndarray):
+            found[cast(Shape, values.shape[1:])] = name
             continue
-        for file, header in zip(split.names, read_headers(split), strict=True):
-            found.setdefault((header.height, header.width, header.channels), f"{split.store.path}: {file}")
+        for index, header in enumerate(read_headers(values)):
+            found.setdefault((header.height, header.width, header.channels), values.where(index))
     return found
+
+
+def describe(contents: Contents, fits: Mapping[str, Fit], name: str, policy: Policy) -> DataInfo:
+    """Return what networks will see of a source whose images are fitted so."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    for column, values in contents.columns("train").items():
+        if isinstance(values, np.ndarray) and values.ndim == 2:
+            shapes[column] = (values.shape[1],)
+        else:
+            height, width, channels = fits[column].shape
+            shapes[column] = channels, height, width
+    sampled = BATCHES[tuple(shapes)].sampled
+    several = len(shapes) > 1
+    seen = str(shapes if several else shapes[sampled])
+    return DataInfo(
+        name=name,
+        shape=shapes[sampled],
+        class_names=contents.class_names,
+        sizes={split: len(contents.columns(split)[sampled]) for split in contents.splits},
+        fingerprint=digest([str(PIXELS_VERSION), contents.digest, seen, policy if fits else ""]),
+        columns=shapes if several else None,
+        aligned=contents.aligned,
+    )

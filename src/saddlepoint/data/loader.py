@@ -1,45 +1,62 @@
-"""Two loaders that yield the same batches, bit for bit: data in memory, and data decoded by worker processes.
+"""Two loaders that yield the same batches, bit for bit: tables in memory, and tables decoded by worker processes.
 
-Order, batches and flips are functions of the position alone (images consumed over all ranks), and both loaders flip and
-normalise in the same place, on the training device.
+Order, crops and flips are functions of the position alone (images consumed over all ranks), and both loaders crop, flip
+and normalise in the same place, on the training device.
 """
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Protocol, Required, TypedDict, Unpack
+from typing import Any, Generic, Protocol, Required, TypedDict, TypeVar, Unpack
 
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from saddlepoint import trees
+from saddlepoint.data import transforms
 from saddlepoint.data.schedule import Schedule
-from saddlepoint.data.stream import IndexStream
+from saddlepoint.data.stream import Draws, IndexStream, Stream
 from saddlepoint.errors import UserError
-from saddlepoint.randomness import rows
-from saddlepoint.types import Batch, ImageBatch, VectorBatch
+from saddlepoint.types import BATCHES, Batch
 
-READ_AHEAD = 1 << 14  # positions whose indices and flips go to the device at once, rather than batch by batch
+READ_AHEAD = 1 << 14  # positions whose draws go to the device at once, rather than batch by batch
 PREFETCH = 4  # batches each worker keeps ready
 
 
-def normalise(pixels: Tensor) -> Tensor:
-    """Map uint8 [N, H, W, C] to float32 [N, C, H, W] in [-1, 1], 0 to -1 and 255 to 1; channels_last at no cost."""
-    return pixels.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+class Readable(Protocol):
+    """A column with random access; picklable, as it travels to worker processes. A tensor is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return an image, uint8 [H, W, C], or a point, float32 [D].
+
+        Raises:
+            UserError: its file is broken.
+        """
 
 
-def flips(seed: int, start: int, count: int) -> Tensor:
-    """Whether the images at positions ``start …`` are mirrored: bool [count], on the CPU."""
-    return rows(lambda n, random: torch.rand(n, generator=random) < 0.5, seed, "flip", start, count)
+C_co = TypeVar("C_co", bound=Readable, covariant=True)
 
 
-def mirror(pixels: Tensor, flip: Tensor) -> Tensor:
-    """Mirror those images of uint8 [N, H, W, C] whose ``flip``, bool [N], is set."""
-    # bits chosen by a mask of 0 or 255: four times as fast as torch.where on bytes, and no wait for a count on a GPU
-    mask = flip.to(torch.uint8).neg()[:, None, None, None]
-    return pixels ^ ((pixels ^ pixels.flip(2)) & mask)
+@dataclass(frozen=True)
+class Rows(Generic[C_co]):
+    """A table as loaders read it.
+
+    Attributes:
+        columns: by name, each with the same number of rows.
+        labels: of the rows, long [N], or None; at most one table of a loader has labels.
+    """
+
+    columns: Mapping[str, C_co]
+    labels: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
 
 
 def check_batch(batch_size: int, world_size: int, n: int) -> None:
@@ -50,7 +67,8 @@ def check_batch(batch_size: int, world_size: int, n: int) -> None:
     """
     if batch_size * world_size > n:
         ranks = f" on each of {world_size} ranks" if world_size > 1 else ""
-        raise UserError(f"batch_size: {batch_size}{ranks} is more than the {n:,} training samples; make it smaller")
+        problem = f"{batch_size}{ranks} is more than the {n:,} training samples"
+        raise UserError(problem, "batch_size", "make it smaller")
 
 
 class LoaderOptions(TypedDict, total=False):
@@ -58,12 +76,13 @@ class LoaderOptions(TypedDict, total=False):
 
     Attributes:
         batch_size: images a rank and batch.
-        seed: of the order and the flips.
+        seed: of orders, crops and flips.
         start: images that all ranks together have consumed; where a function, it is called when iteration begins.
         stop: the budget in images over all ranks, see :class:`~saddlepoint.data.schedule.Schedule`; None for no end.
         rank: this process.
         world_size: number of processes.
         flip: mirror half of the images.
+        jitter: pixels by which the tables' images are larger than those of batches, which are random crops of them.
         device: where batches lie.
     """
 
@@ -74,29 +93,31 @@ class LoaderOptions(TypedDict, total=False):
     rank: int
     world_size: int
     flip: bool
+    jitter: int
     device: torch.device | str
 
 
 class _Loader:
-    """What both loaders share: the schedule, the order and the way from pixels to a batch.
+    """What both loaders share: the schedule, the draws and the way from rows to a batch.
 
     Args:
-        n: number of training samples.
-        labels: long [N], or None.
+        tables: one, or several with orders of their own.
         options: what every loader takes.
 
     Raises:
-        UserError: a batch is larger than the data.
+        UserError: a batch is larger than a table.
     """
 
-    def __init__(self, n: int, labels: Tensor | None, **options: Unpack[LoaderOptions]):
+    def __init__(self, tables: Sequence[Rows[Readable]], **options: Unpack[LoaderOptions]):
         batch_size, world_size = options["batch_size"], options.get("world_size", 1)
         self.schedule = Schedule(batch_size, options.get("stop"), options.get("rank", 0), world_size)
-        check_batch(batch_size, world_size, n)
-        self.stream = IndexStream(n, options["seed"])
+        check_batch(batch_size, world_size, min(len(table) for table in tables))
         self.device = torch.device(options.get("device", "cpu"))
-        self.labels = None if labels is None else labels.to(self.device)
-        self.flip = options.get("flip", False)
+        self.labels = [None if table.labels is None else table.labels.to(self.device) for table in tables]
+        self.jitter = options.get("jitter", 0)
+        draws = options["seed"], options.get("flip", False), self.jitter
+        names = [next(iter(table.columns)) if len(tables) > 1 else "" for table in tables]
+        self.streams = [Stream(len(table), *draws, name) for table, name in zip(tables, names, strict=True)]
         self._start = options.get("start", 0)
 
     @property
@@ -104,135 +125,133 @@ class _Loader:
         """The position at which iteration begins now."""
         return self._start() if callable(self._start) else self._start
 
-    def _draws(self) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield each batch's indices, long [n], and flips, bool [n] or None, on the device."""
+    def _draws(self) -> Iterator[list[Draws]]:
+        """Yield each batch's draws, a table each, on the device."""
         spans = self.schedule.spans(self.start)
-        batches = max(1, READ_AHEAD // self.schedule.batch_size)
-        while chunk := list(islice(spans, batches)):
-            sizes = [count for _, count in chunk]
-            indices = torch.cat([self.stream.take(*span) for span in chunk]).to(self.device).split(sizes)
-            if self.flip:
-                flip = torch.cat([flips(self.stream.seed, *span) for span in chunk]).to(self.device)
-                yield from zip(indices, flip.split(sizes), strict=True)
-            else:
-                yield from ((index, None) for index in indices)
+        while chunk := list(islice(spans, max(1, READ_AHEAD // self.schedule.batch_size))):
+            drawn = [trees.concatenate(*(stream.draw(*span) for span in chunk)) for stream in self.streams]
+            ahead, end = trees.to(drawn, self.device), 0
+            for _, count in chunk:
+                start, end = end, end + count
+                yield trees.take(ahead, slice(start, end))
 
-    def _images(self, pixels: Tensor, indices: Tensor, flip: Tensor | None) -> ImageBatch:
-        pixels = pixels if flip is None else mirror(pixels, flip)
-        return ImageBatch(normalise(pixels), self._labels_of(indices))
+    def _batch(self, fetched: Sequence[Mapping[str, Tensor]], draws: Sequence[Draws]) -> Batch:
+        """Put a batch together from the tables' rows."""
+        fields: dict[str, Tensor] = {}
+        labels = None
+        for rows, drawn, known in zip(fetched, draws, self.labels, strict=True):
+            fields |= {name: self._seen(values, drawn) for name, values in rows.items()}
+            labels = known[drawn.indices] if known is not None else labels
+        kind: Any = BATCHES[tuple(fields)]
+        batch: Batch = kind(**fields, labels=labels)
+        return batch
 
-    def _labels_of(self, indices: Tensor) -> Tensor | None:
-        return None if self.labels is None else self.labels[indices]
+    def _seen(self, values: Tensor, drawn: Draws) -> Tensor:
+        """Return rows as networks see them: images cropped, mirrored and normalised; points as they are."""
+        if values.dim() != 4:
+            return values
+        if drawn.corners is not None:
+            values = transforms.crop(values, drawn.corners, self.jitter)
+        if drawn.flips is not None:
+            values = transforms.mirror(values, drawn.flips)
+        return transforms.normalise(values)
 
 
 class MemoryLoader(_Loader):
-    """Batches of samples that lie on the training device as they are; iterate to get them.
+    """Batches of tables that lie on the training device; iterate to get them.
 
     Images are kept as uint8 [N, H, W, C], a quarter of their float size, so that a batch is one gather, and
     channels_last without a copy.
 
     Args:
-        samples: images, uint8 [N, H, W, C], or points, float32 [N, D].
-        labels: long [N], or None.
-        options: see the base class: batch_size, seed, start, stop, rank, world_size, flip, device.
+        tables: images, uint8 [N, H, W, C], and points, float32 [N, D]; one table, or two of unpaired data.
+        options: see :class:`LoaderOptions`.
 
-    >>> loader = MemoryLoader(torch.zeros(8, 4, 4, 1, dtype=torch.uint8), batch_size=4, seed=0, stop=9)
-    >>> [tuple(batch.samples.shape) for batch in loader]
+    >>> table = Rows({"images": torch.zeros(8, 4, 4, 1, dtype=torch.uint8)})
+    >>> [tuple(batch.samples.shape) for batch in MemoryLoader(table, batch_size=4, seed=0, stop=9)]
     [(4, 1, 4, 4), (5, 1, 4, 4)]
     """
 
-    def __init__(self, samples: Tensor, labels: Tensor | None = None, **options: Unpack[LoaderOptions]):
-        super().__init__(len(samples), labels, **options)
-        self.samples = samples.to(self.device)
+    def __init__(self, *tables: Rows[Tensor], **options: Unpack[LoaderOptions]):
+        super().__init__(tables, **options)
+        self.columns = [trees.to(dict(table.columns), self.device) for table in tables]
 
     def __iter__(self) -> Iterator[Batch]:
-        for indices, flip in self._draws():
-            chosen = self.samples.index_select(0, indices)  # copies whole rows; indexing goes byte by byte
-            if chosen.dim() == 2:
-                yield VectorBatch(chosen, self._labels_of(indices))
-            else:
-                yield self._images(chosen, indices, flip)
-
-
-class Decodes(Protocol):
-    """Random access to images on disk; picklable, as it travels to worker processes."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Return an image, uint8 [H, W, C].
-
-        Raises:
-            UserError: its file is broken.
-        """
+        for draws in self._draws():
+            fetched = [  # index_select copies whole rows; indexing goes byte by byte
+                {name: column.index_select(0, drawn.indices) for name, column in columns.items()}
+                for columns, drawn in zip(self.columns, draws, strict=True)
+            ]
+            yield self._batch(fetched, draws)
 
 
 class WorkerLoader(_Loader):
     """Batches decoded by worker processes, for data that does not fit in memory; the same as :class:`MemoryLoader`'s.
 
     Args:
-        dataset: what the workers decode.
-        labels: long [N], or None.
+        tables: what the workers read; one table, or two of unpaired data.
         num_workers: number of processes; 0 decodes in this one.
-        options: see the base class: batch_size, seed, start, stop, rank, world_size, flip, device.
+        options: see :class:`LoaderOptions`.
     """
 
-    def __init__(
-        self, dataset: Decodes, labels: Tensor | None = None, *, num_workers: int = 2, **options: Unpack[LoaderOptions]
-    ):
-        super().__init__(len(dataset), labels, **options)
-        self.dataset = dataset
+    def __init__(self, *tables: Rows[Readable], num_workers: int = 2, **options: Unpack[LoaderOptions]):
+        super().__init__(tables, **options)
+        self.columns = [table.columns for table in tables]
         self.num_workers = num_workers
 
     def __iter__(self) -> Iterator[Batch]:
         loader = DataLoader(
-            _Fetch(self.dataset),
-            batch_sampler=_Spans(self.stream, self.schedule, self.start),
+            _Fetch(self.columns),
+            batch_sampler=_Spans([stream.indices for stream in self.streams], self.schedule, self.start),
             num_workers=self.num_workers,
-            collate_fn=_whole,
+            collate_fn=_stacked_already,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=PREFETCH if self.num_workers else None,
-            worker_init_fn=_leave_signals_to_the_run,
+            worker_init_fn=_ignore_signals,
             generator=torch.Generator(),  # else it draws its workers' seed from the global stream
         )
-        for (indices, flip), fetched in zip(self._draws(), loader, strict=True):
+        for draws, fetched in zip(self._draws(), loader, strict=True):
             if isinstance(fetched, UserError):
                 raise fetched
-            yield self._images(fetched.to(self.device, non_blocking=True), indices, flip)
+            moved = trees.map_tree(lambda rows: rows.to(self.device, non_blocking=True), fetched)
+            yield self._batch(moved, draws)
 
 
-class _Spans(Sampler[list[int]]):
-    """The same indices as :meth:`_Loader._draws`, for the workers."""
+class _Spans(Sampler[list[list[int]]]):
+    """The same indices as :meth:`_Loader._draws`, for the workers: of each batch a list a table."""
 
-    def __init__(self, stream: IndexStream, schedule: Schedule, start: int):
-        self.stream, self.schedule, self.start = stream, schedule, start
+    def __init__(self, streams: Sequence[IndexStream], schedule: Schedule, start: int):
+        self.streams, self.schedule, self.start = streams, schedule, start
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[list[int]]]:
         for position, count in self.schedule.spans(self.start):
-            yield self.stream.take(position, count).tolist()
+            yield [stream.take(position, count).tolist() for stream in self.streams]
 
 
-class _Fetch(Dataset[Tensor]):
+class _Fetch(Dataset[Any]):
     """Stacks a batch in the worker. A broken file is returned, not raised: torch would wrap it in a traceback."""
 
-    def __init__(self, dataset: Decodes):
-        self.dataset = dataset
+    def __init__(self, tables: Sequence[Mapping[str, Readable]]):
+        self.tables = tables
 
-    def __getitems__(self, indices: list[int]) -> Tensor | UserError:
+    def __getitems__(self, indices: list[list[int]]) -> list[dict[str, Tensor]] | UserError:
         try:
-            return torch.stack([self.dataset[index] for index in indices])
+            return [
+                {name: torch.stack([column[index] for index in rows]) for name, column in columns.items()}
+                for columns, rows in zip(self.tables, indices, strict=True)
+            ]
         except UserError as error:
             return error
 
 
-def _leave_signals_to_the_run(worker: int) -> None:
-    """Ctrl-C and schedulers signal all processes of a run; it needs its workers until it has finished the round."""
+def _ignore_signals(worker: int) -> None:
+    """Let workers live until the run has finished its round: Ctrl-C and schedulers signal all processes of a run."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
 
 
-def _whole(fetched: Any) -> Any:
-    return fetched  # `_Fetch` has stacked it
+def _stacked_already(fetched: Any) -> Any:
+    return fetched
 
 
 class Lists:

@@ -1,10 +1,9 @@
-"""The data module: inspects a source, brings its images to the size that networks see, and hands out batches."""
+"""The data module: inspects a source, brings its images to the size that networks see, and returns batches."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
-from typing import Annotated, Literal, NamedTuple, cast
+from typing import Annotated, Any, Literal, NamedTuple
 
 import platformdirs
 import pytorch_lightning as pl
@@ -12,21 +11,19 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from saddlepoint.data.decoding import cached_decode, decode_split
-from saddlepoint.data.fit import Fit, Policy
-from saddlepoint.data.images import Channels, Pixels
-from saddlepoint.data.inspection import choose_fit
+from saddlepoint.data.columns import Columns
+from saddlepoint.data.fit import Policy
+from saddlepoint.data.images import Channels
+from saddlepoint.data.inspection import choose_fits, describe
 from saddlepoint.data.loader import Lists, LoaderOptions, MemoryLoader, WorkerLoader, check_batch
 from saddlepoint.data.schedule import Schedule
-from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest
+from saddlepoint.data.sources.base import Source
 from saddlepoint.data.store import given_path
+from saddlepoint.data.transforms import normalise
 from saddlepoint.errors import UserError
-from saddlepoint.types import DataInfo, Split
+from saddlepoint.types import Batch, DataInfo, Split
 
 Size = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
-
-# Part of every fingerprint: raise it when decoding or fitting changes a single pixel, so that no cache outlives that.
-PIXELS_VERSION = 1
 
 
 class Arrays(NamedTuple):
@@ -41,36 +38,21 @@ class Arrays(NamedTuple):
     labels: Tensor | None
 
 
-class DecodedFiles:
-    """A split's files by index, decoded on access: what worker processes read."""
-
-    def __init__(self, split: FileSplit, fit: Fit):
-        self.split = split
-        self.fit = fit
-
-    def __len__(self) -> int:
-        return len(self.split)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Return an image, uint8 [H, W, C]."""
-        name = self.split.names[index]
-        pixels = self.fit.file(self.split.store.read(name), f"{self.split.store.path}: {name}")
-        return torch.from_numpy(pixels.copy())  # Pillow's own memory is read-only
-
-
 class DataModule(pl.LightningDataModule):
     """One data set for training and evaluation.
 
     Args:
         source: where samples come from.
-        image_size: pixels, a number or [height, width]; None takes the files' common size.
+        image_size: pixels, a number or [height, width]; None takes the common size of all images.
         fit: what happens to images of another size, see :class:`~saddlepoint.data.fit.Fit`.
-        channels: 1, 3 or 4; None takes 1 if every file is gray, else 3 (alpha is composited on white).
+        channels: 1, 3 or 4; None takes 1 for a column whose images are all gray, else 3 (alpha is composited on white).
         flip: mirror half of the training images at random.
+        jitter: pixels; training images are fitted to a size that is so much larger, and cropped at random. Other images
+            are fitted to ``image_size`` directly.
         loader: ``memory`` keeps the decoded train split on the training device, ``workers`` decodes it again and again
             in processes, ``auto`` is memory where it fits ``memory_limit_gb``.
         num_workers: processes of ``workers``; 0 decodes in the training process.
-        memory_limit_gb: bound for ``auto``, in 10⁹ bytes.
+        memory_limit_gb: limit for ``auto``, in 10⁹ bytes.
         cache_dir: where decoded images are kept; None is the user's cache folder.
     """
 
@@ -81,6 +63,7 @@ class DataModule(pl.LightningDataModule):
         fit: Policy = "pad",
         channels: Channels | None = None,
         flip: bool = False,
+        jitter: NonNegativeInt = 0,
         loader: Literal["auto", "memory", "workers"] = "auto",
         num_workers: NonNegativeInt = 2,
         memory_limit_gb: NonNegativeFloat = 2.0,
@@ -92,53 +75,50 @@ class DataModule(pl.LightningDataModule):
         self.policy = fit
         self.channels = channels
         self.flip = flip
+        self.jitter = jitter
         self.loader = loader
         self.num_workers = num_workers
         self.memory_limit_gb = memory_limit_gb
         self.cache_dir = given_path(cache_dir or platformdirs.user_cache_dir("saddlepoint")) / "decoded"
-        self._contents: Contents | None = None
-        self._fit: Fit | None = None
-        self._info: DataInfo | None = None
-        self._values: dict[Split, Tensor] = {}
+        self._opened: Columns | None = None
         self._options: LoaderOptions | None = None
 
     @property
     def info(self) -> DataInfo:
         """What :meth:`inspect` returns."""
-        return self.inspect()
+        return self._columns.info
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
         """The labels' names in order, or None."""
         return self.info.class_names
 
-    def inspect(self) -> DataInfo:
-        """Look at the files, headers only where anything must be looked at, and say what networks will see.
+    @property
+    def _columns(self) -> Columns:
+        if self._opened is None:
+            self._opened = self._open()
+        return self._opened
 
-        The fingerprint hashes the content and the options that change pixels; ``flip``, a draw in training, is none.
+    def inspect(self) -> DataInfo:
+        """Return what networks will see, from the files' headers where they must be read.
+
+        The fingerprint hashes the content and the options that change pixels. ``flip`` and ``jitter`` are not among
+        them, since they change training draws alone.
 
         Raises:
             UserError: the data is missing, empty or broken, or its images have no common size and none was asked for.
+                Its key is an argument of this class, or ``source.`` and an argument of the source.
         """
-        if self._info is not None:
-            return self._info
-        contents = self._contents = self.source.open()
-        train = contents.splits["train"]
-        shape: tuple[int, ...]
-        if isinstance(train, ArraySplit) and train.values.ndim == 2:
-            shape, options = (train.values.shape[1],), ""
-        else:
-            self._fit = choose_fit(contents, self.source.name, self._asked_size(), self.channels, self.policy)
-            height, width, channels = self._fit.shape
-            shape, options = (channels, height, width), self.policy
-        self._info = DataInfo(
-            name=self.source.name,
-            shape=shape,
-            class_names=contents.class_names,
-            sizes={split: len(samples) for split, samples in contents.splits.items()},
-            fingerprint=digest([str(PIXELS_VERSION), contents.digest, str(shape), options]),
-        )
-        return self._info
+        return self.info
+
+    def _open(self) -> Columns:
+        try:
+            contents = self.source.open()
+        except UserError as error:
+            raise error.at(f"source.{error.key}") if error.key else error from None
+        fits = choose_fits(contents, self.source.name, self._asked_size(), self.channels, self.policy)
+        info = describe(contents, fits, self.source.name, self.policy)
+        return Columns(contents, fits, info, self.cache_dir)
 
     def _asked_size(self) -> tuple[int, int] | None:
         if self.image_size is None:
@@ -160,35 +140,35 @@ class DataModule(pl.LightningDataModule):
         """Say how training reads the data.
 
         Args:
-            batch_size: images a rank and batch.
-            seed: of the order and the flips.
+            batch_size: images a rank and batch, of each table.
+            seed: of orders, crops and flips.
             stop: the budget in images over all ranks, met exactly; None for no end.
             start: returns the images consumed so far over all ranks. It is called when iteration begins, so a system's
                 own counter, restored from its checkpoint, is the only position there is.
-            rounds_per_step: above 1, batches come in lists of so many, for the training step to play one by one.
+            rounds_per_step: above 1, batches come in lists of so many, a list for each training step.
             rounds: returns the batches consumed so far: lists end at multiples of ``rounds_per_step``, in a resumed run
                 too.
 
         Raises:
-            UserError: the batch is larger than the train split.
+            UserError: the batch is larger than a table of the train split.
         """
         self._options = LoaderOptions(batch_size=batch_size, seed=seed, stop=stop, start=start)
-        self._options["flip"] = self.flip and self.info.is_image
+        self._options["flip"], self._options["jitter"] = self.flip and self.info.is_image, self.jitter
         self._rounds_per_step, self._rounds = rounds_per_step, rounds
-        check_batch(batch_size, 1, self.info.sizes["train"])
+        check_batch(batch_size, 1, min(map(len, self._columns.contents.splits["train"])))
 
     def prepare_data(self) -> None:
         """Decode the train split on one process first, so that the others read the cache."""
         self.setup("fit")
 
     def setup(self, stage: str) -> None:
-        """Decode the train split if it is to lie in memory: a broken file is found before training.
+        """Decode the train split if it is kept in memory, so that a broken file is found before training.
 
         Raises:
             UserError: a file is corrupt or does not fit.
         """
         if stage == "fit" and self._train_in_memory():
-            self._samples("train")
+            self._columns.tables("train", self.jitter, in_memory=True)
 
     def train_dataloader(self) -> MemoryLoader | WorkerLoader | Lists:
         """Return an iterable of batches, for the trainer's rank and device; without a trainer, for one CPU process.
@@ -206,12 +186,11 @@ class DataModule(pl.LightningDataModule):
         return Lists(loader, self._rounds_per_step, self._rounds) if self._rounds_per_step > 1 else loader
 
     def _loader(self, options: LoaderOptions) -> MemoryLoader | WorkerLoader:
-        labels = self.labels("train")
-        if self._train_in_memory():
-            return MemoryLoader(self._samples("train"), labels, **options)
-        split, fit = self._split("train"), self._fit
-        dataset = DecodedFiles(split, fit) if isinstance(split, FileSplit) and fit else self._samples("train")
-        return WorkerLoader(dataset, labels, num_workers=self.num_workers, **options)
+        in_memory = self._train_in_memory()
+        tables = self._columns.tables("train", self.jitter, in_memory)
+        if in_memory:
+            return MemoryLoader(*tables, **options)
+        return WorkerLoader(*tables, num_workers=self.num_workers, **options)
 
     def images_at(self, position: int) -> int:
         """Return how many images, over all ranks, the training batch at ``position`` has."""
@@ -221,18 +200,51 @@ class DataModule(pl.LightningDataModule):
         return Schedule(self._options["batch_size"], self._options.get("stop"), 0, ranks).size(position)
 
     def _train_in_memory(self) -> bool:
-        if self.loader == "auto" or not self.info.is_image:
-            return self._gigabytes("train") <= self.memory_limit_gb or not self.info.is_image
-        return self.loader == "memory"
+        if self.loader == "auto" and self.info.is_image:
+            return self._columns.gigabytes("train", margin=self.jitter) <= self.memory_limit_gb
+        return self.loader == "memory" or not self.info.is_image
 
-    # Whole splits
+    # Rows in their fixed order, as evaluation and pictures see them: neither flipped nor jittered
 
-    def uint8_batches(self, split: Split, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield a split once, in its fixed order, unflipped.
+    def batch(self, split: Split, start: int, count: int) -> Batch:
+        """Return rows ``start … start + count - 1`` of all columns on the CPU, fewer where a column ends before.
+
+        Images are float [n, C, H, W] in [-1, 1]. Labels are the samples', or None without classes.
+
+        Raises:
+            UserError: a file is corrupt.
+        """
+        end = min(start + count, *map(len, self._columns.contents.splits[split]))
+        names, labels = self._columns.contents.columns(split), self.labels(split)
+        kind: Any = self.info.batch
+        batch: Batch = kind(
+            **{name: self.column(split, name, start, end - start) for name in names},
+            labels=None if labels is None else labels[start:end],
+        )
+        return batch
+
+    def column(self, split: Split, column: str, start: int, count: int) -> Tensor:
+        """Return rows ``start …`` of one column as networks see them, fewer where it ends before.
+
+        Raises:
+            UserError: a file is corrupt.
+        """
+        values = self._rows(split, column, slice(start, start + count))
+        return normalise(values) if values.dim() == 4 else values
+
+    def size(self, split: Split, column: str) -> int:
+        """Return how many rows a column has; unpaired columns may differ."""
+        return len(self._columns.table(split, column))
+
+    def uint8_batches(
+        self, split: Split, batch_size: int = 500, column: str | None = None
+    ) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield a column of a split once.
 
         Args:
             split: "train" or "held_out".
             batch_size: images a batch; the last may be smaller.
+            column: its name; by default the samples', which ``info.shape`` describes.
 
         Yields:
             Images, uint8 [N, C, H, W] on the CPU, and labels, long [N] or None.
@@ -241,63 +253,38 @@ class DataModule(pl.LightningDataModule):
             UserError: the data set is one of points, or a file is corrupt.
         """
         if not self.info.is_image:
-            raise UserError(f"{self.info.name}: points, not images; choose metrics of points, or another data set")
-        files, fit = self._split(split), self._fit
-        by_batch = isinstance(files, FileSplit) and self._gigabytes(split) > self.memory_limit_gb
-        labels = self.labels(split)
-        for start in range(0, len(files), batch_size):
-            here = slice(start, start + batch_size)
-            if by_batch and isinstance(files, FileSplit) and fit:
-                samples = torch.from_numpy(decode_split(FileSplit(files.store, files.names[here]), fit))
-            else:
-                samples = self._samples(split)[here]
-            yield samples.permute(0, 3, 1, 2), None if labels is None else labels[here]
+            problem = f"{self.info.name} is a data set of points, not of images"
+            raise UserError(problem, None, "choose metrics of points, or another data set")
+        column = column or self.info.batch.sampled
+        labels = self.labels(split, column)
+        for start in range(0, self.size(split, column), batch_size):
+            rows = slice(start, start + batch_size)
+            images = self._rows(split, column, rows).permute(0, 3, 1, 2)
+            yield images, None if labels is None else labels[rows]
 
     def arrays(self, split: Split) -> Arrays:
-        """Return a whole split in its fixed order.
+        """Return all samples of a split.
 
         Raises:
-            UserError: it does not fit ``memory_limit_gb``, or a file is corrupt.
+            UserError: they take more than ``memory_limit_gb``, or a file is corrupt.
         """
-        if self._gigabytes(split) > self.memory_limit_gb:
-            raise UserError(
-                f"{self.info.name}: the {split} split needs {self._gigabytes(split):.1f} GB decoded; "
-                f"raise data.memory_limit_gb ({self.memory_limit_gb:g})"
-            )
-        samples = self._samples(split)
-        return Arrays(samples.permute(0, 3, 1, 2) if self.info.is_image else samples, self._labels(split))
+        sampled = self.info.batch.sampled
+        needed = self._columns.gigabytes(split, sampled)
+        if needed > self.memory_limit_gb:
+            problem = f"{self.memory_limit_gb:g} is less than the {needed:.1f} GB of {self.info.name}'s {split} split"
+            raise UserError(problem, "memory_limit_gb", "raise it")
+        samples = self._columns.whole(split, sampled)
+        labels = self._columns.labels(split, sampled)
+        return Arrays(samples.permute(0, 3, 1, 2) if self.info.is_image else samples, labels)
 
-    def labels(self, split: Split) -> Tensor | None:
-        """Return a split's labels in its fixed order, long [N]; None without classes."""
-        return self._labels(split) if self.class_names else None
+    def labels(self, split: Split, column: str | None = None) -> Tensor | None:
+        """Return the labels of a column's rows, by default the samples', long [N]; None without classes."""
+        return self._columns.labels(split, column or self.info.batch.sampled) if self.class_names else None
 
     def label_counts(self) -> Tensor:
         """Count the train split's labels, long [K]; empty without classes."""
         labels = self.labels("train")
         return torch.bincount(torch.empty(0).long() if labels is None else labels, minlength=self.info.num_classes)
 
-    def _split(self, split: Split) -> ArraySplit | FileSplit:
-        self.inspect()
-        assert self._contents is not None  # inspect() filled it
-        return self._contents.splits[split]
-
-    def _labels(self, split: Split) -> Tensor | None:
-        labels = self._split(split).labels
-        return None if labels is None else torch.from_numpy(labels)
-
-    def _gigabytes(self, split: Split) -> float:
-        element = 1 if self.info.is_image else 4
-        return math.prod((len(self._split(split)), *self.info.shape)) * element / 1e9
-
-    def _samples(self, split: Split) -> Tensor:
-        """Return a split in memory: uint8 [N, H, W, C] or float32 [N, D]."""
-        if split not in self._values:
-            content, fit = self._split(split), self._fit
-            if isinstance(content, ArraySplit):
-                values = content.values if fit is None else fit.arrays(cast(Pixels, content.values), self.info.name)
-            else:
-                assert fit is not None  # files are images
-                file = self.cache_dir / f"{self.info.fingerprint}-{split}.npy"
-                values = cached_decode(content, fit, file)
-            self._values[split] = torch.from_numpy(values if values.flags.writeable else values.copy())
-        return self._values[split]
+    def _rows(self, split: Split, column: str, rows: slice) -> Tensor:
+        return self._columns.rows(split, column, rows, self.memory_limit_gb)

@@ -10,13 +10,16 @@ from saddlepoint.errors import UserError
 
 @dataclass(frozen=True)
 class Schedule:
-    """Positions are images consumed by all ranks together; the global batch at p is positions p … p + size - 1.
+    """The positions of each batch. A position counts the images consumed by all ranks together.
+
+    The global batch at position p is positions p … p + size - 1. Unpaired images have the same positions in both of
+    their tables.
 
     Attributes:
         batch_size: images a rank and batch, >= 1.
         stop: the budget in images over all ranks, or None for an endless schedule. It is met exactly: the last batch
-            may be partial, and where that would leave a rank fewer than two images, which BatchNorm cannot take, what
-            is left joins the batch before. (A batch size of one is taken as said.)
+            may be partial. Where a partial batch would leave a rank fewer than two images, too few for BatchNorm, the
+            rest joins the batch before; with a batch size of one no batch is joined.
         rank: this process, 0 … world_size - 1.
         world_size: number of processes. Each takes its contiguous share of every global batch.
     """
@@ -70,7 +73,8 @@ class Schedule:
         left = self.stop - position
         if left < self.smallest_batch:
             raise UserError(
-                f"budget.images: {left} image(s) left after {position} cannot be a batch on {self.world_size} "
-                f"rank(s); raise the budget by at least {self.smallest_batch - left}"
+                f"{left} image(s) left after {position} cannot be a batch on {self.world_size} rank(s)",
+                "budget.images",
+                f"raise it by at least {self.smallest_batch - left}",
             )
         return left if left < self.global_batch + self.smallest_batch else self.global_batch

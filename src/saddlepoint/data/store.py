@@ -1,4 +1,4 @@
-"""A folder or a zip archive as one thing: named files to be read into memory. Nothing is ever extracted."""
+"""Image files by name, in a folder or a zip archive, read into memory. Nothing is ever extracted."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from saddlepoint.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
-# Bounds on what an archive may demand of us: no photograph comes near the first, no image data set near the second.
+# Limits on what an archive may ask for, far above any photograph and any image data set.
 MAX_FILE_BYTES = 256 << 20
 MAX_FILES = 20_000_000
 
-# Not data, and often unreadable: what macOS puts into archives, what a disk's file system keeps at its root.
+# Not data, and often unreadable: macOS writes the first into archives, file systems keep the second at their root.
 LITTER = frozenset({"__MACOSX", "lost+found"})
 NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -35,7 +35,7 @@ class Store(Protocol):
     path: Path
 
     def names(self) -> list[str]:
-        """Return the sorted names of the image files; hidden files and other kinds of file are not among them."""
+        """Return the sorted names of the image files, without hidden files and files of other kinds."""
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes.
@@ -49,7 +49,7 @@ class Store(Protocol):
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a name is an image's, is not hidden and lies in no hidden folder.
+    """Whether a name is an image's, and neither it nor a folder above it is hidden.
 
     >>> is_image_name("cat/1.PNG"), is_image_name("__MACOSX/cat/1.png"), is_image_name("cat/._1.png")
     (True, False, False)
@@ -60,25 +60,25 @@ def is_image_name(name: str) -> bool:
 
 
 def raw_name(name: str) -> bytes:
-    """Return a name's bytes; a file's name need be no valid UTF-8, and Python then keeps its bytes as surrogates."""
+    """Return a name's bytes. Names need not be valid UTF-8; Python keeps other bytes as surrogates."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def given_path(text: str) -> Path:
-    """Return a path that a user typed: ``~`` is the home folder, which no shell makes of it after ``data.root=``."""
+    """Return a path that a user typed, with ``~`` expanded: shells do not expand it after ``data.root=``."""
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is no such user
 
 
 def real_name(path: Path) -> str:
-    """Return the last part of a path, links followed; ``Path.resolve`` raises where they lead in a circle."""
+    """Return the last part of a path, links followed. ``Path.resolve`` would raise on a circle of links."""
     return os.path.basename(os.path.realpath(path))  # noqa: PTH119
 
 
 def status(path: Path) -> os.stat_result | None:
-    """Return what lies at a path, links followed; None where nothing does.
+    """Return the status of a path, links followed; None where there is nothing.
 
     Raises:
-        UserError: nobody can tell: a folder above it may not be entered, or the name is too long.
+        UserError: the path cannot be looked up: a folder above it is closed, or the name is too long.
     """
     try:
         return path.stat()
@@ -91,17 +91,18 @@ def status(path: Path) -> os.stat_result | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path is a regular file; raises as :func:`status`, where ``Path.is_file`` raises something else."""
+    """Whether a path is a regular file; raises as :func:`status` does."""
     found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _listed(path: Path) -> os.stat_result:
-    """Return what lies at a path that a folder lists."""
+    """Return the status of a path that a folder lists."""
     found = status(path)
+    if found is None and path.is_symlink():
+        raise UserError(f"{path}: a link to nothing", None, "remove it")
     if found is None:
-        what = "a link to nothing; remove it" if path.is_symlink() else "no longer there; put it back, and start again"
-        raise UserError(f"{path}: {what}")
+        raise UserError(f"{path}: no longer there", None, "put it back, and start again")
     return found
 
 
@@ -109,11 +110,11 @@ def file_size(path: Path) -> int:
     """Return a file's size in bytes.
 
     Raises:
-        UserError: it is no regular file: to read a pipe is to wait, for ever, for somebody to write.
+        UserError: it is not a regular file. Reading a FIFO would block.
     """
     found = _listed(path)
     if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{path}: not a regular file; remove it")
+        raise UserError(f"{path}: not a regular file", None, "remove it")
     return found.st_size
 
 
@@ -121,7 +122,7 @@ def read_file(path: Path) -> bytes:
     """Return a file's bytes.
 
     Raises:
-        UserError: it cannot be read, or is no regular file.
+        UserError: it cannot be read, or is not a regular file.
     """
     file_size(path)
     try:
@@ -131,20 +132,20 @@ def read_file(path: Path) -> bytes:
 
 
 def unreadable(error: OSError, path: Path) -> NoReturn:
-    """Raise the mistake that an OSError over a path means."""
+    """Raise a UserError for an OSError over a path."""
     remedy = "change its permissions, or remove it" if isinstance(error, PermissionError) else "check the path"
-    raise UserError(f"{path}: cannot be read ({error.strerror}); {remedy}") from None
+    raise UserError(f"{path}: cannot be read ({error.strerror})", None, remedy) from None
 
 
 @contextlib.contextmanager
 def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
-    """Remove ``folder``, and those above it, if they are made meanwhile and stay empty."""
+    """Remove ``folder``, and folders above it, if they are created within the context and stay empty."""
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         yield
     finally:
         for one in made:
-            with contextlib.suppress(OSError):  # it was filled, or never made
+            with contextlib.suppress(OSError):  # it has content, or was never created
                 one.rmdir()
 
 
@@ -158,7 +159,7 @@ class Folder:
         """See :meth:`Store.names`. Links to folders are followed, as data folders are often links.
 
         Raises:
-            UserError: a folder cannot be read: without it this would be another data set.
+            UserError: a folder cannot be read; leaving it out would make another data set.
         """
         found = []
         visited = set()
@@ -175,7 +176,7 @@ class Folder:
             folders[:] = [name for name in folders if not name.startswith(".") and name not in LITTER]
             relative = Path(folder).relative_to(self.path)
             for file in files:
-                if "." not in file and Path(folder, file).is_symlink():  # to a folder that is not there, by its name
+                if "." not in file and Path(folder, file).is_symlink():  # probably to a folder that is missing
                     _listed(Path(folder, file))
             found += [(relative / file).as_posix() for file in files]
         return sorted(name for name in found if is_image_name(name))
@@ -187,7 +188,7 @@ class Folder:
     def digest(self, names: Sequence[str]) -> str:
         """Hash names, sizes and bytes: all bytes below 256 MiB, else those of 256 files at even distances.
 
-        In a larger folder a file replaced by another of exactly its size can therefore go unseen.
+        In a larger folder, a file replaced by another of exactly its size can therefore go unnoticed.
         """
         sizes = [file_size(self.path / name) for name in names]
         whole = sum(sizes) <= HASH_WHOLE_BYTES
@@ -201,7 +202,7 @@ class Folder:
 
 
 class Archive:
-    """The images in a zip file. Workers and threads may share one: every process opens the file for itself."""
+    """The images in a zip file. Workers and threads may share one, since every process opens the file itself."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -213,8 +214,9 @@ class Archive:
         if self._zip is None or self._process != os.getpid():
             try:
                 self._zip = zipfile.ZipFile(self.path)
-            except Exception as error:  # besides its own kind: an unknown version, a name that is no UTF-8 …
-                raise UserError(f"{self.path}: not a readable zip file ({error}); copy or download it again") from None
+            except Exception as error:  # besides BadZipFile: an unknown version, a name that is not UTF-8 …
+                problem = f"{self.path}: not a readable zip file ({error})"
+                raise UserError(problem, None, "copy or download it again") from None
             self._process = os.getpid()
         return self._zip
 
@@ -225,26 +227,28 @@ class Archive:
         """See :meth:`Store.names`."""
         members = self._file().infolist()
         if len(members) > MAX_FILES:
-            raise UserError(f"{self.path}: {len(members):,} members, more than {MAX_FILES:,}; split the archive")
+            problem = f"{self.path}: {len(members):,} members, more than {MAX_FILES:,}"
+            raise UserError(problem, None, "split the archive")
         for member in members:
             if _leads_outside(member):
-                raise UserError(
-                    f"{self.path}: {member.filename!r} leads out of the archive, so it is refused; remove it"
-                )
+                problem = f"{self.path}: {member.filename!r} leads out of the archive, so it is refused"
+                raise UserError(problem, None, "remove it")
         return sorted({member.filename for member in members if not member.is_dir() and is_image_name(member.filename)})
 
     def read(self, name: str) -> bytes:
         """See :meth:`Store.read`. The declared size bounds what is unpacked, and the CRC is checked."""
         size = self._file().getinfo(name).file_size
         if size > MAX_FILE_BYTES:
-            raise UserError(f"{self.path}:{name}: {size:,} bytes unpacked, more than {MAX_FILE_BYTES:,}; remove it")
+            problem = f"{self.path}:{name}: {size:,} bytes unpacked, more than {MAX_FILE_BYTES:,}"
+            raise UserError(problem, None, "remove it")
         try:
             return self._file().read(name)
         except Exception as error:  # zipfile raises five kinds: bad CRC, bad deflate, a password, an unknown method …
-            raise UserError(f"{self.path}:{name}: cannot be unpacked ({error}); copy the archive again") from None
+            problem = f"{self.path}:{name}: cannot be unpacked ({error})"
+            raise UserError(problem, None, "copy the archive again") from None
 
     def digest(self, names: Sequence[str]) -> str:
-        """Hash names, sizes and CRC-32s of all members, which every read checks: content without reading it."""
+        """Hash names, sizes and CRC-32s of these members. Every read checks the CRC, so content need not be read."""
         state = hashlib.blake2b(digest_size=16)
         for name in names:
             member = self._file().getinfo(name)
@@ -253,38 +257,39 @@ class Archive:
 
 
 def _leads_outside(member: zipfile.ZipInfo) -> bool:
-    """Whether a member is a link, or its name climbs up or is absolute: made to write elsewhere when unpacked.
+    """Whether a member is a link, or its name is absolute or contains ``..``: unpacked, it would write elsewhere.
 
-    Nothing is unpacked here, but who hands on such an archive means harm, or has been harmed.
+    Nothing is unpacked here, but such an archive is malicious or damaged.
     """
     parts = member.filename.replace("\\", "/").split("/")
     absolute = parts[0] == "" or parts[0][1:] == ":"
     return absolute or ".." in parts or stat.S_ISLNK(member.external_attr >> 16)
 
 
-def open_store(path: Path, how_to_get: str) -> Store:
+def open_store(path: Path, remedy: str, key: str = "root") -> Store:
     """Open a folder or a zip file.
 
     Args:
         path: the folder or file.
-        how_to_get: what the message tells a user who has not got it.
+        remedy: what a user without it should do.
+        key: the argument that names it.
 
     Raises:
         UserError: there is nothing at ``path``, it cannot be read, or it is neither a folder nor a zip file.
     """
     found = status(path)
     if found is None:
-        raise UserError(f"{path}: no such folder or zip file; {how_to_get}")
+        raise UserError(f"{path}: no such folder or zip file", key, remedy)
     if stat.S_ISDIR(found.st_mode):
         return Folder(path)
     if not (stat.S_ISREG(found.st_mode) and _is_zip(path)):
-        raise UserError(f"{path}: neither a folder nor a zip file; {how_to_get}")
+        raise UserError(f"{path}: neither a folder nor a zip file", key, remedy)
     return Archive(path)
 
 
 def _is_zip(path: Path) -> bool:
     try:
-        with path.open("rb") as file:  # by its name alone, a file that may not be read is said to be no zip
+        with path.open("rb") as file:  # given a name, is_zipfile would return False for an unreadable file
             return zipfile.is_zipfile(file)
     except OSError as error:
         unreadable(error, path)

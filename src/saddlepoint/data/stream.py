@@ -1,22 +1,40 @@
-"""The order in which training sees a data set: one endless sequence, so that a position in it is one number."""
+"""What training draws for the rows of a table: order, flips and crops, each a function of the position alone."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from saddlepoint.data import transforms
 from saddlepoint.randomness import generator
 
 
+class Draws(NamedTuple):
+    """What is drawn for a table's rows of a batch.
+
+    Attributes:
+        indices: which rows, long [n].
+        flips: whether each is mirrored, bool [n], or None.
+        corners: the top left corner of each crop, long [n, 2], or None.
+    """
+
+    indices: Tensor
+    flips: Tensor | None
+    corners: Tensor | None
+
+
 class IndexStream:
-    """The indices 0 … n - 1 in an endless sequence of epochs, each a permutation keyed by (seed, epoch).
+    """The indices 0 … n - 1 in an endless sequence of epochs, each a permutation keyed by (seed, purpose, epoch).
 
     ``take(start, count)`` is a pure function of the position: a run that resumes at the number of images it has
-    consumed goes on exactly, batches may straddle epochs, and ranks share a batch by slicing it.
+    consumed continues exactly, batches may straddle epochs, and ranks share a batch by slicing it.
 
     Args:
-        n: number of samples, >= 1.
+        n: number of rows, >= 1.
         seed: the order's seed.
+        purpose: tells apart the orders of several tables.
 
     >>> stream = IndexStream(5, seed=0)
     >>> sorted(stream.take(10, 5).tolist())
@@ -25,11 +43,12 @@ class IndexStream:
     True
     """
 
-    def __init__(self, n: int, seed: int):
+    def __init__(self, n: int, seed: int, purpose: str = "order"):
         if n < 1:
-            raise ValueError(f"a stream needs at least one sample, not {n}")
+            raise ValueError(f"a stream needs at least one row, got {n}")
         self.n = n
         self.seed = seed
+        self.purpose = purpose
         self._permutations: dict[int, Tensor] = {}
 
     def take(self, start: int, count: int) -> Tensor:
@@ -45,8 +64,35 @@ class IndexStream:
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch not in self._permutations:
-            while len(self._permutations) >= 2:  # a batch straddles two epochs at most, unless the data is tiny
+            while len(self._permutations) >= 2:  # a batch straddles at most two epochs
                 del self._permutations[next(iter(self._permutations))]
-            order = torch.randperm(self.n, generator=generator("cpu", self.seed, "order", epoch))
+            order = torch.randperm(self.n, generator=generator("cpu", self.seed, self.purpose, epoch))
             self._permutations[epoch] = order
         return self._permutations[epoch]
+
+
+class Stream:
+    """The draws of one table.
+
+    Args:
+        n: number of rows, >= 1.
+        seed: of all draws.
+        flip: mirror half of the rows.
+        jitter: largest offset of a crop in pixels; 0 for no crops.
+        name: tells apart the draws of several tables; empty for the only one.
+    """
+
+    def __init__(self, n: int, seed: int, flip: bool = False, jitter: int = 0, name: str = ""):
+        self.seed, self.flip, self.jitter, self.name = seed, flip, jitter, name
+        self.indices = IndexStream(n, seed, self._purpose("order"))
+
+    def draw(self, start: int, count: int) -> Draws:
+        """Return the draws at positions ``start … start + count - 1``, on the CPU."""
+        return Draws(
+            self.indices.take(start, count),
+            transforms.flips(self.seed, start, count, self._purpose("flip")) if self.flip else None,
+            transforms.corners(self.seed, start, count, self.jitter, self._purpose("crop")) if self.jitter else None,
+        )
+
+    def _purpose(self, what: str) -> str:
+        return f"{what} {self.name}" if self.name else what

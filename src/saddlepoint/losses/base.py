@@ -46,10 +46,12 @@ class AdversarialLoss(Part, ABC):
         """
         kind = getattr(networks.get("discriminator"), "critic", "score")
         if kind != self.critic:
-            way = "network=autoencoder" if self.critic == "energy" else "another network"
+            way = "use an autoencoder as the discriminator" if self.critic == "energy" else "use another network"
             raise UserError(
                 f"{type(self).__name__} needs a discriminator that gives {PLURAL[self.critic]}, and "
-                f"{type(networks['discriminator']).__name__} gives {PLURAL[kind]}: take {way}, or another loss"
+                f"{type(networks['discriminator']).__name__} gives {PLURAL[kind]}",
+                None,
+                f"{way}, or another loss",
             )
 
     @abstractmethod

@@ -8,7 +8,8 @@ from torch import Tensor
 
 from saddlepoint import ranks
 from saddlepoint.losses.base import AdversarialLoss, scores
-from saddlepoint.types import CriticOutput, Fraction, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput, Fraction
 
 
 class BEGAN(AdversarialLoss):
@@ -54,9 +55,9 @@ class BEGAN(AdversarialLoss):
 
     def observe(self, turn: Turn) -> None:
         """Keep L(x) of a discriminator's turn; move k_t after a generator's."""
-        if turn.player == "discriminator":
+        if "discriminator" in turn.players:
             self.real_energy.copy_(ranks.mean(scores(turn.outputs["real"]).mean()))
-        elif turn.player == "generator":
+        elif "generator" in turn.players:
             balance = self.gamma * self.real_energy - ranks.mean(scores(turn.outputs["fake"]).mean())
             self.k.add_(self.rate * balance).clamp_(0, 1)
             turn.logs["k"] = self.k.clone()

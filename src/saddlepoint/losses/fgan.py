@@ -75,7 +75,11 @@ def alpha_divergence(alpha: float) -> Divergence:
     """
     if alpha in (0, 1):
         name = "kl" if alpha == 1 else "reverse_kl"
-        raise UserError(f"loss.alpha={alpha:g}: the α-divergence has its limit there: set loss.divergence={name}")
+        raise UserError(
+            f"the α-divergence is not defined at {alpha:g}, where its limit is {name}",
+            "alpha",
+            f"use divergence {name}",
+        )
     power = alpha / (alpha - 1)
     if alpha > 1:
         return Divergence(lambda v: v, lambda v: ((v * (alpha - 1) + 1).clamp(min=0) ** power - 1) / alpha)

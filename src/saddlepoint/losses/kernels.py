@@ -63,7 +63,9 @@ class Kernel:
         self.scales = family.scales if scales is None else tuple(scales)
         if not self.scales or not all(0 < scale <= family.limit for scale in self.scales):
             upper = "" if family.limit == float("inf") else f" up to {family.limit:g}"
-            raise UserError(f"loss.scales={list(self.scales)}: the {name} kernel takes one or more numbers > 0{upper}")
+            raise UserError(
+                f"the {name} kernel takes one or more numbers > 0{upper}, got {list(self.scales)}", "scales"
+            )
         self.kernel = family.kernel
 
     def __call__(self, squared: Tensor) -> Tensor:

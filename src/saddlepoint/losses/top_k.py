@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss, scores
-from saddlepoint.types import CriticOutput, Fraction, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput, Fraction
 
 
 class TopK(AdversarialLoss):
@@ -47,8 +48,9 @@ class TopK(AdversarialLoss):
         super().__init__()
         if of.needs_real_in_generator:
             raise UserError(
-                f"top-k keeps single generated samples, and {type(of).__name__} compares them with real ones: choose "
-                "another objective, as in loss@loss.of=hinge"
+                f"TopK keeps single generated samples, and {type(of).__name__} compares them with real ones",
+                "of",
+                "wrap another objective, such as Hinge",
             )
         self.reads, self.undecided = of.reads, of.undecided
         self.of, self.decay, self.floor, self.every = of, decay, floor, every
@@ -83,7 +85,7 @@ class TopK(AdversarialLoss):
 
     def observe(self, turn: Turn) -> None:
         """Count the generator's turns."""
-        if turn.player == "generator":
+        if "generator" in turn.players:
             self.turns.add_(1)
             self._turns += 1
 

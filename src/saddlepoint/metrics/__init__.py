@@ -1,5 +1,6 @@
-"""What a generator is worth: features, the metrics on them, and the cards that say how each number came about.
+"""Feature extractors, metrics, and the score cards that state how each figure was computed.
 
-One pass does it all (:mod:`saddlepoint.metrics.evaluation`): samples → :func:`~saddlepoint.metrics.quantise.quantise` →
-extractor, once → every metric. A metric is one file and one line in :mod:`saddlepoint.metrics.catalogue`.
+An evaluation is one pass (:mod:`saddlepoint.metrics.evaluation`): samples are converted to 8 bits, then to features,
+from which every metric is computed. A metric is one file and one line in :mod:`saddlepoint.metrics.catalogue`.
+Torchmetrics modules for use in other programs are in :mod:`saddlepoint.metrics.modules`.
 """

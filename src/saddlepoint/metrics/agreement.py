@@ -1,25 +1,22 @@
-"""Whether a conditional generator makes what it was asked for."""
+"""Agreement between the class that a conditional generator was given and the class that a classifier predicts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from saddlepoint.metrics.base import Figure, Metric, Sample
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.features.base import FeatureExtractor
 
 
 class ClassAgreement(Metric):
-    """The share of samples in which the data set's own classifier sees the class that was asked for.
+    """The fraction of samples that the data set's own classifier assigns to the class they were conditioned on.
 
-    Chance is the largest class's share; what the classifier makes of held-out images stands beside it as ``real``. A
-    generator that makes one perfect image a class agrees entirely: read it with the Fréchet distance. The card has the
-    agreement of the worst class beside the mean. Unconditional generators, asked for nothing, get no such score.
+    Chance is the largest class's frequency; the card's ``real`` is the classifier's accuracy on held-out images. A
+    generator with one perfect image per class reaches 1, so read it together with the Fréchet distance. The agreement
+    of the worst class is on the card beside the mean. Unconditional generators have no such score.
     """
 
     name = "class_agreement"
@@ -27,22 +24,22 @@ class ClassAgreement(Metric):
     needs = frozenset({"logits", "labels"})
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:
-        """Only a classifier of the data's own labels can be compared with them."""
+        """Return whether the extractor predicts the data set's labels."""
         return extractor.predicts_labels
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep nothing: the classifier knows the classes."""
+        """Return nothing: no real images are compared with."""
         return {}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the share; beside it the worst class's, and all classes' as detail "per_class", NaN where none."""
+        """Return the agreement, the worst class's beside it; those of all are detail "per_class" (NaN: no sample)."""
         if sample.labels is None:
             return []
         assert sample.logits is not None
         classes = sample.logits.shape[1]
-        right = sample.labels[sample.logits.argmax(1) == sample.labels]
-        asked = torch.bincount(sample.labels, minlength=classes)
-        per_class = torch.bincount(right, minlength=classes).double() / asked
+        correct = sample.labels[sample.logits.argmax(1) == sample.labels]
+        requested = torch.bincount(sample.labels, minlength=classes)
+        per_class = torch.bincount(correct, minlength=classes).double() / requested
         name, n = extractor.score_name(self.name), len(sample.labels)
-        worst = float(per_class[asked > 0].min())
-        return [Figure(name, len(right) / n, n, details={"per_class": per_class}, beside={"worst_class": worst})]
+        worst = float(per_class[requested > 0].min())
+        return [Figure(name, len(correct) / n, n, details={"per_class": per_class}, beside={"worst_class": worst})]

@@ -1,4 +1,4 @@
-"""What a metric is: what it keeps of a stream of images, what it asks of the real side, and what it makes of both."""
+"""The interface of metrics: what one keeps of a pass over images, and how it computes its figures."""
 
 from __future__ import annotations
 
@@ -6,18 +6,15 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from saddlepoint import randomness
+from saddlepoint.metrics.features.base import FeatureExtractor, Features
 from saddlepoint.metrics.moments import Moments
-from saddlepoint.metrics.sharpness import look
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor, Features
+from saddlepoint.metrics.sharpness import sharpness_and_contrast
 
 Need = Literal[
     "moments",
@@ -28,35 +25,37 @@ Need = Literal[
     "label_counts",
     "class_moments",
     "sharpness",
-    "controls",
+    "baselines",
     "train_pool",
 ]
-"""What a pass over images can leave behind; it keeps no more than the metrics ask for."""
+"""What a pass over images can keep; it keeps only what the metrics ask for."""
 
 OF_ALL: frozenset[Need] = frozenset({"moments", "class_moments", "train_pool"})
-"""What rests on all images of a pass; everything else rests on the rows that are kept."""
+"""What is computed from all images of a pass; the others are computed from the kept rows."""
 
 PIXELS_SIDE = 32
-"""Pixels are compared at no more than this many a side: enough to tell copies, and 50,000 images stay affordable."""
+"""Images are averaged down to this many pixels a side for comparison: enough to recognise copies, and affordable for
+50,000 images."""
 
 
 @dataclass
 class Sample:
-    """What one pass over images leaves behind for the metrics.
+    """What a pass over images keeps for the metrics.
 
     Attributes:
         moments: of the pooled features of *all* images of the pass.
-        pool: features of the kept rows, float32 [M, F], on the CPU like all rows.
+        pool: features of the kept rows, float32 [M, F]. All rows are on the CPU.
         logits: float32 [M, K].
-        pixels: uint8 [M, D], averaged down to at most 32 a side.
-        labels: long [M], true ones or those that a generator was asked for; None where there are none.
-        label_counts: long [K], the true labels of all images; None where there are none.
-        class_moments: as ``moments``, of each class's images by its label; None where there are no labels.
-        sharpness: float32 [M, 2], log-sharpness and log-contrast at the images' own size, by
-            :func:`~saddlepoint.metrics.sharpness.look`.
-        controls: by name, further real samples that a real one is checked with: "held_out", "blurred", "noised".
-        train_pool: of the train split alone, the features of all images, or of as many as fit half a gigabyte.
-        held_out: of the train split alone, the held-out images.
+        pixels: uint8 [M, D], averaged down to at most 32 pixels a side.
+        labels: long [M], true labels or those that a generator was conditioned on; None without labels.
+        label_counts: long [K], the true labels of all images; None without labels.
+        class_moments: as ``moments``, for each class's images by label; None without labels.
+        sharpness: float32 [M, 2], log-sharpness and log-contrast at full resolution, by
+            :func:`~saddlepoint.metrics.sharpness.sharpness_and_contrast`.
+        baselines: by name, further real samples whose figures a score is compared with: "held_out", "blurred",
+            "noised".
+        train_pool: of the train split only, the features of all images, or of as many as fit in half a gigabyte.
+        held_out: of the train split only, the sample of the held-out split.
     """
 
     moments: Moments | None = None
@@ -65,33 +64,34 @@ class Sample:
     pixels: Tensor | None = None
     label_counts: Tensor | None = None
     sharpness: Tensor | None = None
-    controls: Mapping[str, Sample] = field(default_factory=dict)
+    baselines: Mapping[str, Sample] = field(default_factory=dict)
     labels: Tensor | None = None
     class_moments: Mapping[int, Moments] | None = None
     train_pool: Tensor | None = None
     held_out: Sample | None = None
 
 
-def part_of(sample: Sample, rows: Tensor) -> Sample:
-    """Return a sample of these rows, long [M]; what rests on all images stays."""
+def select_rows(sample: Sample, rows: Tensor) -> Sample:
+    """Return a sample with only these of its kept rows, long [M]; what was computed from all images is unchanged."""
     all_rows = {name: getattr(sample, name) for name in ("pool", "logits", "pixels", "labels", "sharpness")}
     return dataclasses.replace(sample, **{name: of[rows] for name, of in all_rows.items() if of is not None})
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One number that a metric found, before its card.
+    """A number computed by a metric, before it is put on a card.
 
     Attributes:
         name: the score's full name, such as ``fid_classifier``.
         value: the number.
-        n: how many generated (or held-out) images it rests on.
-        splits: in how many parts they were judged, where that matters.
-        interval: the value minus and plus one standard deviation over the splits or subsets; of a support, 95 %.
-        features: (name, version, resize) where the number rests on something other than the extractor.
-        details: tensors for a picture, such as the closest pairs; they never enter a card.
-        beside: further finite numbers that the value is read with, for its card.
-        note: what the value means, or why it means nothing here, in one sentence; None where it speaks for itself.
+        n: number of generated (or held-out) images it was computed from.
+        splits: number of parts they were divided into, where that matters.
+        interval: the value minus and plus one standard deviation over the splits or subsets; a 95 % interval for a
+            support.
+        features: (name, version, resize) if the number was computed from features other than the extractor's.
+        details: tensors for plots, such as the closest pairs; not stored on the card.
+        beside: further finite numbers for the card, needed to interpret the value.
+        note: the value's interpretation, or why it has none, in one sentence; None if no explanation is needed.
     """
 
     name: str
@@ -109,18 +109,18 @@ class Metric(ABC):
     """A family of figures.
 
     Args:
-        seed: keys every subset that the metric draws.
-        splits: parts in which figures that split their samples do so, >= 1.
+        seed: seeds every subset that the metric draws.
+        splits: number of parts for figures that are averaged over parts of the samples, >= 1.
 
     Attributes:
-        name: as in ``metrics=[fid, is]``; score names begin with it.
-        lower_is_better: which way is up.
-        also: beginnings of the further scores of a family that come from one computation, each with which way is up;
-            any of them in ``metrics=[…]`` asks for the family.
-        needs: what it keeps of a pass.
+        name: as in ``metrics=[fid, is]``; the names of its scores begin with it.
+        lower_is_better: the direction of the score ``name``.
+        also: name prefixes of further scores from the same computation, each with its direction; any of them in
+            ``metrics=[…]`` selects the family.
+        needs: what it needs a pass to keep.
         reads: the metric whose reference serves this one too, or "".
-        bound_to_n: its reference is of as many real images as there are samples, and holds for that number alone;
-            where there are fewer, as many samples are judged.
+        bound_to_n: whether its reference must have as many real images as there are samples. Where there are fewer
+            real images, only as many samples are evaluated.
     """
 
     name: ClassVar[str]
@@ -135,38 +135,33 @@ class Metric(ABC):
         self.splits = splits
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:
-        """Whether this extractor gives what the metric needs."""
+        """Return whether this extractor provides what the metric needs."""
         return extractor.has_logits or "logits" not in self.needs
 
     def check(self, num_classes: int, dim: int) -> None:
-        """Refuse, before any image is looked at, data of so many classes under so many features.
+        """Check, before any image is read, that the metric can be computed for this number of classes and features.
 
         Raises:
-            UserError: the metric cannot be had of them.
+            UserError: it cannot.
         """
         return
 
     @abstractmethod
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Return what :meth:`figures` needs of the real side; small, for checkpoints carry it."""
+        """Return what :meth:`figures` needs of the real data; small, because checkpoints store it."""
 
     @abstractmethod
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the figures of ``sample`` against what :meth:`reference` kept."""
-
-
-def permutation(n: int, seed: int, purpose: str) -> Tensor:
-    """Return a permutation of ``range(n)`` keyed by seed and purpose, so that every prefix is a fair subset."""
-    return torch.randperm(n, generator=randomness.generator("cpu", seed, purpose))
+        """Return the figures of ``sample`` against what :meth:`reference` returned."""
 
 
 class Collector:
-    """Gathers a :class:`Sample` batch by batch, and keeps only what is needed.
+    """Builds a :class:`Sample` batch by batch, keeping only what is needed.
 
     Args:
         needs: the union of what the metrics need.
         dim: number of features.
-        num_classes: number of labels, for their counts; 0 without.
+        num_classes: number of labels, for counting them; 0 without.
     """
 
     def __init__(self, needs: frozenset[Need], dim: int, num_classes: int = 0) -> None:
@@ -184,7 +179,7 @@ class Collector:
             images: uint8 [N, C, H, W].
             features: of these images.
             labels: long [N], or None.
-            keep: indices of the rows to keep; None keeps all. Moments take all in any case.
+            keep: indices of the rows to keep; None keeps all. Moments include all rows in any case.
         """
         if self.moments is not None:
             self.moments.update(features.pool)
@@ -202,15 +197,15 @@ class Collector:
         if "labels" in self.needs and labels is not None:
             self.rows["labels"].append(labels.cpu()[keep])
         if "sharpness" in self.needs and len(keep):
-            self.rows["sharpness"].append(look(images.cpu()[keep]))
+            self.rows["sharpness"].append(sharpness_and_contrast(images.cpu()[keep]))
 
     def count(self, labels: Tensor) -> None:
-        """Count true labels, long [N], also of images that no metric needs the features of."""
+        """Count true labels, long [N], including those of images that no metric needs the features of."""
         if "label_counts" in self.needs and len(self.label_counts):
             self.label_counts += torch.bincount(labels.cpu(), minlength=len(self.label_counts))
 
     def sample(self) -> Sample:
-        """Return what was gathered."""
+        """Return what was kept."""
         rows = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
         counts = self.label_counts if self.label_counts.sum() > 0 else None
         return Sample(
@@ -220,7 +215,7 @@ class Collector:
 
 
 def small_pixels(images: Tensor) -> Tensor:
-    """Flatten uint8 images [N, C, H, W] to uint8 [N, D], averaged down to at most 32 pixels a side.
+    """Return uint8 images [N, C, H, W] as rows uint8 [N, D], averaged down to at most 32 pixels a side.
 
     >>> small_pixels(torch.full((1, 1, 64, 128), 7, dtype=torch.uint8)).shape
     torch.Size([1, 512])

@@ -1,4 +1,4 @@
-"""A number and everything that it depends on. A number without its card is not logged."""
+"""Score cards: a number with everything that it depends on. Scores are only ever logged as cards."""
 
 from __future__ import annotations
 
@@ -7,38 +7,48 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from saddlepoint.errors import UserError
+
+Bound = Literal["elbo", "iwae", "exact"]
+"""What a likelihood score is: the evidence lower bound, the importance-weighted bound (Burda et al. 2016,
+arXiv:1509.00519), or the exact log-likelihood."""
 
 
 @dataclass(frozen=True)
 class ScoreCard:
-    """One score with the settings that would change it.
+    """One score with the settings that it depends on.
 
     Attributes:
         metric: the score's name, such as ``fid`` (Inception's) or ``fid_classifier``.
         value: the finite number.
-        n: generated samples that it rests on.
-        splits: parts or subsets that it is a mean over, or None.
-        reference: what it is measured against: data, split, its size and the fingerprint's first 8 digits.
-        features: the extractor's name, ``pixels`` or ``none``.
-        features_version: the extractor's version, which names its weights.
-        resize: the kernel that fits images to the extractor, or ``none``.
-        ema: whether the averaged generator was judged, not the raw one; None of images from files, which do not say.
-        batchnorm: ``running`` or ``batch`` statistics, ``none`` without such layers; ``unknown`` of images from files.
-        labels: distribution of the labels that were asked for: ``none``, ``uniform``, ``train``, ``unknown``.
+        n: number of generated samples, or of pairs, that it was computed from.
+        splits: number of parts or subsets that it is a mean over, or None.
+        reference: what it is measured against: data, split, size and the first 8 digits of the fingerprint; for pairs,
+            the split that the targets are from.
+        features: the extractor's name; ``pixels`` for scores computed from pixels, as those of pairs are; or ``none``.
+        features_version: the extractor's version, which identifies its weights.
+        resize: the kernel that resizes images for the extractor, or ``none``.
+        ema: whether the averaged model was scored rather than the raw one; None for images from files, which do not
+            say.
+        batchnorm: ``running`` or ``batch`` statistics, ``none`` without such layers; ``unknown`` for images from files.
+        labels: distribution of the labels that samples were conditioned on: ``none``, ``uniform``, ``train``,
+            ``unknown``.
         seed: of latents and of every subset.
-        images_seen: the run's progress at that moment.
+        images_seen: the run's progress when it was scored.
         generator_updates: likewise.
         seconds: wall-clock time of sampling, features and this metric.
         revision: git revision of the code.
-        interval: the value minus and plus one standard deviation over the splits, or over the seeds of ``seeds=``; of a
-            support, 95 %; or None.
-        real: the same figure for real held-out images, or None.
-        real_n: how many held-out images that rests on: n, or fewer where the split is smaller.
-        beside: further numbers that the value must be read with, such as what chance alone would score; or None.
-        note: what the value means, or why it means nothing here, in one sentence; or None.
+        interval: the value minus and plus one standard deviation over the splits, or over the seeds of ``seeds=``; a
+            95 % interval for a support; or None.
+        real: the same score of real held-out images, or None.
+        real_n: number of held-out images in ``real``: n, or fewer where the split is smaller.
+        beside: further numbers needed to interpret the value, such as what chance alone would score; or None.
+        note: the value's interpretation, or why it has none, in one sentence; or None.
+        bound: for a likelihood, the quantity that was computed; None for other scores.
+        binarisation: for a likelihood of binary images, how these were made, such as ``static`` or ``dynamic``; or
+            None.
     """
 
     metric: str
@@ -62,30 +72,32 @@ class ScoreCard:
     real_n: int | None = None
     beside: Mapping[str, float] | None = None
     note: str | None = None
+    bound: Bound | None = None
+    binarisation: str | None = None
 
     def __post_init__(self) -> None:
         numbers = [self.value, self.seconds, *(self.interval or ()), *([] if self.real is None else [self.real])]
         numbers += (self.beside or {}).values()
         if not all(math.isfinite(number) for number in numbers):
-            raise FloatingPointError(f"{self.metric} is {self.value}: a score card holds finite numbers only")
+            raise FloatingPointError(f"{self.metric} is {self.value}: the numbers on a score card must be finite")
 
     @property
     def real_shown(self) -> str:
-        """What tables show beside the value: the real figure, with its n where that is another than the value's."""
+        """The real score as shown in tables, with its n if that differs from the value's."""
         if self.real is None:
             return ""
         return short(self.real) + (f" (n={self.real_n:,})" if self.real_n not in (None, self.n) else "")
 
     def to_json(self) -> str:
-        """Return the card as one line of JSON, its fields in their order."""
+        """Return the card as one line of JSON."""
         return json.dumps(dataclasses.asdict(self), allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> ScoreCard:
-        """Read :meth:`to_json`'s line.
+        """Return the card of a :meth:`to_json` line; fields that were added since it was written get their defaults.
 
         Raises:
-            UserError: the line is no score card of this version.
+            UserError: the line is not a score card.
         """
         try:
             fields: dict[str, Any] = json.loads(line)
@@ -98,7 +110,7 @@ class ScoreCard:
 
 
 def short(value: float) -> str:
-    """Return a score as tables show it.
+    """Return a score formatted for tables.
 
     >>> short(12345.6), short(0.123456)
     ('12,346', '0.1235')

@@ -1,11 +1,12 @@
 """Two densities on a grid: the optimal discriminator between them, and their Jensen-Shannon divergence.
 
-Goodfellow et al. 2014, arXiv:1406.2661: for a fixed generator the best discriminator is
-D*(x) = p_data(x) / (p_data(x) + p_g(x)) (proposition 1), and with it the value of the game is
-2 JS(p_data ‖ p_g) - log 4 (theorem 1). Where p_data is known, both can be held against what a real discriminator says.
+Goodfellow et al. 2014, arXiv:1406.2661: for a fixed generator the optimal discriminator is
+D*(x) = p_data(x) / (p_data(x) + p_g(x)) (proposition 1), for which the value of the game is
+2 JS(p_data ‖ p_g) - log 4 (theorem 1). Where p_data is known, a trained discriminator can be compared with both.
 
-p_g is known by samples alone, so it is a histogram smoothed by a Gaussian of width h. p_data is smoothed by the same h,
-exactly: like is compared with like, and the divergence is that at a resolution of h, which is below the true one.
+p_g is known through samples only, so it is estimated by a histogram smoothed by a Gaussian of width h. p_data is
+convolved with the same Gaussian exactly, so that the two are comparable. The divergence at this resolution is smaller
+than the true one.
 """
 
 from __future__ import annotations
@@ -24,35 +25,35 @@ from torch.nn.functional import logsigmoid
 Array = NDArray[np.float64]
 
 MARGIN = 0.25
-"""The grid reaches this far beyond the outermost means, in units of their extent, or eight σ."""
+"""The grid extends this far beyond the outermost means, in units of their extent, and at least eight σ."""
 DISPLAY = 100
-"""Cells a side that a picture of the plane shows; the grid has a multiple of them."""
+"""Number of cells a side in a plot of the plane; the grid has a multiple of it."""
 CELLS_PER_BANDWIDTH = 2
 BANDWIDTHS = {1: 0.25, 2: 1.0}
-"""h in units of the modes' σ, by dimension: in the plane, samples are too few for less."""
+"""h in units of the modes' σ, by dimension; in the plane, a smaller one would need more samples."""
 NOWHERE = 1e-6
-"""Where both densities are below this part of p_data's peak, there is nothing to discriminate."""
+"""D* is undefined where the sum of the densities is below this fraction of p_data's maximum."""
 TINY = 1e-280
-"""Below this a density counts for nothing."""
+"""Densities below this are treated as zero."""
 
 
 class OnGrid(NamedTuple):
-    """Samples on a grid: their density, and the share that fell outside it."""
+    """Samples on a grid: their density, and the fraction outside the grid."""
 
     density: Array
     outside: float
 
 
 class Grid:
-    """Equal cells over a mixture of round Gaussians in one or two dimensions.
+    """A regular grid over a mixture of isotropic Gaussians in one or two dimensions.
 
     Args:
-        means: the modes' [M, D], D of 1 or 2.
+        means: of the modes, [M, D] with D = 1 or 2.
         std: σ > 0 of each.
 
     Attributes:
         bandwidth: h.
-        centres: of the cells, float64 [K], one a dimension.
+        centres: of the cells, float64 [K] for each dimension.
         volume: of a cell.
         data: p_data smoothed by h, at the centres, [K] or [K, L].
     """
@@ -78,7 +79,7 @@ class Grid:
         return OnGrid(smooth, 1 - float(counts.sum()) / len(values))
 
     def shown(self, density: Array) -> Array:
-        """Average a density in the plane down to 100 cells a side; a line stays as it is."""
+        """Return a density in the plane averaged down to 100 cells a side; one on a line is returned unchanged."""
         if density.ndim == 1:
             return density
         factors = [size // DISPLAY for size in density.shape]
@@ -86,12 +87,12 @@ class Grid:
         return parts
 
     def shown_points(self) -> Tensor:
-        """Return the centres of what :meth:`shown` shows, float32 [P, D], the last dimension fastest."""
+        """Return the centres of the cells of :meth:`shown`, float32 [P, D], the last dimension fastest."""
         axes = [c if len(self.centres) == 1 else c.reshape(DISPLAY, -1).mean(1) for c in self.centres]
         return torch.from_numpy(np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, len(axes))).float()
 
     def divergence(self, generated: OnGrid) -> float:
-        """Return JS(p_data ‖ p_g) in nats, at the resolution of h; nothing outside the grid is p_data's."""
+        """Return JS(p_data ‖ p_g) in nats at the resolution of h; p_data is taken as 0 outside the grid."""
         inside = jensen_shannon(self.data, generated.density, self.volume)
         return min(inside + 0.5 * generated.outside * math.log(2), math.log(2))
 
@@ -107,7 +108,7 @@ def mixture_density(means: Array, std: float, centres: list[Array]) -> Array:
 
 
 def optimal_discriminator(data: Array, generated: Array) -> Array:
-    """Return D* = p_data / (p_data + p_g), NaN where neither has mass to speak of."""
+    """Return D* = p_data / (p_data + p_g), NaN where both are negligible."""
     total = data + generated
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.where(total > NOWHERE * data.max(), data / total, np.nan)
@@ -117,16 +118,15 @@ def jensen_shannon(p: Array, q: Array, volume: float) -> float:
     """Return JS(p ‖ q) in nats by quadrature: ½ ∫ p log(2p / (p + q)) + ½ ∫ q log(2q / (p + q)), in [0, log 2]."""
     total = p + q
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Far tails are left out: the quotient of a denormal number would be 0, and its logarithm infinite.
+        # Without far tails: the quotient of a denormal number could be 0, and its logarithm infinite.
         terms = [np.where(one > TINY, one * np.log(2 * one / total), 0.0) for one in (p, q)]
     return float(0.5 * volume * (terms[0].sum() + terms[1].sum()))
 
 
 def jensen_shannon_of_discriminator(real: Tensor, fake: Tensor) -> float:
-    """Return the divergence that a discriminator's logits of real and generated samples, [N] and [M], imply.
+    """Return a lower bound on JS in nats from a discriminator's logits of real and generated samples, [N] and [M].
 
-    log 2 + ½ E log D(x) + ½ E log(1 - D(G(z))) is JS for D*, and less for every other D: a lower bound, which may be
-    negative.
+    log 2 + ½ E log D(x) + ½ E log(1 - D(G(z))) equals JS for D* and is smaller for every other D; it may be negative.
     """
     value = 0.5 * (logsigmoid(real.double()).mean() + logsigmoid(-fake.double()).mean())
     return math.log(2) + float(value)

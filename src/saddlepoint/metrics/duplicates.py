@@ -1,40 +1,42 @@
 """Near copies among samples, and the number of different samples that they imply (Arora and Zhang 2017).
 
-Near is nearer than real images ever are: the threshold is the 0.1 % quantile of the distances from real training images
-to their nearest neighbours in a set of the same size, in an extractor's features and in pixels. Held-out images say
-whether that holds: they must have no more near copies among themselves, nor among the training images.
+Two images are near copies if they are closer than real images usually are: the threshold is the 0.1 % quantile of the
+distances from real training images to their nearest neighbours in a set of the same size, in an extractor's features
+and in pixels. Held-out images validate it: they should have no more near copies, neither among themselves nor among the
+training images.
 
-Blurred samples look like copies and noise hides copies, so the same rate of blurred and noised real images stands
-beside it, and there is no verdict where samples are not as sharp as real images.
+Blurred samples look like copies, and noise hides copies. So the collision rates of blurred and noised real images are
+reported as baselines, and there is no verdict where the samples' sharpness differs from that of real images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from saddlepoint.metrics import support
-from saddlepoint.metrics.base import PIXELS_SIDE, Figure, Metric, Sample, permutation
+from saddlepoint.metrics.base import PIXELS_SIDE, Figure, Metric, Sample
 from saddlepoint.metrics.collisions import near_copies, near_pairs
+from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.neighbours import closest_pairs, nearest_neighbours
+from saddlepoint.metrics.rows import permutation
 from saddlepoint.metrics.sharpness import CONTRAST_LIMIT, LIMIT, mismatch
 from saddlepoint.metrics.support import Support
 
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor
-
 QUANTILE = 0.001
+"""The threshold, as a quantile of the distances between real nearest neighbours."""
 LOOSE_QUANTILE = 0.01
-"""A second threshold to compare with; and the threshold inside classes, which have a tenth of the images or fewer."""
+"""A second, larger threshold for comparison; also the one within classes, which have a tenth of the images or fewer."""
 PAIRS = 20
-"""Arora and Zhang look at the 20 closest pairs."""
+"""Number of closest pairs shown, as in Arora and Zhang."""
 NEIGHBOURS = PAIRS // 2
-"""Kept a row. A pair that neither row lists has 2 · NEIGHBOURS closer ones, so the 20 closest pairs are all listed."""
+"""Neighbours kept per row. If neither row of a pair has the other among its own, there are 2 · NEIGHBOURS closer pairs,
+so all of the 20 closest pairs are found."""
 SMALLEST_CLASS = 30
-"""Images of a class below which nothing is said about it."""
+"""Number of images that a class needs to get a figure."""
 REAL = {
     "support": "real_rate",
     "held_out": "held_out_rate",
@@ -42,39 +44,39 @@ REAL = {
     "noised": "noised_rate",
     "loose_support": "real_loose_rate",
 }
-"""What is kept of real images, and how a card calls its collision rate."""
+"""The supports kept of real images, and the names of their collision rates on cards."""
 PIXELS = ("pixels", "1", f"mean-to-{PIXELS_SIDE}")
 
 
 class Duplicates(Metric):
     """``duplicates``, ``support`` and ``class_support``, each in features and in pixels, and ``sharpness_gap``.
 
-    - ``duplicates_<space>``: the share of samples with a near copy.
+    - ``duplicates_<space>``: the fraction of samples with a near copy.
     - ``support_<space>``: the effective support, 1 / P(two samples are near copies), with its 95 % interval.
-    - ``class_support_<space>``: the same inside the class that repeats itself most, where labels can be predicted.
-    - ``sharpness_gap``: the distance in log-sharpness from real images. Above 0.2, or where log-contrast differs by
-      more than 0.3, the others give no verdict.
+    - ``class_support_<space>``: the same within the class with the most near copies, where labels can be predicted.
+    - ``sharpness_gap``: the difference in log-sharpness from real images. If it is above 0.2, or if log-contrast
+      differs by more than 0.3, the others give no verdict.
     """
 
     name = "duplicates"
     lower_is_better = True
     also: ClassVar = {"support": False, "class_support": False, "sharpness_gap": True}
-    needs = frozenset({"pool", "pixels", "logits", "sharpness", "controls"})
+    needs = frozenset({"pool", "pixels", "logits", "sharpness", "baselines"})
     bound_to_n = True
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:
-        """Any extractor will do; one without logits tells no classes."""
+        """Return True; an extractor without logits only lacks the figures by class."""
         return True
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep thresholds, and what real images themselves give at these."""
+        """Return the thresholds, and the figures of real images at these."""
         assert real.sharpness is not None
         kept = {"sharpness": real.sharpness.double().median(0).values}
         classes = None if real.logits is None else real.logits.argmax(1)
         for space in ("features", "pixels"):
             rows = in_space(real, space)
-            nearest = nearest_neighbours(rows, 1)[0][:, 0]
-            strict, loose = nearest.quantile(QUANTILE), nearest.quantile(LOOSE_QUANTILE)
+            nearest = nearest_distances(rows)
+            strict, loose = threshold(nearest), nearest.quantile(LOOSE_QUANTILE)
             found = support.estimate(degrees(rows, nearest, float(strict)))
             own = {
                 "loose": loose,
@@ -82,18 +84,18 @@ class Duplicates(Metric):
                 "loose_support": support.estimate(degrees(rows, nearest, float(loose))).tensor(),
                 "first": self._first(rows, nearest, float(strict), found),
             }
-            for name, control in real.controls.items():
-                own[name] = support.estimate(near_copies(in_space(control, space), float(strict))).tensor()
-            if (held_out := real.controls.get("held_out")) is not None:
+            for name, baseline in real.baselines.items():
+                own[name] = support.estimate(near_copies(in_space(baseline, space), float(strict))).tensor()
+            if (held_out := real.baselines.get("held_out")) is not None:
                 across = nearest_neighbours(in_space(held_out, space), 1, among=rows)[0][:, 0]
-                own["across"] = (across <= strict).double().mean()
+                own["across"] = torch.tensor(duplicate_rate(across, float(strict)), dtype=torch.float64)
             if classes is not None:
                 own["classes"] = class_references(rows, classes, real.logits.shape[1])  # type: ignore[union-attr]
             kept |= {space: strict, **{f"{space}.{name}": tensor for name, tensor in own.items()}}
         return kept
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the figures; the closest pairs, curves and classes are details for pictures."""
+        """Return the figures; the closest pairs, curves and classes are details for plots."""
         assert sample.sharpness is not None
         sharpness, contrast = (sample.sharpness.double().median(0).values - reference["sharpness"]).tolist()
         unlike = mismatch(sharpness, contrast)
@@ -139,23 +141,38 @@ class Duplicates(Metric):
             beside["held_out_near_train"] = float(own["across"])
         if found.pairs >= support.ENOUGH_PAIRS and (half := support.half_size(first)) <= n:
             beside |= {"half": half, "half_support": support.implied_support(half)}
-        share = float((nearest <= strict).double().mean())
+        rate = duplicate_rate(nearest, strict)
         interval = (found.at_least, found.at_most) if found.pairs else None
-        # The extractor may have learnt the training images: the verdict grants samples what held-out images have, too.
+        # The extractor may have memorised the training images, so samples may have as many copies as held-out images.
         note = support.verdict(found, max(real["support"], real.get("held_out", real["support"]), key=high), unlike)
         return [
-            Figure(f"duplicates_{label}", share, n, features=features, details=details),
+            Figure(f"duplicates_{label}", rate, n, features=features, details=details),
             Figure(f"support_{label}", found.size, n, None, interval, features, beside=beside, note=note),
         ]
 
     def _first(self, rows: Tensor, nearest: Tensor, radius: float, found: Support) -> Tensor:
-        """Return :func:`~saddlepoint.metrics.support.first_collisions`, on a part of the rows where pairs abound."""
+        """Return :func:`~saddlepoint.metrics.support.first_collisions`, of a subset if there are many near pairs."""
         n = len(rows)
         size = n if found.pairs <= support.CURVE_PAIRS else int(n * (support.CURVE_PAIRS / found.pairs) ** 0.5) + 1
         chosen = permutation(n, self.seed, "rows of the curve")[:size]
         chosen = chosen[nearest[chosen] <= radius]
         pairs = near_pairs(rows[chosen], radius) if len(chosen) else torch.empty(0, 2, dtype=torch.long)
         return support.first_collisions(pairs, size, self.seed)
+
+
+def nearest_distances(rows: Tensor, device: torch.device | str = "cpu") -> Tensor:
+    """Return each row's distance to its nearest neighbour among the other rows [N, D], float64 [N]."""
+    return nearest_neighbours(rows, 1, device=device)[0][:, 0]
+
+
+def threshold(nearest: Tensor) -> Tensor:
+    """Return the distance up to which two samples are near copies, given those of :func:`nearest_distances` of real."""
+    return nearest.quantile(QUANTILE)
+
+
+def duplicate_rate(nearest: Tensor, radius: float) -> float:
+    """Return the fraction of samples with a near copy, given their distances to the nearest sample, float64 [N]."""
+    return float((nearest <= radius).double().mean())
 
 
 def high(found: Support) -> float:
@@ -171,19 +188,19 @@ def in_space(sample: Sample, space: str) -> Tensor:
 
 
 def of_space(reference: Mapping[str, Tensor], space: str) -> dict[str, Tensor]:
-    """Return what the reference says of one space, by short names."""
+    """Return the reference's entries for one space, without the prefix."""
     own = {key.removeprefix(f"{space}."): tensor for key, tensor in reference.items() if key.startswith(f"{space}.")}
     return {"threshold": reference[space], **own}
 
 
 def degrees(rows: Tensor, nearest: Tensor, radius: float, device: torch.device | str = "cpu") -> Tensor:
-    """Count each row's near copies among the others, long [N], looking only at rows that have one.
+    """Return each row's number of near copies among the others, long [N], comparing only rows that have one.
 
     Args:
         rows: [N, D].
-        nearest: float64 [N], distances to their nearest neighbours.
-        radius: how far a near copy may be.
-        device: where the products run.
+        nearest: float64 [N], of :func:`nearest_distances`.
+        radius: the distance up to which rows are near copies.
+        device: where the products are computed.
     """
     counts = torch.zeros(len(rows), dtype=torch.long)
     some = (nearest <= radius).nonzero().flatten()
@@ -193,18 +210,18 @@ def degrees(rows: Tensor, nearest: Tensor, radius: float, device: torch.device |
 
 
 def class_references(rows: Tensor, classes: Tensor, num_classes: int) -> Tensor:
-    """Return float64 [K, 6]: each class's threshold and :class:`Support`; NaN where it has too few images.
+    """Return each class's threshold and :class:`Support`, float64 [K, 6]; NaN for classes with too few images.
 
     Args:
         rows: real, [N, D].
-        classes: long [N], predicted as those of samples will be.
+        classes: long [N], predicted by the classifier that is used for samples too.
         num_classes: K.
     """
     found = torch.full((num_classes, 6), torch.nan, dtype=torch.float64)
     for index in range(num_classes):
         own = rows[classes == index]
         if len(own) >= SMALLEST_CLASS:
-            nearest = nearest_neighbours(own, 1)[0][:, 0]
+            nearest = nearest_distances(own)
             radius = nearest.quantile(LOOSE_QUANTILE)
             found[index, 0] = radius
             found[index, 1:] = support.estimate(degrees(own, nearest, float(radius))).tensor()
@@ -219,15 +236,15 @@ def by_class(
     unlike: str | None,
     features: tuple[str, str, str] | None,
 ) -> list[Figure]:
-    """Return the support inside the class that repeats itself most surely; nothing where no class is large enough.
+    """Return the support within the class whose collision rate is surely the highest; nothing if all are too small.
 
     Args:
         label: the space's name.
         rows: samples, [N, D].
         classes: long [N], predicted.
-        references: of :func:`class_references`.
-        unlike: why near copies do not mean the same in samples and real images, if so.
-        features: for the figure.
+        references: from :func:`class_references`.
+        unlike: why the near copies of samples and of real images are not comparable, if so.
+        features: of the figure.
     """
     found, real = {}, {}
     for index, row in enumerate(references):

@@ -1,4 +1,4 @@
-"""Evaluation in one pass: every image meets the extractor once, then every metric has its say.
+"""Evaluation in one pass: the extractor is applied to each image once, then every metric is computed.
 
 extractor.prepare(real, cache_dir)
 reference = RealStatistics.compute(real, extractor, cache_dir, n=10_000)
@@ -18,16 +18,17 @@ from torch import Tensor
 
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import catalogue
-from saddlepoint.metrics.base import Figure, Metric, Need, Sample, part_of, permutation
+from saddlepoint.metrics.base import Figure, Metric, Need, Sample, select_rows
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.modes import ceiling, expected_divergence, mode_coverage
 from saddlepoint.metrics.real import RealStatistics
-from saddlepoint.metrics.shares import collect, joined, share
+from saddlepoint.metrics.rows import as_many_as_real
+from saddlepoint.metrics.sharding import collect, gather, shard
 
 
 class Circumstances(TypedDict):
-    """What only the caller knows of a score; :class:`~saddlepoint.metrics.cards.ScoreCard` explains each."""
+    """What the caller must provide for a score card; :class:`~saddlepoint.metrics.cards.ScoreCard` explains each."""
 
     ema: bool | None
     batchnorm: str
@@ -42,18 +43,18 @@ class Evaluator:
 
     Args:
         extractor: prepared, and the one that ``reference`` was computed with.
-        reference: the real side.
-        metrics: names as in :data:`catalogue.METRICS`; those that the extractor cannot serve are left out.
-        n: number of generated samples, >= 2. Scores of different n do not compare.
-        seed: keys subsets and splits, and stands on the cards as the latents' seed.
+        reference: the real statistics.
+        metrics: names as in :data:`catalogue.METRICS`; those that the extractor does not support are left out.
+        n: number of generated samples, >= 2. Scores of different n are not comparable.
+        seed: seeds subsets and splits; on the cards also the latents' seed.
         splits: of the Inception Score.
 
     Attributes:
-        details: after :meth:`score`, tensors for pictures by score name: closest "pairs" of duplicates, "histogram" of
+        details: after :meth:`score`, tensors for plots by score name: closest "pairs" of duplicates, "histogram" of
             classes.
 
     Raises:
-        UserError: a metric is unknown or has no real statistics, or extractor and reference do not belong together.
+        UserError: a metric is unknown or has no real statistics, or ``reference`` was computed with other features.
     """
 
     def __init__(
@@ -66,50 +67,54 @@ class Evaluator:
         splits: int = 10,
     ) -> None:
         if n < 2:
-            raise UserError(f"evaluation needs n >= 2 samples, not {n}")
+            raise UserError(f"must be at least 2, got {n}", "n")
         theirs, ours = (reference.header["features"], reference.header["version"]), (extractor.name, extractor.version)
         if theirs != ours:
-            raise UserError(f"real statistics of features {' '.join(theirs)} cannot judge features {' '.join(ours)}")
+            raise UserError(
+                f"features {' '.join(ours)} cannot be compared with real statistics of features {' '.join(theirs)}",
+                "reference",
+                "compute the real statistics with the same features",
+            )
         self.extractor, self.reference = extractor, reference
         self.n, self.seed = n, seed
         self.metrics = catalogue.build(metrics, extractor, seed, splits)
-        self.parts = {metric.name: reference.part(metric) for metric in self.metrics}
+        self.references = {metric.name: reference.of_metric(metric) for metric in self.metrics}
         self.details: dict[str, dict[str, Tensor]] = {}
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What the metrics need of the pass."""
+        """What the metrics need a pass to keep."""
         return frozenset[Need]().union(*(metric.needs for metric in self.metrics))
 
     @property
     def monitor(self) -> str:
-        """The score that "best" means: the extractor's Fréchet distance; the first metric's where that is left out."""
+        """The score that defines the best checkpoint: the Fréchet distance, or else the first metric's."""
         names = [metric.name for metric in self.metrics]
         return self.extractor.score_name("fid" if "fid" in names or not names else names[0])
 
     def score(
         self, batches: Iterable[Tensor], wanted: Tensor | None = None, **circumstances: Unpack[Circumstances]
     ) -> list[ScoreCard]:
-        """Judge the first n images of ``batches``, which are drawn as they are needed.
+        """Score the first n images of ``batches``, which are consumed only as far as needed.
 
-        In a run of several processes all of them score, each with its :func:`~saddlepoint.metrics.shares.share` of the
-        n images; the figures are those of one process.
+        In a run of several processes, each scores its :func:`~saddlepoint.metrics.sharding.shard` of the n images; the
+        figures are those of a single process.
 
         Args:
-            batches: uint8 [B, C, H, W], from :func:`~saddlepoint.metrics.quantise.quantise`, n images or more in all.
-            wanted: the labels that the images were asked for, long [n]; None if they were asked for none.
-            **circumstances: what only the caller knows; see :class:`Circumstances`.
+            batches: uint8 [B, C, H, W], from :func:`~saddlepoint.metrics.quantise.quantise`, at least n images in all.
+            wanted: the labels that the images were conditioned on, long [n]; None without labels.
+            **circumstances: what the caller must provide; see :class:`Circumstances`.
 
         Returns:
-            One card a figure, in the metrics' order; none on ranks other than 0.
+            One card per figure, in the metrics' order; none on ranks other than 0.
 
         Raises:
             FloatingPointError: a figure is not finite.
-            ValueError: ``batches`` end too soon.
+            ValueError: ``batches`` contain fewer than n images.
         """
         begin = time.perf_counter()
-        _, count = share(self.n)
-        sample = joined(collect(batches, count, self.needs, self.extractor, wanted))
+        _, count = shard(self.n)
+        sample = gather(collect(batches, count, self.needs, self.extractor, wanted))
         if sample is None:
             return []
         extraction = time.perf_counter() - begin
@@ -124,12 +129,12 @@ class Evaluator:
         return cards
 
     def _figures(self, metric: Metric, sample: Sample) -> list[Figure]:
-        """Return a metric's figures: of all samples, or of as many as there are real images where it compares sets."""
-        part, real = self.parts[metric.name], self.reference.header["size"]
+        """Return a metric's figures, from as many samples as there are real images where it is ``bound_to_n``."""
+        reference, real = self.references[metric.name], self.reference.header["size"]
         if not metric.bound_to_n or self.n <= real:
-            return metric.figures(sample, part, self.extractor)
-        rows = permutation(self.n, self.seed, "as many as real")[:real].sort().values
-        figures = metric.figures(part_of(sample, rows), part, self.extractor)
+            return metric.figures(sample, reference, self.extractor)
+        rows = as_many_as_real(self.n, real, self.seed)
+        figures = metric.figures(select_rows(sample, rows), reference, self.extractor)
         among_all = [
             {**figure.details, "pairs": rows[figure.details["pairs"]]} if "pairs" in figure.details else figure.details
             for figure in figures
@@ -163,7 +168,7 @@ class Evaluator:
 def evaluate_vectors(
     points: Tensor, means: Tensor, std: float, reference: str, seed: int, **circumstances: Unpack[Circumstances]
 ) -> list[ScoreCard]:
-    """Judge points [N, D] against a uniform mixture of round Gaussians with ``means`` [M, D] and ``std``.
+    """Score points [N, D] against a uniform mixture of isotropic Gaussians with ``means`` [M, D] and ``std``.
 
     Args:
         points: generated, float [N, D].
@@ -171,12 +176,12 @@ def evaluate_vectors(
         std: of every mode.
         reference: the mixture's name, for the cards.
         seed: of the latents, for the cards.
-        **circumstances: what only the caller knows; see :class:`Circumstances`.
+        **circumstances: what the caller must provide; see :class:`Circumstances`.
 
     Returns:
-        Cards ``modes``, ``high_quality``, ``reverse_kl`` and ``mixture_kl``. Their ``real`` is what the mixture itself
-        gives in expectation for large N: M, the mass within 3σ (98.9 % in two dimensions), 0 and 0; the "floor" beside
-        the last two is what it gives for this N.
+        Cards ``modes``, ``high_quality``, ``reverse_kl`` and ``mixture_kl``. Their ``real`` is the mixture's own value
+        in the limit of large N: M, the mass within 3σ (98.9 % in two dimensions), 0 and 0. The "floor" beside the last
+        two is its expected value for this N.
 
     Raises:
         FloatingPointError: the points are not finite.

@@ -1,31 +1,30 @@
 """Inception Score (Salimans et al. 2016, arXiv:1606.03498, section 4): exp E_x KL(p(y|x) ‖ p(y)).
 
-Between 1 (every image looks alike to the classifier) and K (each is one class for sure, and all classes are equally
-frequent). Its faults belong beside it: a high score is no proof of realism; the number of samples and of splits moves
-it; it sees neither collapse inside a class nor memorised images; small changes of the classifier's weights move it; and
-a classifier that was not trained on the generator's data has no say about it (Barratt and Sharma 2018).
+Between 1 (the classifier's prediction is the same for every image) and K (each prediction is certain, and all classes
+are equally frequent). Its limitations (Barratt and Sharma 2018, arXiv:1801.01973): a high score does not prove realism;
+it depends on the number of samples and of splits, and on small changes of the classifier's weights; it detects neither
+collapse within a class nor memorised images; and it means nothing if the classifier was trained on other data than the
+generator's.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from saddlepoint.metrics.base import Figure, Metric, Sample, permutation
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.base import Figure, Metric, Sample
+from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.rows import permutation
 
 
 def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     """Return the score's mean and standard deviation over ``splits`` consecutive parts, computed in float64.
 
     Args:
-        logits: unnormalised log p(y|x), [N, K], in an order that has nothing to do with their class.
+        logits: unnormalised log p(y|x), [N, K], in an order that does not depend on the class.
         splits: number of parts, in [1, N].
 
     >>> inception_score(torch.zeros(10, 4), splits=1)
@@ -46,19 +45,19 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
 
 
 class InceptionScore(Metric):
-    """The score over seeded splits, so that class by class sampling cannot change it."""
+    """The score over seeded random splits, which do not depend on the order of sampling."""
 
     name = "is"
     lower_is_better = False
     needs = frozenset({"logits"})
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep the real split's own score: the mark to reach."""
+        """Return the real split's own score, as a target."""
         assert real.logits is not None
         return {"train": torch.tensor(self._score(real.logits), dtype=torch.float64)}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the score; it knows no reference."""
+        """Return the score; it does not depend on the reference."""
         assert sample.logits is not None
         mean, deviation = self._score(sample.logits)
         splits = min(self.splits, len(sample.logits))

@@ -1,30 +1,27 @@
-"""The Fréchet distance class by class: Miyato & Koyama 2018, arXiv:1802.05637, section 5.1 ("intra FID")."""
+"""The Fréchet distance within classes: Miyato & Koyama 2018, arXiv:1802.05637, section 5.1 ("intra FID")."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.base import Figure, Metric, Sample
+from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.frechet import Gaussian, frechet_distance, real_root
 
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor
-
 LARGEST = 1 << 26
-"""Numbers that the real side may keep: half a gigabyte in float64."""
+"""Limit on the size of the reference, in numbers: half a gigabyte in float64."""
 
 
 class IntraFrechet(Metric):
-    """The mean over classes of the Fréchet distance between what was asked for as a class and its real images.
+    """The mean over classes of the Fréchet distance between the samples conditioned on a class and its real images.
 
-    It sees what the distance over all classes cannot: classes exchanged, or collapsed one by one. Each class rests on
-    its own samples alone, and so few make every distance larger: compare at equal n, and read it beside ``real``.
-    Unconditional generators get no such score. Only on request: ``metrics=[fid, intra_fid]``.
+    It detects what the distance over all classes does not: exchanged classes, and collapse within classes. Each
+    distance is computed from one class's samples, and the small number biases it upwards: compare at equal n, and with
+    ``real``. Unconditional generators have no such score. Not a default metric: ``metrics=[fid, intra_fid]``.
     """
 
     name = "intra_fid"
@@ -32,25 +29,30 @@ class IntraFrechet(Metric):
     needs = frozenset({"class_moments"})
 
     def check(self, num_classes: int, dim: int) -> None:
-        """Refuse data without labels, and too many classes of too many features: all are in memory at once."""
+        """Check that there are labels, and that the references of all classes fit in memory.
+
+        Raises:
+            UserError: otherwise.
+        """
         if num_classes == 0:
-            raise UserError("metric intra_fid needs data with labels: leave it out of callbacks.scores.metrics")
+            raise UserError("intra_fid needs data with labels", "metrics", "leave it out")
         size = num_classes * dim**2
         if size > LARGEST:
             raise UserError(
-                f"metric intra_fid would keep {size * 8 / 1e9:.1f} GB for {num_classes} classes: leave it out, or "
-                "take features=classifier"
+                f"intra_fid would keep {size * 8 / 1e9:.1f} GB for {num_classes} classes",
+                "metrics",
+                "leave it out, or use the features of the data set's own classifier",
             )
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep each class's mean and root of the covariance.
+        """Return each class's mean and root of the covariance.
 
         Raises:
             UserError: no class has two images.
         """
         classes = {label: moments for label, moments in sorted((real.class_moments or {}).items()) if moments.n > 1}
         if not classes:
-            raise UserError("metric intra_fid needs classes of two images or more: leave it out")
+            raise UserError("intra_fid needs a class with at least two images", "metrics", "leave it out")
         return {
             "classes": torch.tensor(list(classes)),
             "mean": torch.stack([moments.mean.cpu() for moments in classes.values()]),
@@ -58,7 +60,7 @@ class IntraFrechet(Metric):
         }
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the mean, over the classes with two samples or more; "per_class" as a detail, with their "classes"."""
+        """Return the mean over the classes with at least two samples; "per_class" and "classes" are details."""
         found = {label: moments for label, moments in (sample.class_moments or {}).items() if moments.n > 1}
         rows = [(row, label) for row, label in enumerate(reference["classes"].tolist()) if label in found]
         if not rows:

@@ -1,24 +1,23 @@
 """Kernel Inception Distance (Bińkowski et al. 2018, arXiv:1801.01401, section 4).
 
-The unbiased estimate of MMD² under k(x, y) = (xᵀy / F + 1)³, averaged over seeded subsets. Unlike the Fréchet distance
-its expectation does not depend on the number of samples, so it may fall slightly below zero.
+The unbiased estimate of MMD² with the kernel k(x, y) = (xᵀy / F + 1)³, averaged over seeded subsets. Unlike that of the
+Fréchet distance, its expectation does not depend on the number of samples; the estimate can be slightly negative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from saddlepoint.metrics.base import Figure, Metric, Sample, permutation
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.base import Figure, Metric, Sample
+from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.rows import permutation
 
 ROWS = 2_000
-"""Rows kept of either side: the kernel matrices are computed once, and a checkpoint can carry the real ones."""
+"""Number of rows used of each side: few enough for the kernel matrices to be computed once, and for a checkpoint to
+store the real rows."""
 SUBSET = 1_000
 SUBSETS = 100
 
@@ -34,16 +33,19 @@ def kernel_distances(real: Tensor, fake: Tensor, seed: int = 0, subset: int = SU
     Args:
         real: features [N, F].
         fake: features [M, F].
-        seed: keys the subsets.
-        subset: rows of each side in a subset, cut to what there is; at least 2 must remain.
-        subsets: how many; one where a subset takes all rows of both sides.
+        seed: seeds the subsets.
+        subset: number of rows of each side in a subset, limited to those available; at least 2.
+        subsets: number of subsets; 1 where a subset contains all rows of both sides.
+
+    Raises:
+        ValueError: one side has fewer than 2 rows.
     """
     size = min(subset, len(real), len(fake))
     if size < 2:
-        raise ValueError(f"a kernel distance needs at least 2 samples of either side, not {size}")
+        raise ValueError(f"a kernel distance needs at least 2 samples of each side, got {size}")
     if size == len(real) == len(fake):
         subsets = 1
-    # A subset is a row of zeros and ones, so that the sums over all subsets' kernel matrices are matrix products.
+    # Each subset is a vector of zeros and ones, so the sums over all subsets' kernel matrices are matrix products.
     x, y = (indicators(len(rows), size, subsets, seed, side) for rows, side in ((real, "real"), (fake, "fake")))
     pairs = size * (size - 1)
     value = torch.zeros(subsets, dtype=torch.float64)
@@ -54,7 +56,7 @@ def kernel_distances(real: Tensor, fake: Tensor, seed: int = 0, subset: int = SU
 
 
 def indicators(n: int, size: int, subsets: int, seed: int, side: str) -> Tensor:
-    """Return seeded subsets of ``size`` of n rows as float64 [subsets, n] of zeros and ones."""
+    """Return seeded subsets of ``size`` of n rows as indicator vectors of zeros and ones, float64 [subsets, n]."""
     chosen = torch.zeros(subsets, n, dtype=torch.float64)
     for index in range(subsets):
         chosen[index, permutation(n, seed, f"kid {side} {index}")[:size]] = 1
@@ -62,19 +64,19 @@ def indicators(n: int, size: int, subsets: int, seed: int, side: str) -> Tensor:
 
 
 class KernelDistance(Metric):
-    """KID and its kin on other features, on at most 2,000 rows of either side."""
+    """The kernel distance of any features, from at most 2,000 rows of each side; KID with Inception's."""
 
     name = "kid"
     lower_is_better = True
     needs = frozenset({"pool"})
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep a seeded choice of real rows."""
+        """Return a seeded choice of real rows."""
         assert real.pool is not None
         return {"rows": real.pool[permutation(len(real.pool), self.seed, "kid rows")[:ROWS]]}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the distance from the kept real rows, on the same number of seeded rows of the sample at most."""
+        """Return the distance between the kept real rows and a seeded choice of at most 2,000 rows of the sample."""
         assert sample.pool is not None
         fake = sample.pool[permutation(len(sample.pool), self.seed, "kid fake rows")[:ROWS]]
         values = kernel_distances(reference["rows"], fake, self.seed)

@@ -1,42 +1,40 @@
-"""Precision and recall, density and coverage: how much of the samples looks real, how much of the real they reach.
+"""Precision and recall, density and coverage: the realism of samples, and how much of the real distribution they cover.
 
-Kynkäänniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797. All four lay a ball round each image
-that reaches to its k-th nearest neighbour of the same set, and ask which images of the other set lie in it. One pass
-over blocks of distances answers for all; where float32's rounding could put a row on the wrong side of a ball's edge,
-the distance is taken again in float64. No n × n matrix stands in memory.
+Kynkäänniemi et al. 2019, arXiv:1904.06991; Naeem et al. 2020, arXiv:2002.09797. All four place a ball around each
+image, whose radius is the distance to its k-th nearest neighbour in the same set, and count which images of the other
+set are inside. They are computed together in one pass over blocks of distances, so no n × n matrix is stored. Distances
+so close to a radius that float32 could round them to the wrong side are computed again in float64.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from saddlepoint.metrics.base import Figure, Metric, Sample
+from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.float32 import full_float32
 from saddlepoint.metrics.neighbours import BLOCK, Table, nearest_neighbours
-from saddlepoint.metrics.precision import full_float32
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor
 
 PRECISION_NEIGHBOURS = 3
 """Kynkäänniemi et al., section 3.1."""
 DENSITY_NEIGHBOURS = 5
 """Naeem et al., section 3.2.4."""
 PAIRS = 4096
-"""Distances taken one by one at once; where a block has 16 times as many on an edge, it is multiplied in float64."""
+"""Number of pairs whose distances are recomputed at once; a block with 16 times as many of them is recomputed whole."""
 
 
 class Manifold(NamedTuple):
-    """What :func:`compare` found.
+    """The four figures.
 
     Attributes:
-        precision: share of fakes in the ball of some real image, in [0, 1].
-        recall: share of real images in the ball of some fake, in [0, 1].
-        density: mean number of real balls that a fake lies in, over k; about 1 for real data, at most M/k.
-        coverage: share of real balls with a fake in them, in [0, 1].
+        precision: fraction of fakes inside the ball of a real image, in [0, 1].
+        recall: fraction of real images inside the ball of a fake, in [0, 1].
+        density: mean number of real balls that contain a fake, divided by k; about 1 for real data, at most M/k.
+        coverage: fraction of real balls that contain a fake, in [0, 1].
     """
 
     precision: float
@@ -46,17 +44,17 @@ class Manifold(NamedTuple):
 
 
 def radii(rows: Tensor, neighbours: int, device: torch.device | str = "cpu") -> Tensor:
-    """Return the distances to the first … k-th neighbour among rows [N, F], float64 [N, k]; k is at most N - 1."""
+    """Return the distances to the first … k-th neighbour among rows [N, F], float64 [N, k]; k is limited to N - 1."""
     return nearest_neighbours(rows, neighbours, device=device)[0]
 
 
 class Distances:
-    """Squared distances from real rows, in float32 but for those that rounding could put on the wrong side of an edge.
+    """Squared distances from real rows, in float32, or in float64 where rounding could affect a comparison.
 
     Args:
         real: features [M, F].
         block: rows compared at once.
-        device: where the products run.
+        device: where the products are computed.
     """
 
     def __init__(self, real: Tensor, block: int, device: torch.device | str) -> None:
@@ -67,12 +65,12 @@ class Distances:
     def of(
         self, rows: Tensor, own_edges: Tensor, real_edges: tuple[Tensor, ...]
     ) -> Iterator[tuple[slice, Tensor, float]]:
-        """Yield a block of real rows' place, the squared distances [B, block] and by how much these may be off.
+        """Yield the slice of a block of real rows, the squared distances [B, block] to it, and a bound on their error.
 
         Args:
             rows: [B, F].
-            own_edges: [B], squared distances from each row that rounding may not carry a real row across.
-            real_edges: [M] each, likewise from each real row.
+            own_edges: squared radii of the rows, [B].
+            real_edges: squared radii of the real rows, [M] each. Distances near any radius are computed in float64.
         """
         queries, exact = self.coarse.shifted(rows), self.fine.shifted(rows)
         norms, exact_norms = queries.square().sum(1), exact.square().sum(1)
@@ -82,7 +80,7 @@ class Distances:
                 squares = self.coarse.squares(queries, norms, place, block)
             doubtful = torch.zeros_like(squares, dtype=torch.bool)
             for edge in (own_edges[:, None], *(edges[place] for edges in real_edges)):
-                doubtful |= (squares - edge.float()).abs_() <= 2 * doubt  # the edge is rounded, too
+                doubtful |= (squares - edge.float()).abs_() <= 2 * doubt  # the edge is rounded too
             row, column = doubtful.nonzero().unbind(1)
             others = self.fine.rows[place]
             if len(row) > 16 * PAIRS:
@@ -103,21 +101,22 @@ def compare(
     block: int = BLOCK,
     device: torch.device | str = "cpu",
 ) -> Manifold:
-    """Compute all four figures.
+    """Return all four figures.
 
-    With B(x, k) the ball round x that reaches to its k-th neighbour in its own set, N fakes y and M real images x:
-    precision = share of y in ∪ B(x, 3) (eq. 1 and 2 of the first paper), recall the same with the parts exchanged;
-    density = Σ_y Σ_x 1[y ∈ B(x, 5)] / (5 N) and coverage = share of x with a y in B(x, 5) (eq. 3 and 4 of the second).
-    As in the authors' code, the balls of precision and recall have their edge and those of density and coverage do not.
+    Let B(x, k) be the ball around x that extends to its k-th neighbour in its own set, with N fakes y and M real images
+    x. Precision is the fraction of y in ∪ B(x, 3) (eq. 1 and 2 of the first paper), recall the same with x and y
+    exchanged; density = Σ_y Σ_x 1[y ∈ B(x, 5)] / (5 N), and coverage is the fraction of x with a y in B(x, 5) (eq. 3
+    and 4 of the second). As in the authors' code, the balls are closed for precision and recall, and open for density
+    and coverage.
 
     Args:
         real: features [M, F], M >= 2.
         fake: features [N, F], N >= 2.
-        real_radii: of :func:`radii` on ``real``, for the larger k; computed by default.
-        precision_neighbours: k of precision and recall, cut to what there is, as is the other.
+        real_radii: :func:`radii` of ``real`` for the larger k; computed by default.
+        precision_neighbours: k of precision and recall, limited to the available neighbours, as is the other k.
         density_neighbours: k of density and coverage.
         block: rows compared at once.
-        device: where the products run.
+        device: where the products are computed.
 
     >>> compare(torch.arange(9.0)[:, None], torch.arange(9.0)[:, None])
     Manifold(precision=1.0, recall=1.0, density=1.0, coverage=1.0)
@@ -134,7 +133,7 @@ def compare(
     for first in range(0, len(fake), block):
         mine = slice(first, first + block)
         for place, squares, slack in table.of(fake[mine], theirs[mine], (closed, open_)):
-            # What differs from a radius by rounding alone is equal to it: a copy of a neighbour is on the edge.
+            # Differences within rounding error count as equality: a copy of a neighbour is on the edge.
             in_fake[place] |= (squares - theirs[mine, None]).amin(0) <= slack
             in_real[mine] |= (squares - closed[place]).amin(1) <= slack
             inside = squares.sub_(open_[place])
@@ -145,7 +144,7 @@ def compare(
 
 
 class Manifolds(Metric):
-    """The four figures against as many seeded train images as there are samples; for real images they are near 1."""
+    """The four figures against a seeded choice of as many train images as samples; for real images they are near 1."""
 
     name = "precision"
     lower_is_better = False
@@ -154,7 +153,7 @@ class Manifolds(Metric):
     bound_to_n = True
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep the real rows and their radii."""
+        """Return the real rows and their radii."""
         assert real.pool is not None
         return {"rows": real.pool, "radii": radii(real.pool, max(PRECISION_NEIGHBOURS, DENSITY_NEIGHBOURS))}
 

@@ -1,10 +1,10 @@
-"""Mode coverage: of points on a mixture of Gaussians, and of images by their predicted class."""
+"""Mode coverage of points on a mixture of Gaussians, and of images by predicted class."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -13,22 +13,20 @@ from scipy.stats import binom, chi2
 from torch import Tensor
 
 from saddlepoint.metrics.base import Figure, Metric, Sample
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.features.base import FeatureExtractor
 
 
 class ModeCoverage(NamedTuple):
-    """What :func:`mode_coverage` found.
+    """The figures of points on a mixture of Gaussians.
 
     Attributes:
-        modes: how many modes have a high-quality sample.
-        high_quality: share of samples within three standard deviations of the nearest mean, in [0, 1].
+        modes: number of modes with at least one high-quality sample.
+        high_quality: fraction of samples within three standard deviations of the nearest mean, in [0, 1].
         reverse_kl: KL(samples' distribution over the modes ‖ uniform) in nats, in [0, log M].
-        mixture_kl: KL in nats of the samples' distribution over "within 3σ of mode 1, …, of mode M, outside" to the
-            mixture's own. Unlike the two before, neither collapse onto one clean mode nor an even blur makes it small,
-            so it is the figure that says which checkpoint is best.
-        counts: long [M], samples nearest to each mean.
+        mixture_kl: KL in nats between the samples' and the mixture's own distribution over the events "within 3σ of
+            mode 1", …, "within 3σ of mode M", "outside". It is small neither for collapse onto one mode nor for uniform
+            blur, unlike the other two, so it decides which checkpoint is best.
+        counts: long [M], number of samples nearest to each mean.
     """
 
     modes: int
@@ -39,10 +37,10 @@ class ModeCoverage(NamedTuple):
 
 
 def mode_coverage(points: Tensor, means: Tensor, std: float) -> ModeCoverage:
-    """Judge points against a uniform mixture of round Gaussians as PacGAN does (Lin et al. 2018, arXiv:1712.04086).
+    """Score points against a uniform mixture of isotropic Gaussians as in PacGAN (Lin et al. 2018, arXiv:1712.04086).
 
-    Every sample belongs to its nearest mean; it is of high quality within 3σ of it; a mode counts with one such sample.
-    The divergence is taken over all samples, of high quality or not.
+    Every sample is assigned to its nearest mean. It is of high quality if it is within 3σ of it, and a mode is covered
+    if it has a high-quality sample. The divergence from uniform includes all samples, of high quality or not.
 
     Args:
         points: float [N, D].
@@ -50,25 +48,43 @@ def mode_coverage(points: Tensor, means: Tensor, std: float) -> ModeCoverage:
         std: σ > 0 of every mode.
 
     Raises:
-        FloatingPointError: ``points`` hold NaN or infinite values.
+        FloatingPointError: ``points`` contain NaN or infinite values.
+    """
+    counts, good = count_modes(points, means, std)
+    return coverage_of_counts(counts, good, means.shape[1])
+
+
+def count_modes(points: Tensor, means: Tensor, std: float) -> tuple[Tensor, Tensor]:
+    """Return the numbers of points nearest to each mean, and of those of them that are within 3σ of it, long [M] each.
+
+    Args:
+        points: float [N, D].
+        means: float [M, D].
+        std: σ > 0 of every mode.
+
+    Raises:
+        FloatingPointError: ``points`` contain NaN or infinite values.
     """
     if not torch.isfinite(points).all():
-        raise FloatingPointError("points hold NaN or infinite values: the generator has diverged")
+        raise FloatingPointError("points contain NaN or infinite values: the generator has diverged")
     means = means.double().cpu()
-    # Differences, not the expanded square: far-off points would lose the digits that decide 3σ.
+    # From differences, not from the expanded square, which would be inaccurate for distant points.
     parts = [torch.cdist(part, means, compute_mode="donot_use_mm_for_euclid_dist").min(1)
              for part in points.double().cpu().split(4096)]  # fmt: skip
     distance, mode = torch.cat([part.values for part in parts]), torch.cat([part.indices for part in parts])
     good = distance <= 3 * std
-    counts = torch.bincount(mode, minlength=len(means))
-    good_counts = torch.bincount(mode[good], minlength=len(means))
-    uniform = torch.ones(len(means), dtype=torch.float64)
-    inside = ceiling(means.shape[1])
-    within_and_outside = torch.cat([good_counts, (~good).sum()[None]])
-    expected = torch.cat([uniform * inside / len(means), torch.tensor([1 - inside], dtype=torch.float64)])
+    return torch.bincount(mode, minlength=len(means)), torch.bincount(mode[good], minlength=len(means))
+
+
+def coverage_of_counts(counts: Tensor, good: Tensor, dim: int) -> ModeCoverage:
+    """Return the figures of points in ``dim`` dimensions from the results of :func:`count_modes`."""
+    uniform = torch.ones(len(counts), dtype=torch.float64)
+    inside = ceiling(dim)
+    within_and_outside = torch.cat([good, (counts.sum() - good.sum())[None]])
+    expected = torch.cat([uniform * inside / len(counts), torch.tensor([1 - inside], dtype=torch.float64)])
     return ModeCoverage(
-        modes=int((good_counts > 0).sum()),
-        high_quality=float(good.double().mean()),
+        modes=int((good > 0).sum()),
+        high_quality=int(good.sum()) / int(counts.sum()),
         reverse_kl=histogram_divergence(counts, uniform),
         mixture_kl=histogram_divergence(within_and_outside, expected),
         counts=counts,
@@ -76,7 +92,7 @@ def mode_coverage(points: Tensor, means: Tensor, std: float) -> ModeCoverage:
 
 
 def ceiling(dim: int) -> float:
-    """Return the mass of a round Gaussian within 3σ, by the chi-squared law.
+    """Return the mass of an isotropic Gaussian within 3σ of its mean, from the chi-squared distribution.
 
     >>> round(ceiling(2), 4)
     0.9889
@@ -95,10 +111,10 @@ def histogram_divergence(counts: Tensor, reference: Tensor) -> float:
 
 
 def expected_divergence(reference: Tensor, n: int) -> float:
-    """Return what :func:`histogram_divergence` gives in expectation for n samples from ``reference`` [K] itself.
+    """Return the expected :func:`histogram_divergence` between n samples from ``reference`` [K] and ``reference``.
 
-    No sampler can be expected to do better, so this is the floor that a divergence is read against. Exact, from the
-    binomial law of each class; about (K - 1) / 2n for large n.
+    A perfect sampler has this expected value, so divergences are compared with it. It is exact, from the binomial
+    distribution of each class's count; about (K - 1) / 2n for large n.
 
     >>> round(expected_divergence(torch.ones(1000), 25_600), 4)
     0.0196
@@ -115,9 +131,9 @@ def expected_divergence(reference: Tensor, n: int) -> float:
 class ClassHistogram(Metric):
     """KL(predicted classes of the samples ‖ real labels) in nats, by the data set's own classifier.
 
-    On the card beside it: its "floor", what a perfect sampler would score with as many samples; the number of "classes"
-    that were seen at all; and the mean "confidence", since argmax counts noise as some class too. The real histogram
-    gets one count more a class: a class without training images is no infinity.
+    On the card beside it: the "floor", a perfect sampler's expected value for as many samples; the number of "classes"
+    predicted at least once; and the mean "confidence", because noise is assigned to some class too. Each count of the
+    real histogram is increased by one, so that classes without training images do not make the divergence infinite.
     """
 
     name = "class_kl"
@@ -125,11 +141,11 @@ class ClassHistogram(Metric):
     needs = frozenset({"logits", "label_counts"})
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:
-        """Only a classifier of the data's own labels can be compared with them."""
+        """Return whether the extractor predicts the data set's labels."""
         return extractor.predicts_labels
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep the label counts of the whole split."""
+        """Return the label counts of the whole split."""
         assert real.label_counts is not None
         return {"labels": real.label_counts}
 
@@ -149,13 +165,13 @@ class ClassHistogram(Metric):
 
 
 class ClassModes(Metric):
-    """Modes covered where the classes are the data's modes, equally likely by construction: Stacked MNIST's thousand.
+    """Coverage of modes that are the classifier's classes, equally likely by construction: Stacked MNIST's thousand.
 
-    - ``modes``: classes that at least one sample is taken for (Metz et al. 2017, arXiv:1611.02163, section 3.3.1).
+    - ``modes``: classes predicted for at least one sample (Metz et al. 2017, arXiv:1611.02163, section 3.3.1).
     - ``mode_kl``: KL(samples' distribution over the modes ‖ uniform) in nats.
 
-    Both depend on the number of samples; published figures have 26,000. Beside ``mode_kl`` stand its "floor", what a
-    perfect sampler would score with as many samples, and the mean "confidence": argmax counts noise as modes too.
+    Both depend on the number of samples; published figures are for 26,000. Beside ``mode_kl`` are its "floor", a
+    perfect sampler's expected value for as many samples, and the mean "confidence": noise is assigned to modes too.
     """
 
     name = "modes"
@@ -164,11 +180,11 @@ class ClassModes(Metric):
     needs = frozenset({"logits"})
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:
-        """Only where the extractor's classes are modes."""
+        """Return whether the extractor's classes are modes."""
         return extractor.counts_modes
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Keep nothing: the uniform distribution is known."""
+        """Return nothing: the reference is the uniform distribution."""
         return {}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
@@ -187,5 +203,5 @@ class ClassModes(Metric):
 
 
 def mean_confidence(logits: Tensor) -> float:
-    """Return the mean probability of the likeliest class, of logits [N, K]."""
+    """Return the mean probability of the most likely class, given logits [N, K]."""
     return float(logits.softmax(1).max(1).values.double().mean())

@@ -1,9 +1,9 @@
-"""Nearest neighbours and closest pairs, block by block: the one routine behind all scores that compare single images.
+"""Nearest neighbours and closest pairs, computed block by block; all scores that compare single images use these.
 
-Matrix products in float32 propose a few candidates more than are asked for, so that no n × n matrix stands in memory;
-the candidates' distances are then taken from differences in float64. So an exact copy is at distance zero exactly,
-which ‖a‖² + ‖b‖² - 2aᵀb would miss. Rows whose candidates lie too close together for float32 are ranked again in
-float64: tight clusters, as a collapsed generator makes them.
+Matrix products in float32 give a few more candidates than needed, without storing an n × n matrix. The candidates'
+distances are then computed from differences in float64, so that an exact copy has distance zero, which it would not
+have by ‖a‖² + ‖b‖² - 2aᵀb. Rows whose candidates are too close to each other for float32 to rank them, as in the tight
+clusters of a collapsed generator, are ranked again in float64.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from saddlepoint.metrics.precision import full_float32
+from saddlepoint.metrics.float32 import full_float32
 
 BLOCK = 1024
-"""Rows compared at once: the 4 MB of their distances fit a core's cache."""
+"""Rows compared at once; the 4 MB of their distances fit into a core's cache."""
 GROUP = 16
-"""Rows of which only the nearest is looked at first."""
+"""Size of the groups of rows whose minimum is compared first."""
 SPARE = 1
-"""Candidates beyond those asked for."""
+"""Number of candidates beyond those that are returned."""
 ROUNDING = 4.0
-"""Rounding errors of a sum of D products, in units of √D: a random walk of D steps stays within 4 of its deviations."""
+"""Bound on the rounding error of a sum of D products, in units of √D: 4 standard deviations of a random walk."""
 
 
 def nearest_neighbours(
@@ -32,32 +32,32 @@ def nearest_neighbours(
     block: int = BLOCK,
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, Tensor]:
-    """Find each row's nearest rows by Euclidean distance.
+    """Return each row's nearest rows by Euclidean distance.
 
     Args:
         rows: [N, D] of any real type, finite.
-        neighbours: how many a row, cut to what there is.
-        among: where to look, [M, D]; by default among the other rows, N > 1.
+        neighbours: k, limited to the number of available rows.
+        among: the rows to search, [M, D]; by default the other rows, N > 1.
         block: rows compared at once; memory is of order ``block²``.
-        device: where the products run.
+        device: where the products are computed.
 
     Returns:
         Distances float64 [N, k], ascending, and indices long [N, k] into ``among`` or ``rows``, on the CPU.
 
     Raises:
-        ValueError: there is no row to be near to.
+        ValueError: there is no other row.
     """
     others = rows if among is None else among
     there = len(others) - (among is None)
     if there < 1:
-        raise ValueError("a nearest neighbour needs another row")
+        raise ValueError("nearest neighbours need at least one other row")
     k, candidates = min(neighbours, there), min(neighbours + SPARE, there)
     table = Table(others, block, device)
     with full_float32(table.device):
         nearest = among_themselves(table, candidates) if among is None else among_others(rows, table, candidates)
         indices = nearest.indices.cpu()
         distances, indices = exact_distances(rows, others, indices)
-        # A row that was not proposed is no nearer than the last candidate, as far as float32 can tell, nor than 0.
+        # Rows that are not candidates are at least as far as the last candidate, up to float32 rounding, and >= 0.
         norms = torch.cat([table.shifted(part).square().sum(1) for part in rows.split(block)])
         limit = (nearest.squares[:, -1] - table.rounding(norms)).cpu()
         farthest = distances[:, k - 1]
@@ -71,12 +71,12 @@ def nearest_neighbours(
 
 
 class Table:
-    """Rows to compare with, block by block, shifted to their mean: distances stay, but norms and rounding shrink.
+    """Rows to compare with, in blocks, centred: this preserves distances, and reduces norms and so rounding errors.
 
     Args:
         rows: [M, D] of any real type.
         size: rows in a block.
-        device: where blocks are wanted.
+        device: of the blocks.
         dtype: of the blocks.
 
     Attributes:
@@ -95,7 +95,7 @@ class Table:
         self.norms = torch.cat([block.square().sum(1) for _, block in self])
 
     def __iter__(self) -> Iterator[tuple[slice, Tensor]]:
-        """Yield the blocks, each with its place."""
+        """Yield the blocks, each with its slice."""
         yield from self.since(0)
 
     def since(self, start: int) -> Iterator[tuple[slice, Tensor]]:
@@ -105,38 +105,38 @@ class Table:
             yield place, self.shifted(self.rows[place])
 
     def shifted(self, rows: Tensor) -> Tensor:
-        """Return rows [N, D] as the blocks are: on the device, shifted."""
+        """Return rows [N, D] centred like the blocks, and on their device."""
         return (rows.to(self.device) - self.centre).to(self.dtype)
 
     def squares(self, queries: Tensor, norms: Tensor, place: slice, block: Tensor) -> Tensor:
-        """Return the squared distances, up to rounding, of shifted queries [B, D] from a block, [B, len(block)]."""
+        """Return the squared distances, up to rounding, between centred queries [B, D] and a block, [B, len(block)]."""
         return torch.addmm(self.norms[place], queries, block.T, alpha=-2).add_(norms[:, None])
 
     def rounding(self, norms: Tensor) -> Tensor:
-        """Return by how much the squared distances of rows with these squared norms may be off."""
+        """Return a bound on the rounding error of the squared distances of rows with these squared norms."""
         unit = torch.finfo(self.dtype).eps / 2 * ROUNDING * max(self.rows.shape[1], 4) ** 0.5
         return (norms + self.norms.max()) * unit
 
 
 class Nearest:
-    """The nearest candidates so far of N rows: ``squares`` [N, k], ascending, and ``indices`` long [N, k]."""
+    """The nearest candidates of N rows so far: ``squares`` [N, k], ascending, and ``indices`` long [N, k]."""
 
     def __init__(self, n: int, k: int, like: Tensor) -> None:
         self.squares = like.new_full((n, k), torch.inf)
         self.indices = torch.zeros((n, k), dtype=torch.long, device=like.device)
 
     def offer(self, place: slice, squares: Tensor, start: int, dim: int = 1) -> None:
-        """Take what is nearer among squared distances of the rows at ``place`` from rows ``start``, ``start`` + 1, ….
+        """Update the candidates of the rows at ``place`` with their squared distances to M further rows.
 
         Args:
             place: B rows.
             squares: [B, M], or [M, B].
-            start: of the M.
-            dim: where in ``squares`` these M stand.
+            start: index of the first of the M.
+            dim: the dimension of the M in ``squares``.
         """
         k, m = self.squares.shape[1], squares.shape[dim]
-        # Groups of every (M / size)-th: a row's k nearest lie in the k groups with the nearest, so few need be sorted;
-        # and as the search goes on, fewer and fewer rows find anything nearer at all.
+        # A group is every (M / size)-th row. A row's k nearest are in the k groups with the smallest minima, so only
+        # few distances are sorted; and as the search proceeds, fewer rows have any nearer candidate.
         size = GROUP if m % GROUP == 0 else 1
         groups = squares.unflatten(dim, (size, -1)).amin(dim)
         if dim == 0:
@@ -154,7 +154,7 @@ class Nearest:
 
 
 def among_themselves(table: Table, k: int) -> Nearest:
-    """Return each row's k nearest other rows by ranking; each pair of blocks is multiplied once."""
+    """Return each row's k nearest other rows; each pair of blocks is multiplied once."""
     nearest = Nearest(len(table.rows), k, table.norms)
     for mine, queries in table:
         for theirs, block in table.since(mine.start):
@@ -168,7 +168,7 @@ def among_themselves(table: Table, k: int) -> Nearest:
 
 
 def among_others(rows: Tensor, table: Table, k: int, own: Tensor | None = None) -> Nearest:
-    """Return the k nearest of a table's rows to each row [N, D]; ``own`` [N] names a row of the table to leave out."""
+    """Return each row's k nearest rows of a table, for rows [N, D]; ``own`` [N] are rows of the table to exclude."""
     nearest = Nearest(len(rows), k, table.norms)
     for first in range(0, len(rows), table.size):
         mine = slice(first, min(first + table.size, len(rows)))
@@ -185,13 +185,13 @@ def among_others(rows: Tensor, table: Table, k: int, own: Tensor | None = None) 
 
 
 def exact_distances(rows: Tensor, others: Tensor, indices: Tensor, block: int = 128) -> tuple[Tensor, Tensor]:
-    """Sort candidates by their distances in float64.
+    """Return candidates sorted by their distances in float64.
 
     Args:
         rows: [N, D].
         others: [M, D].
         indices: long [N, k] into ``others``.
-        block: rows looked at at once.
+        block: rows processed at once.
 
     Returns:
         Distances float64 [N, k], ascending, and indices in that order.
@@ -208,15 +208,15 @@ def exact_distances(rows: Tensor, others: Tensor, indices: Tensor, block: int = 
 def closest_pairs(
     distances: Tensor, indices: Tensor, pairs: int, rows: Tensor | None = None, device: torch.device | str = "cpu"
 ) -> tuple[Tensor, Tensor]:
-    """Return the closest unordered pairs among every row's neighbours.
+    """Return the closest unordered pairs of rows.
 
     Args:
-        distances: float64 [N, k] of :func:`nearest_neighbours` among the rows themselves.
+        distances: float64 [N, k], from :func:`nearest_neighbours` among the rows themselves.
         indices: long [N, k].
-        pairs: how many at most.
-        rows: [N, D]. With them, these are the closest of all pairs: the few rows whose k neighbours are all nearer than
-            the last of the pairs may have more such neighbours, which are then searched for.
-        device: where to search.
+        pairs: maximum number of pairs.
+        rows: [N, D]. If given, the result is exact: rows whose k neighbours are all nearer than the last of the pairs
+            may have further such neighbours, which are then searched for. Otherwise only the given neighbours count.
+        device: where the products are computed.
 
     Returns:
         Long [P, 2] with the smaller index first, and float64 [P], ascending.
@@ -230,7 +230,7 @@ def closest_pairs(
         if len(crowded):
             lengths, others = nearest_neighbours(rows[crowded], pairs + 1, rows, device=device)
             firsts = crowded[:, None].expand_as(others)
-            real = firsts != others  # a row is its own neighbour here
+            real = firsts != others  # this search finds each row itself too
             known = unordered(
                 torch.cat([known[0][:, 0], firsts[real]]),
                 torch.cat([known[0][:, 1], others[real]]),
@@ -240,7 +240,7 @@ def closest_pairs(
 
 
 def unordered(first: Tensor, second: Tensor, distances: Tensor) -> tuple[Tensor, Tensor]:
-    """Return each pair once, [P, 2] with the smaller index first, and its distance, ascending."""
+    """Return each pair once, long [P, 2] with the smaller index first, and the distances, ascending."""
     both = torch.stack([first, second], 1).sort(1).values
     both, inverse = both.unique(dim=0, return_inverse=True)
     shortest = torch.zeros(len(both), dtype=torch.float64).index_copy(0, inverse, distances)

@@ -1,4 +1,4 @@
-"""Does a loss swing, or is it only noisy? Fisher's test of the strongest frequency (Fisher 1929, Proc. R. Soc. A)."""
+"""Fisher's test for a periodic component in a noisy series such as a loss (Fisher 1929, Proc. R. Soc. A 125)."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEAST = 16
-"""Values below which there is nothing to say."""
+"""Number of values that the test needs."""
 TREND = 2
-"""Degree of the polynomial that is taken off first: a slow fall is no oscillation."""
+"""Degree of the polynomial trend that is subtracted first."""
 
 
 class Oscillation(NamedTuple):
-    """What :func:`oscillation` found.
+    """The result of :func:`oscillation`.
 
     Attributes:
-        swing: amplitude of the strongest frequency, in the loss's own unit.
+        swing: amplitude of the strongest frequency, in the unit of the values.
         period: of that frequency, in the unit of the positions.
-        share: the part of the detrended loss's variance that it explains, in [0, 1]: Fisher's g.
-        p_value: how often white noise alone has so strong a frequency.
+        share: the fraction of the detrended variance that it explains, in [0, 1]: Fisher's g.
+        p_value: the probability that white noise has a component at least this strong.
     """
 
     swing: float
@@ -31,14 +31,14 @@ class Oscillation(NamedTuple):
 
 
 def oscillation(values: NDArray[np.float64], positions: NDArray[np.float64]) -> Oscillation | None:
-    """Find the strongest frequency of equally spaced values.
+    """Return the strongest frequency of equally spaced values, and the significance of Fisher's test.
 
     Args:
         values: of a loss, [N].
-        positions: where they were taken, ascending, [N]; equally spaced but for the last.
+        positions: of the values, ascending, [N]; equally spaced except for the last.
 
     Returns:
-        None for fewer than 16 values, or for values that never change.
+        None for fewer than 16 values, or for constant values.
     """
     n = len(values)
     if n < LEAST:
@@ -55,7 +55,7 @@ def oscillation(values: NDArray[np.float64], positions: NDArray[np.float64]) -> 
 
 
 def _p_value(share: float, frequencies: int) -> float:
-    """Return P(g > share) for white noise: Fisher's alternating sum, where its terms neither vanish nor explode."""
+    """Return P(g > share) for white noise by Fisher's alternating sum, over its numerically relevant terms."""
     first = frequencies * (1 - share) ** (frequencies - 1)
     if first > 5:
         return 1.0  # above 0.99

@@ -1,4 +1,4 @@
-"""The real side of every score: computed once per data set, split and extractor, and kept on disk."""
+"""Statistics of the real data, computed once per data set, split and extractor, and cached on disk."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from rich.progress import Progress
@@ -15,36 +15,27 @@ from torch import Tensor
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import cache, catalogue
-from saddlepoint.metrics.base import OF_ALL, Collector, Figure, Metric, Sample, permutation
+from saddlepoint.metrics.base import OF_ALL, Collector, Figure, Metric, Sample
 from saddlepoint.metrics.features.base import FeatureExtractor
-from saddlepoint.metrics.progress import line
+from saddlepoint.metrics.rows import RealData, selected_batches, selection
 from saddlepoint.metrics.sharpness import blurred, noised
+from saddlepoint.metrics.status_line import status_line
 from saddlepoint.types import DataInfo, Split
 
 FORMAT = "3"
-"""Raised whenever what is kept, or how it is computed, changes."""
+"""Version of the kept statistics; increase it whenever they, or how they are computed, change."""
 EMBEDDABLE_DIM = 512
 EMBEDDABLE_BYTES = 2**24
-"""What one metric may add to every checkpoint."""
+"""Size limit of one metric's statistics in a checkpoint."""
 TRAIN_POOL_FLOATS = 2**27
-"""Features of training images that are kept to search in: half a gigabyte, 65,000 images of Inception's."""
-CONTROL_ROWS = 2_000
-"""Real images that are blurred and noised; the rates taken from them do not depend on their number."""
+"""Limit on the training images' features kept for nearest-neighbour search: half a gigabyte, 65,000 images of
+Inception's."""
+BASELINE_ROWS = 2_000
+"""Number of real images that are blurred and noised; the expected collision rates do not depend on it."""
 
 
-class RealData(Protocol):
-    """What metrics ask of a data set."""
-
-    @property
-    def info(self) -> DataInfo:
-        """What the data set is."""
-
-    def uint8_batches(self, split: Split, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield uint8 [N, C, H, W] and labels, long [N] or None, of the whole split in a fixed order."""
-
-
-class Watched:
-    """A data set whose reading shows: which split is read, and how much of it."""
+class WithProgress:
+    """A data set that reports on a progress display which split is being read, and how much of it."""
 
     def __init__(self, real: RealData, progress: Progress, description: str) -> None:
         self.real, self.progress, self.description = real, progress, description
@@ -52,7 +43,7 @@ class Watched:
 
     @property
     def info(self) -> DataInfo:
-        """What the data set is."""
+        """The data set's."""
         return self.real.info
 
     def uint8_batches(self, split: Split, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor | None]]:
@@ -64,29 +55,14 @@ class Watched:
             self.progress.advance(self.task, len(images))
 
 
-def chosen(size: int, n: int, seed: int) -> Tensor:
-    """Return a seeded choice of n of ``size`` rows as a mask, bool [size]; a smaller choice lies within a larger."""
-    mask = torch.zeros(size, dtype=torch.bool)
-    mask[permutation(size, seed, "real rows")[:n]] = True
-    return mask
-
-
-def rows_of(real: RealData, split: Split, n: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
-    """Yield a split's batches, each with the indices of its rows that belong to a seeded choice of n, long [k]."""
-    mask, start = chosen(real.info.sizes[split], n, seed), 0
-    for images, labels in real.uint8_batches(split):
-        yield images, labels, mask[start : start + len(images)].nonzero().flatten()
-        start += len(images)
-
-
 @dataclass(frozen=True)
 class RealStatistics:
-    """What the metrics kept of a real split, and what they say of the held-out one.
+    """The metrics' references computed from a real split, and the figures of the held-out split against them.
 
     Attributes:
-        header: plain values that say what this is about; the cache's key.
-        tensors: by ``metric.name``, such as ``fid.mean``.
-        held_out: by score name, the held-out split's own value against the reference and its number of images.
+        header: plain values that identify the statistics; the cache's key.
+        tensors: by metric and name, such as ``fid.mean``.
+        held_out: by score name, the held-out split's value against the reference and its number of images.
     """
 
     header: Mapping[str, Any]
@@ -105,24 +81,24 @@ class RealStatistics:
         splits: int = 10,
         reference_n: int | None = None,
     ) -> RealStatistics:
-        """Compute the train split's statistics, or find them under ``cache_dir/features``.
+        """Return the train split's statistics, computed or read from the cache in ``cache_dir/features``.
 
         Args:
             real: the data set.
             extractor: prepared.
-            cache_dir: where results are kept.
-            n: the evaluation's number of samples; thresholds hold for it, and the held-out figures rest on as many
-                images, or all that there are.
-            seed: keys every choice of rows.
+            cache_dir: the cache's directory.
+            n: the evaluation's number of samples, >= 2; thresholds are valid for this number, and the figures of the
+                held-out split are computed from as many images, or from all if there are fewer.
+            seed: seeds every choice of rows.
             metrics: names, as in :data:`catalogue.METRICS`.
             splits: as for :class:`~saddlepoint.metrics.evaluation.Evaluator`.
-            reference_n: how many train images the moments rest on; None means all, as published scores have it.
+            reference_n: number of train images in the moments; None means all, as in published scores.
 
         Raises:
             UserError: a metric is unknown, or n is below 2.
         """
         if n < 2:
-            raise UserError(f"evaluation needs n >= 2 samples, not {n}")
+            raise UserError(f"must be at least 2, got {n}", "n")
         info, parts = real.info, catalogue.build(metrics, extractor, seed, splits)
         size = min(reference_n or info.sizes["train"], info.sizes["train"])
         header = {
@@ -136,15 +112,15 @@ class RealStatistics:
             return cls(header, tensors, {name: (value, count) for name, (value, count) in facts.items()})
         for part in parts:
             part.check(info.num_classes, extractor.dim)
-        with line(transient=True) as progress:
-            real = Watched(real, progress, f"statistics of {info.name} by features={extractor.name}, once")
-            train = sample_of(real, "train", extractor, parts, n, seed, size)
+        with status_line(transient=True) as progress:
+            real = WithProgress(real, progress, f"statistics of {info.name} by features={extractor.name}, once")
+            train = collect_split(real, "train", extractor, parts, n, seed, size)
             figures: list[Figure] = []
             held_out = None
-            if info.sizes["held_out"] > 1:  # a reference folder need not hold anything out
-                held_out = sample_of(real, "held_out", extractor, parts, n, seed, n)
+            if info.sizes["held_out"] > 1:  # a reference folder may have no held-out images
+                held_out = collect_split(real, "held_out", extractor, parts, n, seed, n)
             train.held_out = held_out
-            train.controls = controls(real, held_out, extractor, parts, n, seed)
+            train.baselines = baseline_samples(real, held_out, extractor, parts, n, seed)
             kept = {part.name: part.reference(train) for part in parts}
             if held_out is not None:
                 figures = [figure for part in parts for figure in part.figures(held_out, kept[part.name], extractor)]
@@ -153,34 +129,35 @@ class RealStatistics:
         cache.write(path, tensors, header, own_scores)
         return cls(header, tensors, own_scores)
 
-    def part(self, metric: Metric) -> dict[str, Tensor]:
-        """Return what ``metric`` kept of the real side.
+    def of_metric(self, metric: Metric) -> dict[str, Tensor]:
+        """Return the reference of ``metric``.
 
         Raises:
-            UserError: it was not among the metrics when this was computed.
+            UserError: it was not among the metrics that these statistics were computed for.
         """
         name = metric.name if metric.name in self.header["metrics"] else metric.reads
         if name not in self.header["metrics"]:
             raise UserError(
-                f"no real statistics for metric '{metric.name}': only {', '.join(self.header['metrics'])} were kept; "
-                "evaluate with the data set at hand to compute them"
+                f"no real statistics for metric '{metric.name}', only for {', '.join(self.header['metrics'])}",
+                "metrics",
+                "evaluate against the data set to compute them",
             )
         prefix = f"{name}."
         return {name.removeprefix(prefix): t for name, t in self.tensors.items() if name.startswith(prefix)}
 
     @property
     def reference(self) -> str:
-        """The reference as a score card states it, such as ``mnist/train:60000@3fa1b2c4``."""
+        """The reference in the form of a score card, such as ``mnist/train:60000@3fa1b2c4``."""
         header = self.header
         return f"{header['data']}/{header['split']}:{header['size']}@{header['fingerprint'][:8]}"
 
     @property
     def embeddable(self) -> bool:
-        """Whether it is small enough for a checkpoint: up to 512 features, a few megabytes."""
+        """Whether the statistics are small enough for a checkpoint: up to 512 features, a few megabytes."""
         return bool(self.header["dim"] <= EMBEDDABLE_DIM)
 
     def state(self) -> dict[str, Any]:
-        """Return plain containers and tensors for :meth:`from_state`, less the metrics that are too large to carry."""
+        """Return plain containers and tensors for :meth:`from_state`, without metrics that exceed the size limit."""
         bulk = Counter[str]()
         for name, tensor in self.tensors.items():
             bulk[name.partition(".")[0]] += tensor.nbytes
@@ -191,20 +168,22 @@ class RealStatistics:
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> RealStatistics:
-        """Rebuild from :meth:`state`, with no data set.
+        """Return the statistics of :meth:`state`; no data set is needed.
 
         Raises:
-            UserError: another version of the project kept it.
+            UserError: the state has another format version.
         """
         if state["header"].get("format") != FORMAT:
             raise UserError(
-                "the checkpoint's real statistics are of another version: evaluate with the data set at hand"
+                f"the checkpoint's real statistics have format {state['header'].get('format')}, not {FORMAT}",
+                None,
+                "evaluate against the data set",
             )
         held_out = {name: (float(value), int(n)) for name, (value, n) in state["held_out"].items()}
         return cls(dict(state["header"]), dict(state["tensors"]), held_out)
 
 
-def sample_of(
+def collect_split(
     real: RealData,
     split: Split,
     extractor: FeatureExtractor,
@@ -214,16 +193,26 @@ def sample_of(
     size: int,
     change: Callable[[Tensor], Tensor] = lambda images: images,
 ) -> Sample:
-    """Pass ``size`` images of a split through the extractor and keep ``rows`` of them; both choices are seeded.
+    """Extract the features of ``size`` images of a split and keep ``rows`` of them; both choices are seeded.
 
-    Where no metric asks for more than these rows, only they pass. ``change`` maps uint8 images to uint8 images before.
+    If no metric needs more than the kept rows, only these are passed through the extractor.
+
+    Args:
+        real: the data set.
+        split: the split.
+        extractor: prepared.
+        metrics: those that the sample is for.
+        rows: number of rows to keep.
+        seed: of both choices.
+        size: number of images for what is computed from all images.
+        change: applied to the uint8 images first; returns uint8.
     """
     needs = frozenset[Any]().union(*(metric.needs for metric in metrics))
     collector = Collector(needs, extractor.dim, real.info.num_classes)
-    kept, start = chosen(real.info.sizes[split], min(rows, size), seed), 0
-    searched = chosen(real.info.sizes[split], TRAIN_POOL_FLOATS // extractor.dim, seed)
+    kept, start = selection(real.info.sizes[split], min(rows, size), seed), 0
+    searched = selection(real.info.sizes[split], TRAIN_POOL_FLOATS // extractor.dim, seed)
     pools: list[Tensor] = []
-    for images, labels, used in rows_of(real, split, size, seed):
+    for images, labels, used in selected_batches(real, split, size, seed):
         keep, search = (mask[start : start + len(images)][used].nonzero().flatten() for mask in (kept, searched))
         start += len(images)
         if labels is not None:
@@ -241,16 +230,16 @@ def sample_of(
     return sample
 
 
-def controls(
+def baseline_samples(
     real: RealData, held_out: Sample | None, extractor: FeatureExtractor, metrics: Sequence[Metric], n: int, seed: int
 ) -> dict[str, Sample]:
-    """Return the real samples that metrics check themselves with: held out, blurred and noised; empty if none asks."""
-    asking = [metric for metric in metrics if "controls" in metric.needs]
+    """Return held-out, blurred and noised real images, or an empty dictionary if no metric needs such baselines."""
+    asking = [metric for metric in metrics if "baselines" in metric.needs]
     if not asking:
         return {}
     split: Split = "train" if held_out is None else "held_out"
     random = randomness.generator("cpu", seed, "noised control")
-    rows = min(n, CONTROL_ROWS, real.info.sizes[split])
+    rows = min(n, BASELINE_ROWS, real.info.sizes[split])
     changes: dict[str, Callable[[Tensor], Tensor]] = {"blurred": blurred, "noised": lambda x: noised(x, random)}
-    found = {name: sample_of(real, split, extractor, asking, rows, seed, rows, by) for name, by in changes.items()}
+    found = {name: collect_split(real, split, extractor, asking, rows, seed, rows, by) for name, by in changes.items()}
     return found if held_out is None else {"held_out": held_out, **found}

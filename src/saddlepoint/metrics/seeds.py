@@ -1,4 +1,4 @@
-"""One card from several seeds: how far a score moves when nothing but chance does."""
+"""Scores averaged over seeds, with their standard deviation."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ def over_seeds(runs: Sequence[Sequence[ScoreCard]]) -> list[ScoreCard]:
     """Return each score's mean over seeds, with the mean minus and plus one standard deviation as its interval.
 
     Args:
-        runs: the cards of each seed. One seed's cards come back as they are: their intervals are over splits.
+        runs: the cards of each seed. The cards of a single seed are returned unchanged, with intervals over splits.
 
     Returns:
-        A card for each score that every seed has: the first seed's, but for the mean value, the interval (the deviation
-        with S - 1 in its denominator, for S seeds), the means of the numbers beside it, each note that a seed has, and
-        the seconds of all.
+        A card for each score that every seed has. It is the first seed's with these fields replaced: the mean value;
+        the interval (the standard deviation has S - 1 in its denominator, for S seeds); the means of the numbers in
+        ``beside``; all different notes; and the total of the seconds.
     """
     if len(runs) == 1:
         return list(runs[0])

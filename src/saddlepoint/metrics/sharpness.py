@@ -1,6 +1,6 @@
-"""How sharp and how rich in contrast images are: what else than collapse makes samples look like copies of each other.
+"""Sharpness and contrast of images, which change the rate of near copies as collapse does.
 
-Blur and faint contrast bring different samples nearer, and noise drives copies apart.
+Blur and low contrast reduce the distances between different samples; noise increases those between copies.
 """
 
 from __future__ import annotations
@@ -10,32 +10,33 @@ from torch import Tensor
 from torch.nn import functional
 
 LIMIT = 0.2
-"""Gap in log-sharpness beyond which duplicates give no verdict.
+"""Difference in log-sharpness above which the duplicate metrics give no verdict.
 
-Measured on digits, MNIST and CIFAR-10: a Gaussian blur of σ = 0.4 pixels costs 0.07 to 0.10 and one of σ = 0.5 0.24 to
-0.28; train and held-out splits differ by 0.02 at most, and ten images drawn from them from all by 0.03 to 0.07 (1 σ).
+Measured on digits, MNIST and CIFAR-10: a Gaussian blur of σ = 0.4 pixels lowers log-sharpness by 0.07 to 0.10, one of
+σ = 0.5 by 0.24 to 0.28. Train and held-out splits differ by at most 0.02, and random sets of ten images from the whole
+by 0.03 to 0.07 (1 σ).
 """
 CONTRAST_LIMIT = 0.3
-"""The same for log-contrast: single classes of digits and MNIST differ from all by 0.24 at most, ten images of CIFAR-10
-by 0.12 (1 σ)."""
+"""The same for log-contrast: single classes of digits and MNIST differ from the whole by at most 0.24, random sets of
+ten images of CIFAR-10 by 0.12 (1 σ)."""
 BLUR = 1.0
-"""σ in pixels of the blurred control."""
+"""σ in pixels of the blurred baseline."""
 NOISE = 25.0
-"""σ in grey levels of the noised control, a tenth of the range."""
+"""σ in grey levels of the noised baseline, a tenth of the range."""
 
 
 def log_sharpness(images: Tensor) -> Tensor:
-    """Return the log of the ratio of second to first differences' energy, of each image.
+    """Return the log of the ratio between the energies of each image's second and first differences.
 
-    With x_i the pixels of a row or column: Σ (x_{i+1} - 2 x_i + x_{i-1})² / Σ (x_{i+1} - x_i)². It is the mean of
-    2 - 2 cos ω over the gradient's spectrum: 4 for alternating pixels, 2 for white gradients, 3 for white noise, near 0
-    for smooth ramps; neither contrast nor brightness move it, and the subject hardly does.
+    With x_i the pixels of a row or column, the ratio is Σ (x_{i+1} - 2 x_i + x_{i-1})² / Σ (x_{i+1} - x_i)², the mean
+    of 2 - 2 cos ω over the spectrum of the gradient: 4 for alternating pixels, 3 for white noise, 2 for a white
+    gradient, near 0 for smooth ramps. It does not depend on contrast or brightness, and little on the subject.
 
     Args:
         images: uint8 [N, C, H, W] of at least 3x3 pixels.
 
     Returns:
-        Float32 [N]; 0 for an image of one colour.
+        Float32 [N]; 0 for a constant image.
 
     >>> stripes = torch.tensor([0, 255] * 4, dtype=torch.uint8).expand(1, 1, 8, 8)
     >>> round(float(log_sharpness(stripes).exp()), 3)
@@ -50,7 +51,7 @@ def log_sharpness(images: Tensor) -> Tensor:
 
 
 def log_contrast(images: Tensor) -> Tensor:
-    """Return the log of each image's standard deviation over all its pixels and channels, in grey levels, 1 at least.
+    """Return the log of each image's standard deviation over pixels and channels, in grey levels, clamped to >= 1.
 
     Args:
         images: uint8 [N, C, H, W].
@@ -61,17 +62,17 @@ def log_contrast(images: Tensor) -> Tensor:
     return images.float().flatten(1).std(1, correction=0).clamp_min(1).log()
 
 
-def look(images: Tensor) -> Tensor:
+def sharpness_and_contrast(images: Tensor) -> Tensor:
     """Return log-sharpness and log-contrast of uint8 images [N, C, H, W], float32 [N, 2]."""
     return torch.stack([log_sharpness(images), log_contrast(images)], 1)
 
 
 def mismatch(sharpness: float, contrast: float) -> str | None:
-    """Say why samples' near copies cannot be held against real images', or None where they can.
+    """Return why the near copies of samples and of real images are not comparable, or None if they are.
 
     Args:
-        sharpness: median log-sharpness of the samples less that of real images.
-        contrast: median log-contrast likewise.
+        sharpness: median log-sharpness of the samples minus that of real images.
+        contrast: median log-contrast of the samples minus that of real images.
 
     >>> mismatch(0.0, -0.5)
     'samples have less contrast than real images, by -0.50 in log-contrast'
@@ -86,7 +87,7 @@ def mismatch(sharpness: float, contrast: float) -> str | None:
 
 
 def blurred(images: Tensor, sigma: float = BLUR) -> Tensor:
-    """Blur uint8 images [N, C, H, W] by a Gaussian of ``sigma`` pixels, cut at 3σ, with replicated borders."""
+    """Return uint8 images [N, C, H, W] blurred by a Gaussian of ``sigma`` pixels, with replicated borders."""
     reach = max(1, round(3 * sigma))
     kernel = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * sigma**2))
     kernel = (kernel / kernel.sum()).repeat(images.shape[1], 1, 1, 1)
@@ -97,6 +98,6 @@ def blurred(images: Tensor, sigma: float = BLUR) -> Tensor:
 
 
 def noised(images: Tensor, random: torch.Generator, sigma: float = NOISE) -> Tensor:
-    """Add Gaussian noise of ``sigma`` grey levels to uint8 images; clamped and rounded."""
+    """Return uint8 images with Gaussian noise of ``sigma`` grey levels added, rounded and clamped."""
     noise = sigma * torch.randn(images.shape, generator=random)
     return (images.float() + noise).round().clamp(0, 255).to(torch.uint8)

@@ -1,9 +1,9 @@
-"""How many different samples a generator has to give, from how often two of them are near copies.
+"""Estimates of the number of different samples of a generator, from the rate of near copies among them.
 
-After the birthday paradox test of Arora and Zhang 2017, arXiv:1706.08224, which asks for the number s of samples at
-which a duplicate shows with probability one half. Here every pair counts. If sample i shows with probability p_i, two
-samples collide with probability Σ p_i², whose inverse is the *effective support*: N for N equally likely samples, less
-for unequal ones, and never above the number of different samples.
+After the birthday paradox test of Arora and Zhang 2017, arXiv:1706.08224, which looks for the number s of samples that
+contain a duplicate with probability one half. Here all pairs are counted. If sample i occurs with probability p_i, two
+samples collide with probability Σ p_i². Its inverse is the *effective support*: N for N equally likely samples, less
+for unequal ones, and never more than the number of different samples.
 """
 
 from __future__ import annotations
@@ -19,24 +19,24 @@ from torch import Tensor
 from saddlepoint import randomness
 
 LEVEL = 0.95
-"""Of every interval here."""
+"""Confidence level of all intervals in this module."""
 COLLAPSE = 2.0
-"""How many times as often as real images samples must repeat themselves to be called collapsed."""
+"""Ratio between the collision rates of samples and of real images above which the verdict is "collapsed"."""
 ORDERS = 1_000
-"""Random orders of the samples that the curve is a mean over."""
+"""Number of random orders of the samples that the curve is averaged over."""
 ENOUGH_PAIRS = 10
-"""Near pairs from which on the curve says something of new samples, not only of these in another order."""
+"""Number of near pairs from which the curve describes new samples too, not only reorderings of these."""
 CURVE_PAIRS = 20_000
-"""Near pairs that the curve rests on at most; far more than the first one, which is all that counts, ever needs."""
+"""Limit on the near pairs used for the curve; far more than needed, since only the first pair of each order counts."""
 
 
 @dataclass(frozen=True)
 class Support:
-    """The collision rate among n samples, and the effective support that it means.
+    """The collision rate among n samples, and the effective support derived from it.
 
     Attributes:
-        n: samples.
-        pairs: near pairs among them, C.
+        n: number of samples.
+        pairs: number of near pairs among them, C.
         rate: C / (n(n-1)/2), the unbiased estimate of Σ p_i².
         low: lower end of the rate's 95 % interval, 0 where C = 0.
         high: its upper end.
@@ -52,8 +52,8 @@ class Support:
     def size(self) -> float:
         """The effective support's estimate, (n(n-1)/2 + 1) / (C + 1).
 
-        As in Chapman's estimate for marked and recaptured animals (1951), the ones keep it finite, and nearly unbiased
-        as soon as collisions are to be expected.
+        As in Chapman's mark and recapture estimator (1951), the added ones keep it finite, and nearly unbiased where
+        the expected number of collisions is not small.
         """
         return (self.n * (self.n - 1) / 2 + 1) / (self.pairs + 1)
 
@@ -64,37 +64,40 @@ class Support:
 
     @property
     def at_most(self) -> float:
-        """Its upper end; infinite where there is no collision."""
+        """Upper end of the interval; infinite without a collision."""
         return math.inf if self.low == 0 else 1 / self.low
 
     def tensor(self) -> Tensor:
-        """Return all fields as float64 [5], for a file."""
+        """Return all fields as float64 [5]."""
         return torch.tensor([self.n, self.pairs, self.rate, self.low, self.high], dtype=torch.float64)
 
     @classmethod
     def from_tensor(cls, values: Tensor) -> Self:
-        """Read what :meth:`tensor` wrote."""
+        """Return the support with the fields of :meth:`tensor`."""
         n, pairs, rate, low, high = values.tolist()
         return cls(int(n), int(pairs), rate, low, high)
 
 
 def estimate(degrees: Tensor) -> Support:
-    """Estimate the collision rate from how many near copies each sample has.
+    """Return the collision rate and its interval, estimated from each sample's number of near copies.
 
-    The interval is the widest, at either end, of three, since none holds for all distributions:
+    Each end of the interval is the outermost of three intervals, since none of them is valid for all distributions:
 
-    - Garwood's exact Poisson interval of the count C, for equally likely samples. It takes collisions for independent,
-      which those of one frequent sample are not: there its coverage falls to a third.
-    - The U-statistic's (Hoeffding 1948), normal for log p₂. It needs more than a few collisions. With P = n(n-1)/2,
+    - Garwood's exact Poisson interval for the count C, for equally likely samples. It assumes independent collisions;
+      with one frequent sample they are dependent, and its coverage falls to a third.
+    - The U-statistic's (Hoeffding 1948), normal for log p₂; valid for more than a few collisions. With P = n(n-1)/2,
 
           Var C = P p₂ (1 - p₂) + n(n-1)(n-2) (p₃ - p₂²),
 
-      where p₃, the probability that one sample collides with two others, is the share of triples that do.
-    - One for a frequent sample that showed only a few times: the most repeated one came m times, so its probability is
-      Garwood's interval of m over n, and its square moves p₂.
+      where p₃, the probability that one sample collides with two others, is estimated by the fraction of such triples.
+    - One for a frequent sample that occurred only a few times: with m occurrences of the most repeated sample, its
+      probability is within Garwood's interval of m divided by n, and contributes its square to p₂.
 
     Args:
-        degrees: long [n], near copies of each of n >= 2 samples among the others.
+        degrees: long [n], the number of near copies of each of n >= 2 samples among the others.
+
+    Raises:
+        ValueError: n < 2.
 
     >>> found = estimate(torch.tensor([1, 1] + [0] * 98))
     >>> found.pairs, round(found.size), round(found.at_least), round(found.at_most)
@@ -102,7 +105,7 @@ def estimate(degrees: Tensor) -> Support:
     """
     n = len(degrees)
     if n < 2:
-        raise ValueError("a collision needs at least 2 samples")
+        raise ValueError("a collision rate needs at least 2 samples")
     among = n * (n - 1) / 2
     pairs, most = int(degrees.sum()) // 2, int(degrees.max()) + 1
     rate = pairs / among
@@ -122,7 +125,7 @@ def estimate(degrees: Tensor) -> Support:
 
 
 def poisson_interval(count: int, one_sided: bool = False) -> tuple[float, float]:
-    """Return Garwood's exact 95 % interval (1936) of a Poisson mean, from 0 upwards where it is one-sided or count = 0.
+    """Return Garwood's exact 95 % interval (1936) of a Poisson mean; it starts at 0 if one-sided or if count = 0.
 
     >>> [round(end, 3) for end in poisson_interval(10)], round(poisson_interval(0)[1], 3)
     ([4.795, 18.39], 2.996)
@@ -134,16 +137,16 @@ def poisson_interval(count: int, one_sided: bool = False) -> tuple[float, float]
 
 
 def first_collisions(pairs: Tensor, n: int, seed: int, orders: int = ORDERS) -> Tensor:
-    """Draw n samples one by one in random orders, and note when the first near pair is complete.
+    """Return the number of samples drawn until the first near pair is complete, for random orders of n samples.
 
     Args:
         pairs: long [P, 2], the near pairs among them.
-        n: samples.
-        seed: keys the orders.
-        orders: how many.
+        n: number of samples.
+        seed: seeds the orders.
+        orders: number of orders.
 
     Returns:
-        Float64 [orders], ascending: the number of samples drawn by then; infinite where P = 0.
+        Float64 [orders], ascending; infinite if P = 0.
     """
     if len(pairs) == 0:
         return torch.full((orders,), torch.inf, dtype=torch.float64)
@@ -156,17 +159,17 @@ def first_collisions(pairs: Tensor, n: int, seed: int, orders: int = ORDERS) -> 
 
 
 def curve(first: Tensor, sizes: Tensor) -> Tensor:
-    """Return P(a near pair among s samples), float64 [S], for each of the ``sizes`` s, long [S]."""
+    """Return P(a near pair among s samples), float64 [S], for each s of ``sizes``, long [S]."""
     return torch.searchsorted(first, sizes.double(), right=True).double() / len(first)
 
 
 def half_size(first: Tensor) -> float:
-    """Return the s at which a duplicate shows with probability one half; infinite where that is above n."""
+    """Return the number of samples that contain a duplicate with probability one half; infinite if it exceeds n."""
     return float(first[(len(first) - 1) // 2])
 
 
 def implied_support(s: float) -> float:
-    """Return the N of equally likely samples of which s show a duplicate with probability one half.
+    """Return the N for which s of N equally likely samples contain a duplicate with probability one half.
 
     P(duplicate) = 1 - exp(-s(s-1) / 2N), so N = s(s-1) / (2 ln 2), about 0.72 s². Arora and Zhang round it to s².
 
@@ -177,16 +180,16 @@ def implied_support(s: float) -> float:
 
 
 def verdict(found: Support, real: Support, mismatch: str | None = None) -> str:
-    """Return in one sentence whether samples repeat themselves more than real images do.
+    """Return a sentence on whether samples contain more near copies than real images do.
 
     Args:
         found: of the samples.
         real: of as many real images, at the same threshold.
-        mismatch: why near copies do not mean the same on both sides, if so.
+        mismatch: why the near copies of samples and of real images are not comparable, if so.
 
     Returns:
-        A sentence that begins with "no verdict", "collapsed" or "no collapse seen". Collapsed means that two samples
-        are near copies at least twice as often as two real images, with 95 % confidence in either rate.
+        A sentence that begins with "no verdict", "collapsed" or "no collapse seen". Collapsed means that the lower end
+        of the samples' 95 % interval of the collision rate is above twice the upper end of the real images'.
     """
     if mismatch is not None:
         return f"no verdict: {mismatch}"

@@ -1,4 +1,4 @@
-"""Generators, discriminators and encoders as plain modules, one family a file; each file is found by itself."""
+"""Generators, discriminators, encoders, decoders and heads as plain modules, one family a file, found by name."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from torch import nn
 
 from saddlepoint.discovery import parts
 
-_found = parts(__name__, nn.Module, ("Generator", "Discriminator", "Encoder"))
+_found = parts(__name__, nn.Module, ("Generator", "Discriminator", "Encoder", "Decoder", "Head"))
 globals().update(_found)
 __all__ = [*_found]
 

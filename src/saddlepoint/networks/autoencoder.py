@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from saddlepoint.networks.layers.activations import SLOPE
 from saddlepoint.networks.layers.init import init_dcgan
 from saddlepoint.networks.layers.norms import NormKind, absorbs_bias, make_norm
-from saddlepoint.networks.layers.precision import at_least_float32, full_precision
+from saddlepoint.networks.layers.precision import FullPrecision, at_least_float32
 from saddlepoint.networks.layers.reconstruction import Distance, reconstruction_error
 from saddlepoint.networks.layers.shapes import check_shape, image_pyramid
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
@@ -109,18 +109,9 @@ class AutoencoderDiscriminator(nn.Module):
         return CriticOutput(reconstruction_error(samples, self.decoder(code), self.distance), code.flatten(1))
 
     def reconstruct(self, samples: Tensor) -> Tensor:
-        """Map samples [N, *shape] to what the autoencoder makes of them; images in about [-1, 1]."""
+        """Return the reconstructions of samples [N, *shape]; images in about [-1, 1]."""
         reconstructions: Tensor = self.decoder(self.encoder(samples))
         return reconstructions
-
-
-class FullPrecision(nn.Linear):
-    """A linear layer in float32 even under autocast: points need more than bf16's three digits."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map [N, inputs] to [N, outputs]."""
-        with full_precision(input.device):
-            return super().forward(at_least_float32(input))
 
 
 def _halvings(shape: Sequence[int]) -> int:

@@ -24,7 +24,7 @@ CODE = 64
 
 
 class BEGANGenerator(nn.Module):
-    """The discriminator's decoder with weights of its own, from latents; and tanh, for images lie in [-1, 1]."""
+    """The architecture of the discriminator's decoder, from latents, with tanh, since images are in [-1, 1]."""
 
     def __init__(self, shape: Sequence[PositiveInt], latent_dim: PositiveInt, width: PositiveInt = 64) -> None:
         """Build the network.
@@ -88,7 +88,7 @@ class BEGANDiscriminator(nn.Module):
         return CriticOutput(reconstruction_error(samples, self.decoder(code), self.distance), code)
 
     def reconstruct(self, samples: Tensor) -> Tensor:
-        """Map images [N, C, H, W] to what the autoencoder makes of them, in about [-1, 1]."""
+        """Return the reconstructions of images [N, C, H, W], in about [-1, 1]."""
         reconstructions: Tensor = self.decoder(self.encoder(samples))
         return reconstructions
 

@@ -1,7 +1,7 @@
 """Fully connected networks, for images and points: Goodfellow et al. 2014, arXiv:1406.2661.
 
-They keep PyTorch's initial weights, whose biases are spread, so that the units' kinks are too. Only a generator without
-norms starts from He's weights, for PyTorch's let the latents fade from layer to layer and it hardly learns.
+They keep PyTorch's initial weights, whose random biases spread the kinks of the units. Only a generator without norms
+starts from He's weights: with PyTorch's, the signal of the latents shrinks from layer to layer, and it hardly learns.
 """
 
 from __future__ import annotations

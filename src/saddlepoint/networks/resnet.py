@@ -1,6 +1,6 @@
 """The residual networks of Gulrajani et al. 2017, arXiv:1704.00028, and Miyato et al. 2018, arXiv:1802.05957.
 
-Their tables fix a network a size; here one rule builds 8 to 128 px and meets the tables at 32, 64 and 128 px:
+Their tables give a network for each size; here one rule builds 8 to 128 px and meets the tables at 32, 64 and 128 px:
 
 - up to 32 px (Miyato's table for CIFAR-10), every block of G has 4·width channels and every block of D 2·width. G has
   an up-block a halving; D has at most two down-blocks, then two plain ones.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import NonNegativeFloat
 from torch import Tensor, nn
@@ -12,7 +12,8 @@ from torch.nn.functional import cross_entropy
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.regularizers.base import Regularizer
-from saddlepoint.types import CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import CriticOutput
 
 
 class AuxiliaryClassifier(Regularizer):
@@ -23,13 +24,16 @@ class AuxiliaryClassifier(Regularizer):
 
     The classifier is the head that ``conditioning.discriminator=auxiliary`` gives the discriminator, and its outputs
     are those of the turn: no further forward pass. Each player has a part of its own.
+
+    Args:
+        weight: λ.
+        knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
     trains_classifier: ClassVar[bool] = True
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "discriminator") -> None:
-        """Take λ and the player whose turn it concerns."""
-        super().__init__(player, 1, weight)
+    def __init__(self, weight: NonNegativeFloat = 1.0, network: str = "discriminator", **knobs: Any) -> None:
+        super().__init__(weight, network=network, **knobs)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
         """Refuse a discriminator without a classifier.
@@ -38,17 +42,18 @@ class AuxiliaryClassifier(Regularizer):
             UserError: the discriminator has no class logits, or there is no such player.
         """
         super().check(networks)
-        labels = getattr(networks.get("discriminator"), "labels", None)
+        labels = getattr(networks[self.network], "labels", None)
         if getattr(labels, "kind", "none") != "auxiliary":
             raise UserError(
-                "regularizer=auxiliary_classifier needs a discriminator that tells classes apart: "
-                "set conditioning=auxiliary"
+                "AuxiliaryClassifier needs a discriminator that classifies",
+                f"{self.network}.conditioning",
+                "set it to auxiliary",
             )
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ times the cross-entropies of this player's turn, a scalar >= 0.
 
-        The shares of samples that are classified rightly go to ``turn.logs["class_accuracy_real"]`` and ``_fake``.
+        The accuracies are logged as ``class_accuracy_real`` and ``class_accuracy_fake``.
 
         Raises:
             UserError: the turn has no labels or no class logits.
@@ -58,7 +63,11 @@ class AuxiliaryClassifier(Regularizer):
         for key in seen:
             output = turn.outputs.get(key)
             if turn.labels is None or output is None or output.class_logits is None:
-                raise UserError(f"the auxiliary classifier needs labels and class logits of {key} samples")
+                raise UserError(
+                    f"AuxiliaryClassifier needs labels and class logits of {key} samples",
+                    None,
+                    "choose data with labels",
+                )
             total = total + self._cross_entropy(turn, key, output, turn.labels)
         return self.weight * total
 

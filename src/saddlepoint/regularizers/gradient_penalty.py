@@ -3,72 +3,66 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
+from saddlepoint import trees
 from saddlepoint.regularizers.base import Regularizer
-from saddlepoint.regularizers.input_gradient import input_gradient, refuse_batch_norm, samples_of
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 
 class GradientPenalty(Regularizer):
     """The two-sided penalty λ E(‖∇D(x̂)‖₂ - 1)² of equation 3.
 
     x̂ = εx + (1-ε)G(z) with one ε ~ U[0, 1] a sample (algorithm 1, lines 4 and 6), between the real and the generated
-    sample of the same index, and the norm is over all of a sample's values. The forward pass is its own (see
-    :func:`~saddlepoint.regularizers.input_gradient.input_gradient`). The mean norm, which should approach 1, goes to
-    ``turn.logs["gradient_norm"]``.
+    sample of the same index, and the norm is over all of a sample's values. The mean norm, which should approach 1, is
+    logged as ``gradient_norm``.
+
+    Args:
+        weight: the paper's λ.
+        center: the norm that is asked for.
+        knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
     acts_on_logits = True
 
-    def __init__(
-        self,
-        weight: NonNegativeFloat = 10.0,
-        player: str = "discriminator",
-        interval: PositiveInt = 1,
-        center: NonNegativeFloat = 1.0,
-    ) -> None:
-        """Take the penalty's settings.
-
-        Args:
-            weight: the paper's λ.
-            player: whose gradient is penalised.
-            interval: turns of that player from one penalty to the next.
-            center: the norm that is asked for.
-        """
-        super().__init__(player, interval, weight)
+    def __init__(self, weight: NonNegativeFloat = 10.0, center: NonNegativeFloat = 1.0, **knobs: Any) -> None:
+        super().__init__(weight, **knobs)
         self.center = center
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
         """Refuse BatchNorm in the critic.
 
         Raises:
-            UserError: the critic has BatchNorm, under which one sample's score depends on the others (section 4, "No
-                critic batch normalization"), or there is no such player.
+            UserError: the critic has BatchNorm (section 4, "No critic batch normalization"), or there is no such
+                network.
         """
         super().check(networks)
-        refuse_batch_norm(networks[self.player], "the gradient penalty", self.player)
+        self.refuse_batch_norm(networks)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ E(‖∇D(x̂)‖₂ - center)², a scalar.
 
-        Where real and generated samples differ in number, the first of each are paired.
-
         Raises:
-            UserError: the turn has no real or no generated samples.
+            UserError: the turn has no real or no generated samples, or no critic.
         """
-        gradient = input_gradient(turn, self.player, self._interpolates(turn))
+        gradient = self.critic(turn).gradient(self.interpolates(turn))
         # Its derivative at a zero gradient is 0 (a subgradient), not NaN: no epsilon under the root is needed.
         norms = torch.linalg.vector_norm(gradient, dim=1)
         turn.logs["gradient_norm"] = norms.detach().mean()
         return self.weight * (norms - self.center).square().mean()
 
-    def _interpolates(self, turn: Turn) -> Tensor:
-        real, fake = (samples_of(turn, kind, "the gradient penalty", self.player) for kind in ("real", "fake"))
-        n = min(len(real), len(fake))
-        real, fake = real[:n], fake[:n]
-        epsilon = torch.rand((n, *[1] * (real.dim() - 1)), generator=turn.random, device=real.device, dtype=real.dtype)
-        return torch.lerp(fake, real, epsilon)
+    def interpolates(self, turn: Turn) -> Any:
+        """Return x̂, [N, ...]; where real and generated samples differ in number, the first of each are paired."""
+        real, fake = self.real(turn), self.fake(turn)
+        n = min(trees.length(real), trees.length(fake))
+        first = next(trees.leaves(real))
+        epsilon = torch.rand((n,), generator=turn.random, device=first.device, dtype=first.dtype)
+
+        def between(x: Tensor, y: Tensor) -> Tensor:
+            return torch.lerp(y, x, epsilon.view(n, *[1] * (x.dim() - 1)).to(x.dtype))
+
+        return trees.map_tree(between, trees.take(real, slice(n)), trees.take(fake, slice(n)))

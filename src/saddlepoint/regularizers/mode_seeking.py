@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from saddlepoint import ranks
-from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
-from saddlepoint.networks.layers.statistics import frozen_statistics
 from saddlepoint.regularizers.base import Regularizer
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 EPSILON = 1e-5
 """Of the paper's code: bounds the penalty where the generator does not depend on the latents at all."""
@@ -22,21 +22,19 @@ class ModeSeeking(Regularizer):
 
     max_G E d(G(c, z₁), G(c, z₂)) / d(z₁, z₂), with mean absolute differences for d; as in the paper's code it is the
     inverse of the ratio that is minimised. Pairs are neighbours in the batch, whose latents are independent draws;
-    with labels, the second of each pair is generated once more under the first one's label, in a pass that leaves
-    running statistics as they were. The ratio goes to ``turn.logs["mode_ratio"]``.
+    with labels, the second of each pair is generated once more under the first one's label. The ratio is logged as
+    ``mode_ratio``.
+
+    Args:
+        weight: the paper's λ_ms.
+        player: whose samples are to differ.
+        knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
     batch_coupled = True
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "generator", interval: PositiveInt = 1) -> None:
-        """Take the penalty's settings.
-
-        Args:
-            weight: the paper's λ_ms.
-            player: whose samples are to differ.
-            interval: turns of that player from one penalty to the next.
-        """
-        super().__init__(player, interval, weight)
+    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "generator", **knobs: Any) -> None:
+        super().__init__(weight, player, **knobs)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ / (E[d(G(z₁), G(z₂)) / d(z₁, z₂)] + 1e-5) over the pairs of all ranks, a scalar.
@@ -44,20 +42,14 @@ class ModeSeeking(Regularizer):
         It is 0 for a single sample.
 
         Raises:
-            UserError: the turn has no generated samples.
+            UserError: the turn has no generated samples, or pairs.
         """
-        if turn.latents is None or turn.fake is None:
-            raise UserError(f"mode seeking needs turns that generate samples; '{self.player}' has none")
+        generate, fake = self.generator(turn), self.single(turn.fake)
         if len(turn.latents) < 2:
             return turn.loss.new_zeros(())
         latents = turn.latents.roll(1, 0)
-        if turn.labels is None:
-            others = turn.fake.roll(1, 0)
-        else:
-            generator = turn.networks[self.player]
-            with frozen_statistics(generator):
-                others = generator(latents, turn.labels)
-        ratio = ranks.gather(_distance(turn.fake, others) / _distance(turn.latents, latents)).mean()
+        others = fake.roll(1, 0) if generate.condition is None else generate(latents)
+        ratio = ranks.gather(_distance(fake, others) / _distance(turn.latents, latents)).mean()
         turn.logs["mode_ratio"] = ratio.detach()
         return self.weight / (ratio + EPSILON)
 

@@ -1,24 +1,24 @@
-"""Brock et al. 2017, arXiv:1609.07093, and Brock et al. 2019, arXiv:1809.11096: filters unlike one another."""
+"""Brock et al. 2017, arXiv:1609.07093, and Brock et al. 2019, arXiv:1809.11096: orthogonal filters."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
 
 
 class Orthogonal(Regularizer):
-    """Orthogonal regularisation of the player's convolutions and linear layers.
+    """Orthogonal regularisation of a network's convolutions and linear layers.
 
     With each weight as a matrix W [outputs, inputs · kernel], whose rows are the filters, summed over layers:
 
@@ -26,31 +26,29 @@ class Orthogonal(Regularizer):
     - ``strict`` (Brock et al. 2017, section 3.3): β Σ |W Wᵀ - I|.
 
     Under spectral norm it is the unnormalised weight's, as in the papers' code.
+
+    Args:
+        weight: β; 1e-4 in Brock et al. 2019, 1e-3 in the code of Brock et al. 2017.
+        player: who pays; the generator in Brock et al. 2019.
+        form: which of the two.
+        knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
     def __init__(
         self,
         weight: NonNegativeFloat = 1e-4,
         player: str = "generator",
-        interval: PositiveInt = 1,
         form: Literal["relaxed", "strict"] = "relaxed",
+        **knobs: Any,
     ) -> None:
-        """Take the penalty's settings.
-
-        Args:
-            weight: β; 1e-4 in Brock et al. 2019, 1e-3 in the code of Brock et al. 2017.
-            player: whose weights are regularised; the generator's in Brock et al. 2019.
-            interval: turns of that player from one penalty to the next.
-            form: which of the two.
-        """
-        super().__init__(player, interval, weight)
+        super().__init__(weight, player, **knobs)
         self.form = form
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return the weighted sum over the layers, a scalar."""
         total = turn.loss.new_zeros((), dtype=torch.float32)
         with full_precision(turn.loss.device):
-            for module in turn.networks[self.player].modules():
+            for module in turn.networks[self.network].modules():
                 if isinstance(module, WEIGHTED):
                     total = total + getattr(self, f"_{self.form}")(_filters(module))
         return self.weight * total

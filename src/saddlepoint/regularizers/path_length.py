@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
@@ -12,12 +12,9 @@ from torch import Tensor, nn
 
 from saddlepoint import ranks
 from saddlepoint.compilation import uncompiled
-from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
-from saddlepoint.networks.layers.statistics import frozen_statistics
 from saddlepoint.regularizers.base import Regularizer
-from saddlepoint.regularizers.input_gradient import refuse_batch_norm
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 LOG = "length"
 
@@ -28,8 +25,16 @@ class PathLength(Regularizer):
     J is the Jacobian of G(z) in the latents, which have the part of the paper's w here, and Jᵀy = ∇_z (G(z)·y) with
     y ~ N(0, I), divided by √(H·W): with that, and a single layer of latents, λ = 2 is the paper's
     γ = ln 2 / (r² (ln r - ln 2)) (appendix B) as its code has it. The target a is an exponential moving average of the
-    lengths; it starts at the first ones. The forward pass is the penalty's own, in float32, and leaves running
-    statistics as they were. The mean length goes to ``turn.logs["length"]``.
+    lengths; it starts at the first ones. The forward pass is the penalty's own, in float32. The mean length is logged
+    as ``length``.
+
+    Args:
+        weight: λ.
+        player: whose Jacobian is regularised.
+        interval: turns of that player from one penalty to the next; 8 in appendix B, 4 in the paper's code.
+        decay: of the average length, a turn with a penalty.
+        shrink: only one in so many of the batch's latents is used, to save time and memory.
+        knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
     average: Tensor
@@ -42,17 +47,9 @@ class PathLength(Regularizer):
         interval: PositiveInt = 8,
         decay: Annotated[float, Field(ge=0, lt=1)] = 0.99,
         shrink: PositiveInt = 2,
+        **knobs: Any,
     ) -> None:
-        """Take the penalty's settings.
-
-        Args:
-            weight: λ.
-            player: whose Jacobian is regularised.
-            interval: turns of that player from one penalty to the next; 8 in appendix B, 4 in the paper's code.
-            decay: of the average length, a turn with a penalty.
-            shrink: only one in so many of the batch's latents is used, to save time and memory.
-        """
-        super().__init__(player, interval, weight)
+        super().__init__(weight, player, interval=interval, **knobs)
         self.decay, self.shrink = decay, shrink
         self.register_buffer("average", torch.zeros(()))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
@@ -61,11 +58,10 @@ class PathLength(Regularizer):
         """Refuse BatchNorm in the generator.
 
         Raises:
-            UserError: the generator has BatchNorm, under which a sample's Jacobian is not its own, or there is no such
-                player.
+            UserError: the generator has BatchNorm, or there is no such network.
         """
         super().check(networks)
-        refuse_batch_norm(networks[self.player], "path length", self.player)
+        self.refuse_batch_norm(networks)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ E (‖Jᵀy‖₂ - a)², a scalar.
@@ -73,13 +69,11 @@ class PathLength(Regularizer):
         Raises:
             UserError: the turn generates no samples.
         """
-        if turn.latents is None:
-            raise UserError(f"path length needs turns that generate samples; '{self.player}' has none")
+        generate = self.generator(turn)
         n = max(1, len(turn.latents) // self.shrink)
         latents = at_least_float32(turn.latents[:n].detach()).requires_grad_()
-        network = turn.networks[self.player]
-        with full_precision(latents.device), frozen_statistics(network), uncompiled():
-            samples = network(latents, None if turn.labels is None else turn.labels[:n])
+        with full_precision(latents.device), uncompiled():
+            samples = generate(latents)
             y = torch.randn(samples.shape, generator=turn.random, device=samples.device, dtype=samples.dtype)
             y = y / math.sqrt(math.prod(samples.shape[2:]))
             (product,) = torch.autograd.grad((samples * y).sum(), latents, create_graph=True)
@@ -90,7 +84,7 @@ class PathLength(Regularizer):
 
     def observe(self, turn: Turn) -> None:
         """Move the average after a turn that had a penalty."""
-        if turn.player == self.player and LOG in turn.logs:
+        if self.player in turn.players and LOG in turn.logs:
             length = ranks.mean(turn.logs[LOG])
             self.average.copy_(torch.where(self.started, self.decay * self.average + (1 - self.decay) * length, length))
             self.started.fill_(True)

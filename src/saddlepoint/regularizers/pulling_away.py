@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from pydantic import NonNegativeFloat, PositiveInt
+from typing import Any
+
+from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from saddlepoint import ranks
-from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
-from saddlepoint.types import Turn
+from saddlepoint.turns import Turn
 
 
 class PullingAway(Regularizer):
@@ -18,19 +19,17 @@ class PullingAway(Regularizer):
 
     f(S) = 1/(N(N-1)) Σ_i Σ_{j≠i} (S_iᵀS_j / (‖S_i‖‖S_j‖))², in [0, 1], where S are the critic's features of the
     generated samples: the code of an autoencoder, or the last layer before the logits.
+
+    Args:
+        weight: 0.1 in the paper.
+        player: whose generated samples are pulled apart.
+        knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
     batch_coupled = True
 
-    def __init__(self, weight: NonNegativeFloat = 0.1, player: str = "generator", interval: PositiveInt = 1) -> None:
-        """Take the penalty's settings.
-
-        Args:
-            weight: 0.1 in the paper.
-            player: whose generated samples are pulled apart.
-            interval: turns of that player from one penalty to the next.
-        """
-        super().__init__(player, interval, weight)
+    def __init__(self, weight: NonNegativeFloat = 0.1, player: str = "generator", **knobs: Any) -> None:
+        super().__init__(weight, player, **knobs)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return the weighted mean of the squared cosines between features, over the samples of all ranks, a scalar.
@@ -40,8 +39,7 @@ class PullingAway(Regularizer):
         Raises:
             UserError: nobody judges generated samples in this turn.
         """
-        if "fake" not in turn.outputs:
-            raise UserError(f"the pulling-away term needs turns that judge generated samples; '{self.player}' has none")
+        self.judged(turn, "fake")
         features = ranks.gather(at_least_float32(turn.outputs["fake"].features).flatten(1))
         directions = normalize(features, dim=1)
         n = len(directions)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from saddlepoint.regularizers.r1 import R1
+from saddlepoint.turns import Turn
 
 
 class R2(R1):
     """The zero-centred gradient penalty on generated samples, γ/2 E_{p_G} ‖∇D(x)‖₂² (equation 10).
 
-    All else, the lazy form too, is as for :class:`~saddlepoint.regularizers.r1.R1`.
+    Everything else is as in :class:`~saddlepoint.regularizers.r1.R1`.
     """
 
-    of = "fake"
+    def penalty(self, turn: Turn) -> Tensor:
+        """Return γ/2 E ‖∇D(x)‖₂² on the turn's generated samples, a scalar.
+
+        Raises:
+            UserError: the turn has no generated samples or no critic.
+        """
+        return self.at(self.fake(turn), turn)

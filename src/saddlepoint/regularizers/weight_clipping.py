@@ -14,21 +14,25 @@ from saddlepoint.regularizers.base import Regularizer
 class WeightClipping(Regularizer):
     """After every step, w ← clip(w, -c, c) for each of the critic's weights (algorithm 1, line 7).
 
-    Parameters only: running statistics are no weights.
+    Running statistics are not clipped.
+
+    Args:
+        clip: the paper's c.
+        player: after whose steps.
+        network: whose weights; by default the one that has the player's name.
     """
 
-    def __init__(self, clip: PositiveFloat = 0.01, player: str = "discriminator") -> None:
-        """Take the paper's c and the network that is clipped."""
-        super().__init__(player=player)
+    def __init__(self, clip: PositiveFloat = 0.01, player: str = "discriminator", network: str | None = None) -> None:
+        super().__init__(player=player, network=network)
         self.clip = clip
 
     @torch.no_grad()
     def project(self, networks: Mapping[str, nn.Module]) -> None:
-        """Clip the player's parameters to [-c, c], in place and all at once."""
-        parameters = tuple(networks[self.player].parameters())
+        """Clip the network's parameters to [-c, c], in place and all at once."""
+        parameters = tuple(networks[self.network].parameters())
         torch._foreach_clamp_min_(parameters, -self.clip)
         torch._foreach_clamp_max_(parameters, self.clip)
 
     def extra_repr(self) -> str:
-        """Show the player and the bound."""
-        return f"player={self.player}, clip={self.clip}"
+        """Show the network and the bound."""
+        return f"network={self.network}, clip={self.clip}"

@@ -1,4 +1,4 @@
-"""Gradient accumulation: a batch larger than memory, played in pieces whose gradients add up to the whole one's."""
+"""Gradient accumulation: a batch larger than memory in pieces, whose gradients add up to those of the whole batch."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
+from saddlepoint import trees
 from saddlepoint.errors import UserError
 from saddlepoint.types import Batch
 
@@ -22,16 +23,14 @@ def pieces(batch: Batch, count: int) -> list[tuple[Batch, float]]:
 
     >>> import torch
     >>> from saddlepoint.types import VectorBatch
-    >>> [(len(piece.samples), share) for piece, share in pieces(VectorBatch(torch.zeros(8, 2)), 3)]
+    >>> [(len(piece), share) for piece, share in pieces(VectorBatch(torch.zeros(8, 2)), 3)]
     [(3, 0.375), (3, 0.375), (2, 0.25)]
     """
-    n = len(batch.samples)
+    n = len(batch)
     count = max(1, min(count, n // 2))
     if count == 1:
         return [(batch, 1.0)]
-    samples = batch.samples.tensor_split(count)
-    labels = [None] * count if batch.labels is None else batch.labels.tensor_split(count)
-    return [(type(batch)(x, y), len(x) / n) for x, y in zip(samples, labels, strict=True)]
+    return [(piece, len(piece) / n) for piece in trees.split(batch, count)]
 
 
 def check_separable(accumulate: int, parts: Mapping[str, nn.Module]) -> None:
@@ -50,6 +49,8 @@ def check_separable(accumulate: int, parts: Mapping[str, nn.Module]) -> None:
         for module in part.modules():
             if getattr(module, "batch_coupled", False):
                 raise UserError(
-                    f"model.accumulate={accumulate}: {name} ({type(module).__name__}) compares the samples of a batch "
-                    "with one another, so a batch may not be split: set model.accumulate=1"
+                    f"{type(module).__name__} ({name}) compares the samples of a batch with one another, so a batch "
+                    f"cannot be split in {accumulate} pieces",
+                    "accumulate",
+                    "set it to 1",
                 )

@@ -37,10 +37,10 @@ def check(labels: Tensor, num_classes: int) -> None:
         UserError: it has no classes at all, or labels lie outside 0 … K - 1.
     """
     if num_classes == 0:
-        raise UserError("labels were given, but the generator is unconditional (conditioning.generator=none)")
+        raise UserError("labels were given, but the generator is unconditional", "labels", "leave them out")
     low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if low < 0 or high >= num_classes:
-        raise UserError(f"labels must lie in 0 … {num_classes - 1}, got {low} … {high}")
+        raise UserError(f"classes are 0 … {num_classes - 1}, got {low} … {high}", "labels")
 
 
 def check_networks(
@@ -61,23 +61,29 @@ def check_networks(
     of_discriminator = getattr(getattr(discriminator, "labels", None), "kind", "none")
     if of_discriminator == "auxiliary" and not classifier_trained:
         raise UserError(
-            "conditioning.discriminator=auxiliary adds a classifier that nothing trains: "
-            "set regularizer=[auxiliary_classifier]"
+            "the discriminator has a classifier that nothing trains",
+            "discriminator.conditioning",
+            "add the regularizer auxiliary_classifier",
         )
     if of_discriminator == "projection" and reads != "logits":
         raise UserError(
-            "conditioning.discriminator=projection puts the label into D's logits, and the loss reads its "
-            f"{reads} alone: set conditioning=concat"
+            f"projection puts the label into D's logits, and the loss reads only its {reads}",
+            "discriminator.conditioning",
+            "set it to concat",
         )
     if of_generator != "none" and of_discriminator == "none":
         raise UserError(
-            f"conditioning.generator={of_generator} with conditioning.discriminator=none: G would never learn what its "
-            "labels mean; set conditioning.discriminator to concat, projection or auxiliary"
+            f"the generator is conditioned on labels ({of_generator}) and the discriminator is not, so G would never "
+            "learn what its labels mean",
+            "discriminator.conditioning",
+            "set it to concat, projection or auxiliary",
         )
     if of_generator == "none" and of_discriminator != "none":
         raise UserError(
-            f"conditioning.discriminator={of_discriminator} with conditioning.generator=none: D would judge fakes by "
-            "labels that G is not told; set conditioning.generator to concat, batchnorm or adain"
+            f"the discriminator is conditioned on labels ({of_discriminator}) and the generator is not, so D would "
+            "judge fakes by labels that G does not know",
+            "generator.conditioning",
+            "set it to concat, batchnorm or adain",
         )
 
 

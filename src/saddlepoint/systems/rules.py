@@ -35,8 +35,9 @@ class Rule(ABC):
         for name in self.refused:
             if any(group.get(name) for group in optimizer.param_groups):
                 raise UserError(
-                    f"model=unrolled cannot look through {type(optimizer).__name__} with {name}: "
-                    f"leave {name} out of optimizer.discriminator"
+                    f"unrolling cannot differentiate {type(optimizer).__name__} with {name}",
+                    "optimizers.discriminator",
+                    f"leave {name} out",
                 )
 
     def start(self, parameters: Sequence[nn.Parameter]) -> State:
@@ -129,6 +130,6 @@ def rule_of(optimizer: Optimizer) -> Rule:
     if rule is None:
         known = ", ".join(kind.__name__ for kind in RULES)
         raise UserError(
-            f"model=unrolled cannot look through {type(optimizer).__name__}: take {known} for optimizer.discriminator"
+            f"unrolling cannot differentiate {type(optimizer).__name__}", "optimizers.discriminator", f"use {known}"
         )
     return rule(optimizer)

@@ -1,51 +1,62 @@
-"""How every system samples: from one endless table a seed, whose row i depends on neither batch size nor ranks."""
+"""How systems generate: from one endless table a seed, whose row i depends on neither batch size nor ranks."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 
-import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from saddlepoint import randomness
+from saddlepoint import randomness, trees
 from saddlepoint.compilation import uncompiled
 from saddlepoint.errors import UserError
 from saddlepoint.systems import labels as label_laws
+from saddlepoint.systems.capabilities import Draw, Picture
+from saddlepoint.systems.game import Game
+from saddlepoint.types import Batch
 
-SAMPLE_BLOCK = randomness.SAMPLES_PER_KEY
-"""Generators run on whole blocks of this many samples, whatever was asked for. A convolution's last bits depend on the
-batch size; so sample i is the same to the bit in a grid of 64 and in an evaluation of 50,000."""
+
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Put networks into evaluation mode, so that a sample's output does not depend on its neighbours'; then back."""
+    before = [network.training for network in networks]
+    for network in networks:
+        network.eval()
+    try:
+        yield
+    finally:
+        for network, training in zip(networks, before, strict=True):
+            network.train(training)
 
 
-class Sampling(pl.LightningModule):
-    """The one door through which samples come.
+class Sampling(Game):
+    """A game that generates samples: the one door through which they come.
 
-    A system overrides :meth:`draw_sample_latents` and :meth:`sample_block`.
+    A system overrides :meth:`draw` and :meth:`generate`.
 
     Attributes:
-        networks: by role; a conditional ``generator`` says so by ``num_classes``.
-        seed: the key of all randomness.
+        block: samples are generated in whole blocks of so many, whatever was asked for. A convolution's last bits
+            depend on the batch size; so sample i is the same to the bit in a grid of 64 and in an evaluation of 50,000.
         label_shares: float [K], the classes' shares of the training data, from which labels are drawn; uniform until
             the data has been seen. Conditional systems alone have it, and checkpoints keep it.
     """
 
-    networks: Mapping[str, nn.Module]
-    seed: int
+    block: int = randomness.SAMPLES_PER_KEY
     label_shares: Tensor
 
-    @property
-    def num_classes(self) -> int:
-        """Number of classes that the generator is conditioned on; 0 if it is unconditional."""
-        return int(getattr(self.networks.get("generator"), "num_classes", 0))
+    def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
+        """Return what samples ``start … start + count - 1`` of the table are generated from, on the CPU.
 
-    def draw_sample_latents(self, seed: int, start: int, count: int, truncation: float) -> Tensor:
-        """Return latents keyed by (seed, sample index), [count, Z], on the CPU."""
-        raise NotImplementedError(f"{type(self).__name__} draws no latents")
+        Row i depends on the seed and i alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must implement draw()")
 
-    def sample_block(self, latents: Tensor, labels: Tensor | None, ema: bool) -> Tensor:
-        """Generate from one block of latents, in evaluation mode."""
-        raise NotImplementedError(f"{type(self).__name__} generates no samples")
+    def generate(self, draw: Draw, ema: bool) -> Tensor:
+        """Generate from one block on the system's device, in evaluation mode; called under no_grad."""
+        raise NotImplementedError(f"{type(self).__name__} must implement generate()")
 
     def draw_sample_labels(self, seed: int, start: int, count: int) -> Tensor | None:
         """Return labels keyed by (seed, sample index), long [count], on the CPU; None without conditioning.
@@ -59,7 +70,8 @@ class Sampling(pl.LightningModule):
         self,
         n: int,
         labels: Tensor | None = None,
-        latents: Tensor | None = None,
+        latents: trees.Tree = None,
+        condition: trees.Tree = None,
         seed: int | None = None,
         truncation: float = 1.0,
         ema: bool = True,
@@ -70,7 +82,8 @@ class Sampling(pl.LightningModule):
         Args:
             n: how many.
             labels: long [n], for a conditional generator; by default they are drawn from the table too.
-            latents: [n, Z]; instead of the table's.
+            latents: a tree of [n, ...]; instead of the table's.
+            condition: a tree of [n, ...], for a system that is told more than labels.
             seed: the table; the run's own seed by default.
             truncation: of the latents, in (0, 1].
             ema: from the averaged weights, where the system keeps some.
@@ -82,14 +95,14 @@ class Sampling(pl.LightningModule):
         Raises:
             UserError: labels for an unconditional generator, or outside 0 … K - 1.
         """
-        blocks = self.sample_blocks(n, labels, latents, seed, truncation, ema, start)
-        return torch.cat(list(blocks))
+        return torch.cat(list(self.sample_blocks(n, labels, latents, condition, seed, truncation, ema, start)))
 
     def sample_blocks(
         self,
         n: int,
         labels: Tensor | None = None,
-        latents: Tensor | None = None,
+        latents: trees.Tree = None,
+        condition: trees.Tree = None,
         seed: int | None = None,
         truncation: float = 1.0,
         ema: bool = True,
@@ -101,20 +114,19 @@ class Sampling(pl.LightningModule):
             label_laws.check(labels, self.num_classes)
         position, end = start, start + n
         while position < end:
-            first = position - position % SAMPLE_BLOCK if latents is None else position
-            count = min(end, first + SAMPLE_BLOCK) - position
-            rows = slice(position - start, position - start + count)
-            if latents is None:
-                block = self.draw_sample_latents(seed, first, SAMPLE_BLOCK, truncation)
-                offset = position - first
-            else:
-                block, offset = _padded(latents[rows]), 0
-            block_labels = self.draw_sample_labels(seed, first, SAMPLE_BLOCK)
-            if labels is not None and block_labels is not None:
-                block_labels[offset : offset + count] = labels[rows].cpu()
+            first = position - position % self.block
+            count = min(end, first + self.block) - position
+            rows, offset = slice(position - start, position - start + count), position - first
+            block = self.draw(seed, first, self.block, truncation)
+            given = Draw(trees.take(latents, rows), None, trees.take(condition, rows)).padded(offset, self.block)
+            if latents is not None:
+                block = replace(block, latents=given.latents)
+            if condition is not None:
+                block = replace(block, condition=given.condition)
+            if labels is not None and block.labels is not None:
+                block.labels[offset : offset + count] = labels[rows].cpu()
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False), uncompiled():
-                on_device = None if block_labels is None else block_labels.to(self.device)
-                samples = self.sample_block(block.to(self.device), on_device, ema)
+                samples = self.frozen_encoder.decode(self.generate(block.to(self.device), ema))
             yield samples[offset : offset + count]
             position += count
 
@@ -136,8 +148,8 @@ class Sampling(pl.LightningModule):
         Raises:
             UserError: the generator is unconditional, or has no such class.
         """
-        latents = self.draw_sample_latents(self.seed if seed is None else seed, 0, columns, truncation)
-        latents = latents.repeat(len(labels), *[1] * (latents.dim() - 1))
+        drawn = self.draw(self.seed if seed is None else seed, 0, columns, truncation).latents
+        latents = trees.map_tree(lambda tensor: tensor.repeat(len(labels), *[1] * (tensor.dim() - 1)), drawn)
         rows = torch.tensor(labels).repeat_interleave(columns)
         return self.sample(len(rows), rows, latents, ema=ema)
 
@@ -151,8 +163,10 @@ class Sampling(pl.LightningModule):
             raise UserError(f"the data has {len(counts)} classes and the generator was built for {self.num_classes}")
         self.label_shares.copy_(counts / counts.sum())
 
-
-def _padded(latents: Tensor) -> Tensor:
-    """Fill a block of latents up with copies of its first row."""
-    missing = SAMPLE_BLOCK - len(latents)
-    return torch.cat([latents, latents[:1].expand(missing, *latents.shape[1:])]) if missing else latents
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+        """Return samples; of a conditional generator a row a class, for as many classes as there are columns."""
+        if not self.num_classes:
+            return {"samples": Picture(self.sample(n, seed=seed))}
+        rows = min(self.num_classes, math.isqrt(n))
+        columns = n // rows
+        return {"samples": Picture(self.sample_classes(range(rows), columns, seed), columns)}

@@ -60,53 +60,55 @@ class Stepper:
     def step(
         self,
         name: str,
-        optimizer: Optimizer,
-        parameters: Sequence[nn.Parameter],
+        optimizers: Sequence[Optimizer],
+        parameters: Sequence[Sequence[nn.Parameter]],
         loss: Tensor,
-        clip: float | None = None,
+        clips: Sequence[float | None],
         buffers: Sequence[Tensor] = (),
-    ) -> Tensor | None:
+    ) -> list[Tensor | None]:
         """Step along the accumulated gradients.
 
         Args:
-            name: the player's, for errors.
-            optimizer: the player's.
-            parameters: the player's.
-            loss: the turn's total, a detached scalar; where it or a gradient is not finite no weight moves.
-            clip: largest norm of the gradient, or None.
+            name: of the player or players, for errors.
+            optimizers: one a player.
+            parameters: each optimizer's.
+            loss: the turn's total, a detached scalar; where it or a gradient is not finite no weight moves. Under a
+                scaler a gradient that overflows keeps its own player's weights alone where they are.
+            clips: for each player the largest norm of the gradient, or None.
             buffers: running statistics to average over ranks along with the gradients.
 
         Returns:
-            The gradient's norm before clipping, a scalar on the device; None without clipping, which alone needs it.
+            The norm of each player's gradient before clipping, a scalar on the device; None without clipping, which
+            alone needs it.
 
         Raises:
             NonFiniteError: for this step on a CPU, for an earlier one on a GPU, which is not waited for.
         """
+        everything = [parameter for own in parameters for parameter in own]
         if self.world_size > 1:
             notes = (float(self.stop_requested), self.clock() if self.rank == 0 else 0.0)
-            loss, heard = average_over_ranks(parameters, buffers, loss, self.world_size, notes)
+            loss, heard = average_over_ranks(everything, buffers, loss, self.world_size, notes)
         else:
             heard = None
-        gradients = [p.grad for p in parameters if p.grad is not None]
         # Under a scaler an infinite gradient is an overflow: the scaler skips the step and lowers the scale.
         if self.scaler is not None:
-            self.scaler.unscale_(optimizer)
+            for optimizer in optimizers:
+                self.scaler.unscale_(optimizer)
             faults = non_finite(loss, [])
         else:
-            faults = non_finite(loss, gradients)
+            faults = non_finite(loss, [p.grad for p in everything if p.grad is not None])
         self._check(name, faults, heard)
-        norm = None
-        if clip is not None:
-            norm = torch.nn.utils.get_total_norm(gradients)
-            torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+        norms = [_clipped(own, clip) for own, clip in zip(parameters, clips, strict=True)]
         if self.scaler is not None:
-            self.scaler.step(optimizer)
+            for optimizer in optimizers:
+                self.scaler.step(optimizer)
             self.scaler.update()
         else:
-            if faults.device.type != "cpu":
-                _skip_where(optimizer, faults)
-            optimizer.step()
-        return norm
+            for optimizer in optimizers:
+                if faults.device.type != "cpu":
+                    _skip_where(optimizer, faults)
+                optimizer.step()
+        return norms
 
     def _check(self, name: str, faults: Tensor, heard: Tensor | None) -> None:
         answers = faults if heard is None else torch.cat([faults.reshape(1), heard])
@@ -141,6 +143,15 @@ class Stepper:
         if heard:
             self.stop_agreed = self.stop_agreed or heard[0] > 0
             self.seconds = heard[1] * self.world_size
+
+
+def _clipped(parameters: Sequence[nn.Parameter], clip: float | None) -> Tensor | None:
+    """Clip a player's gradient to a norm, and return the norm that it had; None where nothing is clipped."""
+    if clip is None:
+        return None
+    norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
+    torch.nn.utils.clip_grads_with_norm_(parameters, clip, norm)
+    return norm
 
 
 def non_finite(loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:

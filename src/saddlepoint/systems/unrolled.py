@@ -10,12 +10,14 @@ from pydantic import NonNegativeInt
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from saddlepoint import trees
 from saddlepoint.compilation import uncompiled
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import full_precision
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.rules import rule_of
-from saddlepoint.types import Batch, CriticOutput, Turn
+from saddlepoint.turns import Turn
+from saddlepoint.types import Batch, CriticOutput
 
 
 class UnrolledGAN(GAN):
@@ -60,17 +62,18 @@ class UnrolledGAN(GAN):
         player = self.players["discriminator"]
         if player.regularizers:
             raise UserError(
-                f"model=unrolled looks ahead along D's loss alone, and regularizer {', '.join(player.regularizers)} "
-                "changes D's steps too: leave it out, or set model.unrolled_steps=0"
+                f"unrolling looks ahead along D's loss alone, and {', '.join(player.regularizers)} changes D's steps",
+                "regularizers",
+                "leave it out, or set unrolled_steps to 0",
             )
         if player.gradient_clip is not None:
             raise UserError(
-                "model=unrolled does not clip the gradients it looks ahead by: set optimizer.gradient_clip=null"
+                "unrolling does not clip the gradients of the look-ahead", "gradient_clip", "set it to null"
             )
         if self.accumulate > 1:
-            raise UserError("model=unrolled looks ahead on a whole batch: set model.accumulate=1")
+            raise UserError("unrolling looks ahead on a whole batch", "accumulate", "set it to 1")
         if self.generator_batch_multiple > 1:
-            raise UserError("model=unrolled looks ahead on G's own fakes: set model.generator_batch_multiple=1")
+            raise UserError("unrolling looks ahead on G's own fakes", "generator_batch_multiple", "set it to 1")
         rule_of(player.build_optimizer())
 
     def _check_surrogate(self) -> None:
@@ -81,23 +84,24 @@ class UnrolledGAN(GAN):
         """
         if self.surrogate == "value" and self.loss.changes == "generator":
             raise UserError(
-                f"{type(self.loss).__name__} changes G's objective, and model.surrogate=value has G raise D's: "
-                "set model.surrogate=generator, or choose another loss"
+                f"{type(self.loss).__name__} changes G's objective, and with surrogate=value G raises D's loss instead",
+                "surrogate",
+                "set it to generator, or choose another loss",
             )
 
     def generator_loss(self, batch: Batch) -> Turn:
         """G's objective against the discriminator of the future."""
         if self.unrolled_steps == 0:
             return super().generator_loss(batch)
-        z = self.draw_latents(len(batch.samples))
-        fake = self.generator(z, batch.labels)
+        z = self.draw_latents(len(batch))
+        fake = self.generator(z, batch.condition)
         with full_precision(self.device), uncompiled():  # D is differentiated twice
-            critic = self._critic(self.look_ahead(batch.samples, fake, batch.labels))
+            critic = self._critic(self.look_ahead(batch.samples, fake, batch.condition))
             if self.surrogate == "value" or self.needs_real_in_generator:
-                judged = self.judge(batch.samples, fake, batch.labels, critic)
+                judged = self.judge(batch.samples, fake, batch.condition, critic)
                 outputs = dict(zip(("real", "fake"), judged, strict=True))
             else:
-                outputs = {"fake": critic(self.augment(fake), batch.labels)}
+                outputs = {"fake": critic(self.augment(fake), batch.condition)}
             whole = {key: self.of_all_ranks(output) for key, output in outputs.items()}
             if self.surrogate == "value":
                 loss = -self.loss.discriminator(whole["real"], whole["fake"])
@@ -105,13 +109,13 @@ class UnrolledGAN(GAN):
                 loss = self.loss.generator(whole["fake"], whole.get("real"))
         return self.record_of(loss, batch, fake, z, outputs)
 
-    def look_ahead(self, real: Tensor, fake: Tensor, labels: Tensor | None) -> dict[str, Tensor]:
+    def look_ahead(self, real: Tensor, fake: Tensor, condition: trees.Tree) -> dict[str, Tensor]:
         """Return D's weights by name after ``unrolled_steps`` steps, as functions of the fakes.
 
         Args:
             real: [N, ...].
             fake: [N, ...], with the generator's graph.
-            labels: of both, long [N], or None.
+            condition: of both, a tree of [N, ...], or None.
         """
         rule = rule_of(self.raw_optimizers[self.players["discriminator"].index])
         own = dict(self.discriminator.named_parameters())
@@ -121,7 +125,7 @@ class UnrolledGAN(GAN):
         state = rule.start([own[name] for name in names])
         with torch.enable_grad():
             for _ in range(self.unrolled_steps):
-                judged = self.judge(real, fake, labels, self._critic(weights))
+                judged = self.judge(real, fake, condition, self._critic(weights))
                 loss = self.loss.discriminator(*(self.of_all_ranks(output) for output in judged))
                 before = [weights[name] for name in names]
                 gradients = torch.autograd.grad(loss, before, create_graph=True, materialize_grads=True)
@@ -138,7 +142,7 @@ class _Future:
     def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         self.network, self.weights = network, weights
 
-    def __call__(self, samples: Tensor, labels: Tensor | None) -> CriticOutput:
+    def __call__(self, samples: Tensor, condition: trees.Tree) -> CriticOutput:
         buffers = {name: buffer.clone() for name, buffer in self.network.named_buffers()}
-        output: CriticOutput = functional_call(self.network, {**self.weights, **buffers}, (samples, labels))
+        output: CriticOutput = functional_call(self.network, {**self.weights, **buffers}, (samples, condition))
         return output

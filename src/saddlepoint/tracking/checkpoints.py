@@ -1,4 +1,4 @@
-"""Checkpoint files: self-describing, written whole or not at all, and never a way for code to run.
+"""Checkpoint files: self-describing, written atomically, and read without running code.
 
 A checkpoint is one file that ``torch.load(weights_only=True)`` reads. Beside Lightning's own entries it holds
 ``saddlepoint``: the format's version, the config as plain containers, the names of the parts that were chosen, the data
@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pytorch_lightning.plugins.io import CheckpointIO
 
 from saddlepoint import __version__
 from saddlepoint.errors import UserError
-from saddlepoint.tracking.run_directory import write_atomically
+from saddlepoint.writing import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -31,35 +30,23 @@ FORMAT = 1
 """Raised whenever an older reader could misread a newer file."""
 
 
-class AtomicCheckpointIO(CheckpointIO):
-    """Writes a temporary file in the same directory, syncs it, renames it, and puts its sha256 beside it.
+def save(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Write a checkpoint and its sha256."""
+    buffer = io.BytesIO()
+    torch.save(checkpoint, buffer)
+    write_checkpoint_bytes(path, buffer.getvalue())
 
-    Lightning's own staging in ``$TMPDIR`` moves across file systems without a sync: a kill or a full disk there
-    destroyed the previous checkpoint.
-    """
 
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
-        """Write ``checkpoint`` to ``path``."""
-        buffer = io.BytesIO()
-        torch.save(checkpoint, buffer)
-        write_checkpoint_bytes(Path(path), buffer.getvalue())
-
-    def load_checkpoint(
-        self, path: str | Path, map_location: Any | None = None, weights_only: bool | None = None
-    ) -> dict[str, Any]:
-        """Read a checkpoint; see :func:`load`."""
-        return load(Path(path))
-
-    def remove_checkpoint(self, path: str | Path) -> None:
-        """Remove a checkpoint and its sha256."""
-        Path(path).unlink(missing_ok=True)
-        _digest_path(Path(path)).unlink(missing_ok=True)
+def remove(path: Path) -> None:
+    """Remove a checkpoint and its sha256."""
+    path.unlink(missing_ok=True)
+    _digest_path(path).unlink(missing_ok=True)
 
 
 def write_checkpoint_bytes(path: Path, data: bytes) -> None:
     """Write a checkpoint's bytes and their sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # The old digest would condemn the new file if the machine stopped between the two writes.
+    # With the old digest beside it, the new file would count as damaged if the machine stopped between the two writes.
     _digest_path(path).unlink(missing_ok=True)
     write_atomically(path, data)
     write_atomically(_digest_path(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
@@ -68,7 +55,7 @@ def write_checkpoint_bytes(path: Path, data: bytes) -> None:
 def rotate(last: Path) -> None:
     """Keep the checkpoint at ``last`` as ``previous.ckpt`` before a new one takes its place.
 
-    A damaged one is not kept: a run that went on from ``previous.ckpt`` would lose the only sound file it has.
+    A damaged one is not kept: it would replace the only intact file of a run that was resumed from ``previous.ckpt``.
     """
     previous = last.with_name("previous.ckpt")
     if last.exists() and _matches_digest(last, last.read_bytes()):
@@ -79,30 +66,30 @@ def rotate(last: Path) -> None:
 
 
 def load_newest(directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Read the newest sound checkpoint of a run; a damaged one is passed over with a warning.
+    """Read the newest intact checkpoint of a run; a damaged one is skipped with a warning.
 
     Args:
         directory: the run's ``checkpoints`` folder.
 
     Raises:
-        UserError: where there is none, or none is sound.
+        UserError: there is none, or none is intact.
     """
     candidates = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
     if not candidates:
-        raise UserError(f"no checkpoint in {directory}; the run was stopped before its first, so start it anew")
+        raise UserError(f"no checkpoint in {directory}: the run was stopped before its first", None, "start a new run")
     for path in candidates:
         try:
             return path, load(path)
         except UserError as error:
             log.warning("%s", error)
-    raise UserError(f"no sound checkpoint in {directory}; nothing to resume from, so start a new run")
+    raise UserError(f"no intact checkpoint in {directory}", None, "start a new run")
 
 
 def load(path: Path) -> dict[str, Any]:
     """Read a checkpoint of this format; nothing in it can run.
 
     Raises:
-        UserError: for a missing, foreign, damaged, malicious or newer file.
+        UserError: the file is missing, damaged, malicious, newer, or of another program.
     """
     try:
         data = path.read_bytes()
@@ -110,14 +97,14 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"cannot read checkpoint {path}: {error.strerror}") from None
     if not _matches_digest(path, data):
         name = _digest_path(path).name
-        raise UserError(f"damaged checkpoint {path}: its content does not match {name}; use another checkpoint")
+        raise UserError(f"damaged checkpoint {path}: its content does not match {name}", None, "use another checkpoint")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's remarks on foreign pickles; what they are is said below
+            warnings.simplefilter("ignore")  # torch's, on foreign pickles, which are refused below
             checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "global" in str(error).lower() or _names_functions(data):
-            raise UserError(f"refused: {path} contains code; ask its author for a safetensors export") from None
+            raise UserError(f"refused: {path} contains code", None, "ask its author for a safetensors export") from None
         raise UserError(f"not a checkpoint: {path}") from None
     except Exception:
         raise UserError(f"not a checkpoint: {path}") from None
@@ -125,7 +112,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _names_functions(data: bytes) -> bool:
-    """Whether a file that the safe unpickler could not follow is a pickle that would call something; it is not run."""
+    """Whether a file that the safe unpickler refused is a pickle that calls functions; it is not run."""
     try:
         if zipfile.is_zipfile(io.BytesIO(data)):
             archive = zipfile.ZipFile(io.BytesIO(data))
@@ -142,16 +129,18 @@ def _validated(checkpoint: Any, path: Path) -> dict[str, Any]:
     if about["format"] != FORMAT:
         raise UserError(
             f"{path} has checkpoint format {about['format']} (written by saddlepoint {about.get('version')}), "
-            f"this is saddlepoint {__version__}, which reads format {FORMAT}; install the version that wrote it"
+            f"and saddlepoint {__version__} reads format {FORMAT}",
+            None,
+            "install the version that wrote it",
         )
     return checkpoint
 
 
-def check_whole(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Refuse a checkpoint that lacks what every run's has.
+def check_complete(checkpoint: Mapping[str, Any], path: Path) -> None:
+    """Check that a checkpoint has all entries.
 
     Raises:
-        UserError: naming it.
+        UserError: one is missing or damaged.
     """
     about = checkpoint["saddlepoint"]
     parts = {
@@ -161,11 +150,13 @@ def check_whole(checkpoint: Mapping[str, Any], path: Path) -> None:
     }
     for name, (found, kind) in parts.items():
         if not isinstance(found, kind):
-            raise UserError(f"{path} is no whole checkpoint: its {name} is missing or damaged; use another checkpoint")
+            raise UserError(
+                f"incomplete checkpoint {path}: its {name} is missing or damaged", None, "use another checkpoint"
+            )
 
 
 def _matches_digest(path: Path, data: bytes) -> bool:
-    """Whether a file's content is what was written; true where no digest says what that was."""
+    """Whether a file's content matches its sha256; true where there is none."""
     digest = _digest_path(path)
     return not digest.exists() or digest.read_bytes().split()[:1] == [hashlib.sha256(data).hexdigest().encode()]
 

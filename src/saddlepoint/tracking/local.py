@@ -1,4 +1,4 @@
-"""The history on this disk: every logged number, as JSON lines, whatever becomes of the process or the network."""
+"""The local history: every logged number as a JSON line, which survives a crash and a lost network."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from pytorch_lightning.loggers.logger import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
-from saddlepoint.tracking.run_directory import append_json_line
+from saddlepoint.writing import append_json_line
 
 
 class LocalLogger(Logger):
@@ -30,7 +30,7 @@ class LocalLogger(Logger):
 
     @property
     def version(self) -> str:
-        """One history a run."""
+        """The same for all runs: each has one history."""
         return "0"
 
     @property
@@ -40,12 +40,12 @@ class LocalLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append a row; numbers that JSON has no word for are written as text."""
+        """Append a row; NaN and infinities, which JSON lacks, are written as text."""
         row = {key: value if _is_finite(value) else str(value) for key, value in metrics.items()}
         append_json_line(self.path, row)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """The run's ``config.yaml`` holds them."""
+        """Do nothing: the run's ``config.yaml`` has the hyperparameters."""
 
 
 def _is_finite(value: float) -> bool:

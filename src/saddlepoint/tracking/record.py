@@ -1,4 +1,4 @@
-"""What a run has recorded so far, in one place: callbacks write to it, the closing table reads it."""
+"""A run's records so far: callbacks write them, and the closing table reads them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pytorch_lightning.loggers.logger import Logger
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.catalogue import lower_is_better
 from saddlepoint.systems.progress import Progress
-from saddlepoint.tracking.run_directory import append_json_line, read_json_lines, write_atomically
+from saddlepoint.writing import append_json_line, read_json_lines, write_atomically
 
 
 @dataclass
@@ -26,7 +26,7 @@ class RunRecord:
     """A run's directory and loggers, and its scores: latest and best.
 
     Attributes:
-        directory: where everything lies.
+        directory: the run's folder.
         loggers: the local history and, unless disabled, W&B.
         monitor: the metric that says which checkpoint is best, or None without scores.
         first: the first card of each metric: the untrained network's, unless ``scores.at_start=false``.
@@ -35,7 +35,7 @@ class RunRecord:
         evaluation_seconds: time spent on scores.
         wandb_id: of the W&B run, which a resumed run continues.
         row: the newest row of the history.
-        release: lets other processes have the directory.
+        release: unlocks the directory for other processes.
     """
 
     directory: Path
@@ -50,7 +50,7 @@ class RunRecord:
     release: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def log(self, progress: Progress, metrics: Mapping[str, float]) -> None:
-        """Write a row to every logger, with both axes in it."""
+        """Write a row to every logger, with images seen and generator updates, the axes of plots."""
         row = {
             "images_seen": progress.images_seen,
             "generator_updates": progress.generator_updates,
@@ -79,12 +79,12 @@ class RunRecord:
         picture.save(path)
         for logger in self.loggers:
             if isinstance(logger, WandbLogger):
-                # Not log_image: the axis must be in the same call.
+                # Not log_image, which does not take the axis in the same call.
                 logger.experiment.log({key: wandb.Image(picture), "images_seen": progress.images_seen})
         return path
 
     def log_animation(self, progress: Progress, key: str, path: Path) -> None:
-        """Log a GIF that lies in the run's directory to W&B."""
+        """Log a GIF of the run's directory to W&B."""
         for logger in self.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.log({key: wandb.Video(str(path)), "images_seen": progress.images_seen})
@@ -107,11 +107,11 @@ class RunRecord:
         self.log(progress, row)
 
     def is_best(self, progress: Progress) -> bool:
-        """Whether the evaluation at this very point of the run is the best so far."""
+        """Whether the evaluation at this point of the run is the best so far."""
         return self.best is not None and self.best.images_seen == progress.images_seen
 
     def headlines(self) -> list[ScoreCard]:
-        """Return the newest cards worth a place in the progress bar: the monitored score and the first two others."""
+        """Return the newest cards for the progress bar: the monitored score and the first two others."""
         cards = list(self.latest.values())
         return sorted(cards, key=lambda card: card.metric != self.monitor)[:3]
 
@@ -131,9 +131,9 @@ class RunRecord:
         }
 
     def restore(self, state: Mapping[str, Any], progress: Progress) -> None:
-        """Take up the scores of a checkpoint, and drop the rows that the stopped run wrote after it.
+        """Restore the scores of a checkpoint, and drop the rows that were written after it.
 
-        The resumed run comes to the same rows again.
+        The resumed run writes the same rows again.
         """
         self.best = None if state["best"] is None else ScoreCard.from_json(state["best"])
         for cards, lines in ((self.first, state["first"]), (self.latest, state["latest"])):

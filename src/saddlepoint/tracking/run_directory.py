@@ -1,16 +1,13 @@
-"""A run's own directory. Two runs never share one, also when both start in the same second."""
+"""A run's own directory, which no two runs share, even if they start in the same second."""
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, BinaryIO
 
 from saddlepoint.errors import UserError
 
@@ -19,7 +16,7 @@ def create(root: Path, name: str) -> Path:
     """Make ``root/name``, or ``root/name-2`` and so on where that exists, and return it.
 
     Raises:
-        UserError: where nothing can be written.
+        UserError: nothing can be written there.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -32,7 +29,7 @@ def create(root: Path, name: str) -> Path:
             return directory
     except OSError as error:
         raise UserError(
-            f"cannot write to {root}: {error.strerror}; set run.root to a folder that can be written"
+            f"cannot write to {root}: {error.strerror}", "run.root", "choose a folder that can be written"
         ) from None
     raise AssertionError("itertools.count ended")
 
@@ -42,30 +39,30 @@ def claim(directory: Path, again: bool = False) -> Path:
 
     Args:
         directory: the run's.
-        again: take over a run that was stopped there before its first checkpoint; its rows are dropped.
+        again: start over a run that was stopped there before its first checkpoint; its rows are dropped.
 
     Raises:
-        UserError: where it holds something, or cannot be made.
+        UserError: it is not empty, or cannot be made.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
         occupied = any(directory.iterdir())
     except OSError as error:
-        raise UserError(f"cannot write to {directory}: {error.strerror}; choose another run.dir") from None
+        raise UserError(f"cannot write to {directory}: {error.strerror}", "run.dir", "choose another folder") from None
     if occupied and again and (directory / "config.yaml").exists():
-        hold(directory)()  # not from under a run that has not come to its first checkpoint
+        hold(directory)()  # refuses where a process is still training there, before its first checkpoint
         for name in ("history.jsonl", "scores.jsonl"):
             (directory / name).unlink(missing_ok=True)
     elif occupied:
-        raise UserError(f"run.dir={directory} is not empty; choose another, since two runs never share one")
+        raise UserError(f"{directory} is not empty", "run.dir", "choose another folder: two runs never share one")
     return directory
 
 
 def hold(directory: Path) -> Callable[[], None]:
-    """Keep a run's directory for this process, until it ends or calls what is returned.
+    """Lock a run's directory for this process, until it ends or calls the function that is returned.
 
     Raises:
-        UserError: another process has it.
+        UserError: another process has locked it.
     """
     if sys.platform == "win32":
         return lambda: None
@@ -73,10 +70,12 @@ def hold(directory: Path) -> Callable[[], None]:
 
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the process ends
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released however the process ends
     except BlockingIOError:
         os.close(descriptor)
-        raise UserError(f"another process trains in {directory}: wait for its end, or stop it") from None
+        raise UserError(
+            f"another process is training in {directory}", "run.dir", "wait until it ends, or stop it"
+        ) from None
     except OSError:  # a file system without locks
         pass
     _held.add(descriptor)
@@ -91,60 +90,21 @@ def hold(directory: Path) -> Callable[[], None]:
 _held: set[int] = set()
 
 
-def _let_go() -> None:
-    """A loader's worker is a copy of its process that may outlive it, and must not keep the directory then."""
+def _release_all() -> None:
+    """Release the locks in a forked child, such as a loader's worker, which may outlive its parent."""
     while _held:
         os.close(_held.pop())
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_let_go)
+    os.register_at_fork(after_in_child=_release_all)
 
 
-def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append one JSON object as a line, in one write, so that a killed run leaves whole lines."""
-    line = json.dumps(record, allow_nan=False).encode() + b"\n"
-    with path.open("ab+") as file:
-        if file.seek(0, os.SEEK_END) > 0:
-            file.seek(-1, os.SEEK_END)
-            line = line if file.read(1) == b"\n" else b"\n" + line  # a killed run's last line stays by itself
-        file.write(line)
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Read what :func:`append_json_line` wrote; a line that a killed run left unfinished is left out."""
-    records = []
-    for line in path.read_bytes().split(b"\n") if path.exists() else ():
-        with contextlib.suppress(ValueError):
-            records.append(json.loads(line))
-    return records
-
-
-@contextlib.contextmanager
-def whole(path: Path) -> Iterator[BinaryIO]:
-    """Open a file that takes its name, or another's place, only once it is whole: a full disk leaves no half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            yield file
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file that is either the old one or the new one, whole, whenever the machine stops."""
-    with whole(path) as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def one_folder() -> UserError:
+    """Return the mistake of giving ``run.dir`` to a sweep."""
+    return UserError("one folder cannot hold the runs of a sweep", "run.dir", "with -m, set hydra.sweep.dir instead")
 
 
 def stamp() -> str:
-    """Return the local time as run names carry it: ``2026-01-31_23-59-59``."""
+    """Return the local time in the format of run names, ``2026-01-31_23-59-59``."""
     return time.strftime("%Y-%m-%d_%H-%M-%S")

@@ -1,4 +1,4 @@
-"""W&B: online where there is a key and a network, else offline with one line of notice; never a login prompt."""
+"""W&B: online if there are a key and a network, else offline with a line of notice; never a login prompt."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mode = Literal["auto", "online", "offline", "disabled"]
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_START = 20.0
 SECONDS_TO_FINISH = 60.0
-"""W&B's own default is to wait for a lost network for as long as it takes. What is not uploaded stays on this disk."""
+"""By default W&B waits for a lost network without a limit. What has not been uploaded stays on disk."""
 
 
 def build(
@@ -69,7 +69,7 @@ def build(
 
 
 def finish() -> None:
-    """Close the live W&B run, if any: a sweep's next job must not log into it."""
+    """Close the open W&B run, if any, so that a sweep's next job does not log into it."""
     if wandb.run is not None:
         wandb.finish()
 
@@ -87,7 +87,7 @@ def _start(
 ) -> WandbLogger:
     # WandbLogger(offline=True) would set WANDB_MODE for the whole process, sweeps' later jobs included.
     run = wandb.init(
-        dir=str(directory.resolve()),  # W&B's service is a process of its own, which may have started elsewhere
+        dir=str(directory.resolve()),  # W&B's service is another process, maybe with another working directory
         config=dict(config),
         mode="offline" if offline else "online",
         project=project,

@@ -91,5 +91,5 @@ def test_the_home_folder_may_be_written_as_a_tilde(nested, tmp_path, monkeypatch
     data = DataModule(ImageFolder("~/a"), cache_dir="~/cache")
     data.arrays("train")
     assert list((tmp_path / "cache" / "decoded").glob("*-train.npy"))
-    with pytest.raises(UserError, match=r"^~nobody-of-that-name/a: no such folder"):
+    with pytest.raises(UserError, match=r"^root: ~nobody-of-that-name/a: no such folder"):
         ImageFolder("~nobody-of-that-name/a").open()

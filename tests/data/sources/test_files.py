@@ -118,7 +118,7 @@ def test_labels_that_do_not_match_are_named(tmp_path):
     with pytest.raises(UserError, match="5 images but 4 labels"):
         MNIST(str(tmp_path)).open()
     idx(tmp_path / "MNIST" / "raw" / "t10k-labels-idx1-ubyte", np.array([0, 1, 2, 3, 77]))
-    with pytest.raises(UserError, match="label 77 is no class"):
+    with pytest.raises(UserError, match="label 77 is not a class"):
         MNIST(str(tmp_path)).open()
 
 

@@ -65,5 +65,5 @@ def test_points_are_fixed_unlabelled_and_no_images():
     batch = next(iter(data.train_dataloader()))
     assert batch.points.shape == (8, 2)
     assert batch.labels is None
-    with pytest.raises(UserError, match="points, not images"):
+    with pytest.raises(UserError, match="is a data set of points, not of images"):
         next(data.uint8_batches("train"))

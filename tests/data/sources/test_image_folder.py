@@ -87,13 +87,13 @@ def test_the_split_is_fixed_and_adding_images_moves_none(tmp_path):
 def test_a_tenth_is_held_out(tmp_path):
     names = [f"{i}.png" for i in range(2000)]
     contents = ImageFolder(str(make(tmp_path / "many", names, lambda _: b""))).open()
-    assert abs(len(contents.splits["held_out"]) - 200) < 5 * (2000 * 0.1 * 0.9) ** 0.5
+    assert abs(len(contents.splits["held_out"][0]) - 200) < 5 * (2000 * 0.1 * 0.9) ** 0.5
 
 
 @pytest.mark.parametrize("n", [4, 5, 10, 40])
 def test_both_splits_have_two_images(tmp_path, n):
     contents = ImageFolder(str(make(tmp_path / "few", [f"{i}.png" for i in range(n)], lambda _: b""))).open()
-    sizes = [len(contents.splits[split]) for split in ("train", "held_out")]
+    sizes = [len(contents.splits[split][0]) for split in ("train", "held_out")]
     assert min(sizes) >= 2
     assert sum(sizes) == n
 
@@ -133,17 +133,20 @@ def test_links_to_folders_are_followed_once(tmp_path):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "linked").symlink_to(real)
     (real / "loop").symlink_to(tmp_path / "a")
-    assert ImageFolder(str(tmp_path / "a")).open().splits["train"].names[0].endswith(".png")
+    assert ImageFolder(str(tmp_path / "a")).open().columns("train")["images"].names[0].endswith(".png")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "nowhere.zip"])
 def test_missing_data_is_named(tmp_path, name):
-    with pytest.raises(UserError, match=rf"{name}: no such folder or zip file; set data\.root"):
+    with pytest.raises(
+        UserError, match=rf"{name}: no such folder or zip file; give a folder or zip file of PNG"
+    ) as caught:
         ImageFolder(str(tmp_path / name)).open()
+    assert caught.value.key == "root"
 
 
 def test_empty_folders_files_that_are_no_zip_and_single_images_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"no images inside; set data\.root to a folder"):
+    with pytest.raises(UserError, match=r"no images inside; give a folder"):
         ImageFolder(str(tmp_path)).open()
     (tmp_path / "a.zip").write_text("not a zip")
     with pytest.raises(UserError, match=r"a\.zip: neither a folder nor a zip file"):
@@ -153,8 +156,12 @@ def test_empty_folders_files_that_are_no_zip_and_single_images_are_named(tmp_pat
 
 
 def test_images_beside_class_folders_are_named(tmp_path):
-    with pytest.raises(UserError, match=r"stray\.png and 0 more lie in no class folder .* data\.source\.labels=none"):
+    with pytest.raises(UserError, match=r"stray\.png and 0 more are in no class folder, but others are") as caught:
         ImageFolder(str(make(tmp_path / "a", [*NESTED, "stray.png"]))).open()
+    assert (caught.value.key, caught.value.remedy) == ("labels", "move them, or set none")
+    with pytest.raises(UserError) as caught:
+        DataModule(ImageFolder(str(tmp_path / "a"))).inspect()
+    assert caught.value.key == "source.labels"
 
 
 def test_a_corrupt_image_is_named(tmp_path):

@@ -29,22 +29,25 @@ def test_every_channel_is_a_digit_and_the_label_spells_them(root):
     assert len(contents.class_names) == 1000
     assert contents.class_names[407] == "407"
     for split, first in (("train", 0), ("held_out", 100)):
-        values, labels = contents.splits[split].values, contents.splits[split].labels
+        (table,) = contents.splits[split]
+        values, labels = table.columns["images"], table.labels
         assert values.shape == ((300, 28, 28, 3) if split == "train" else (50, 28, 28, 3))
         digits = values[:, 0, 0].astype(int) - first  # which digit of the split each channel shows
         assert (values == values[:, :1, :1]).all()
         assert digits.min() >= 0
         assert digits.max() < (40 if split == "train" else 20)
         assert (labels == (digits % 10) @ [100, 10, 1]).all()
-    assert len(np.unique(contents.splits["train"].values[:, 0, 0], axis=0)) > 250  # channels are drawn independently
+    assert (
+        len(np.unique(contents.columns("train")["images"][:, 0, 0], axis=0)) > 250
+    )  # channels are drawn independently
 
 
 def test_images_are_fixed(root):
     one, two = StackedMNIST(root, 20, 10).open(), StackedMNIST(root, 20, 10).open()
-    assert (one.splits["train"].values == two.splits["train"].values).all()
+    assert (one.columns("train")["images"] == two.columns("train")["images"]).all()
     assert one.digest == two.digest
     larger = StackedMNIST(root, 100, 10).open()
-    assert (larger.splits["train"].values[:20] == one.splits["train"].values).all()
+    assert (larger.columns("train")["images"][:20] == one.columns("train")["images"]).all()
     assert larger.digest != one.digest
     assert not (triples(40, 10, "train") == triples(40, 10, "held_out")).all()
 

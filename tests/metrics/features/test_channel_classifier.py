@@ -86,5 +86,7 @@ def test_state_rebuilds_it(prepared, stacks, tmp_path):
 
 
 def test_other_images_are_refused(digits, tmp_path):
-    with pytest.raises(UserError, match="needs three channels and a thousand classes, as data=stacked_mnist"):
+    with pytest.raises(UserError) as caught:
         ChannelClassifierFeatures().prepare(digits, tmp_path)
+    assert caught.value.problem.endswith("digits has 10 classes and shape [1, 8, 8]")
+    assert caught.value.remedy == "choose the features classifier, inception or random"

@@ -62,12 +62,20 @@ def test_equals_torch_fidelitys_on_rgb_and_gray(weights, digits, tmp_path) -> No
 
 def test_another_file_needs_its_hash(weights, digits, tmp_path) -> None:
     digits.info = DataInfo("rgb", (3, 32, 32), None, {"train": 1, "held_out": 1}, "f")
-    with pytest.raises(UserError, match=rf"has sha256 {sha256(weights)}, not {SHA256}"):
+    with pytest.raises(UserError) as caught:
         InceptionFeatures(str(weights)).prepare(digits, tmp_path)
-    with pytest.raises(UserError, match="no such file"):
+    assert caught.value.key == "weights"
+    assert caught.value.problem == f"{weights} has sha256 {sha256(weights)}, not {SHA256}"
+    with pytest.raises(UserError) as caught:
         InceptionFeatures(str(tmp_path / "absent.pth")).prepare(digits, tmp_path)
-    with pytest.raises(UserError, match="64 lower-case"):
+    assert (caught.value.key, caught.value.problem) == ("weights", f"no such file: {tmp_path / 'absent.pth'}")
+    with pytest.raises(UserError) as caught:
         InceptionFeatures(sha256="6726825d")
+    problem = "must be 64 lower-case hexadecimal digits, got '6726825d'"
+    assert (caught.value.key, caught.value.problem) == ("sha256", problem)
+    with pytest.raises(UserError) as caught:
+        InceptionFeatures(sha256=sha256(weights)).prepare(digits, tmp_path)
+    assert (caught.value.key, caught.value.remedy) == ("sha256", "give the path of your weights")
 
 
 def test_a_file_with_code_or_other_weights_is_refused(digits, tmp_path) -> None:
@@ -90,12 +98,16 @@ def test_no_network_names_the_file_and_the_ways_round(digits, tmp_path, monkeypa
     monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path / "hub"))
     with pytest.raises(UserError) as caught:
         InceptionFeatures().prepare(digits, tmp_path)
-    for part in (FILE, SHA256, "features.weights=PATH", "features=classifier", "features=random"):
-        assert part in str(caught.value)
+    assert caught.value.key == "weights"
+    for part in (FILE, SHA256):
+        assert part in caught.value.problem
+    for way in ("path of a copy", "classifier", "random"):
+        assert way in caught.value.remedy
     assert "\n" not in str(caught.value)
 
 
 def test_other_channels_are_refused(digits, tmp_path) -> None:
     digits.info = DataInfo("alpha", (4, 32, 32), None, {"train": 1, "held_out": 1}, "f")
-    with pytest.raises(UserError, match=r"data\.channels=3"):
+    with pytest.raises(UserError) as caught:
         InceptionFeatures().prepare(digits, tmp_path)
+    assert caught.value.problem == "Inception needs gray or RGB images, but alpha has shape [4, 32, 32]"

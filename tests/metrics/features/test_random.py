@@ -77,8 +77,10 @@ def test_state_holds_no_weights(tmp_path) -> None:
 def test_five_channels_and_points_are_refused(digits, tmp_path) -> None:
     for shape in ((5, 8, 8), (2,)):
         digits.info = DataInfo("odd", shape, None, {"train": 9, "held_out": 9}, "f")
-        with pytest.raises(UserError, match="features=none"):
+        with pytest.raises(UserError) as caught:
             RandomFeatures().prepare(digits, tmp_path)
+        problem = f"the random network needs images of 1 to 4 channels, but odd has shape {list(shape)}"
+        assert (caught.value.problem, caught.value.remedy) == (problem, "choose the features none")
 
 
 def test_floats_are_refused() -> None:

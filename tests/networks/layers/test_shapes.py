@@ -3,7 +3,7 @@
 import pytest
 
 from saddlepoint.errors import UserError
-from saddlepoint.networks.layers.shapes import check_shape, image_pyramid
+from saddlepoint.networks.layers.shapes import check_image, check_shape, image_pyramid
 
 
 def search(height: int, width: int) -> tuple[int, int, int] | None:
@@ -41,9 +41,9 @@ def test_every_size_is_built_or_refused_as_a_search_says() -> None:
 def test_the_remedy_is_a_size_that_builds(size: tuple[int, int], remedy: str) -> None:
     with pytest.raises(UserError) as error:
         image_pyramid("dcgan", (3, *size))
-    message = str(error.value)
-    assert message.startswith("network 'dcgan' builds for images of 8 to 128 px")
-    assert f"got {size[0]}x{size[1]}: set data.image_size={remedy}" in message
+    assert error.value.problem.startswith("network 'dcgan' builds for images of 8 to 128 px")
+    assert error.value.problem.endswith(f"got {size[0]}x{size[1]}")
+    assert (error.value.key, error.value.remedy) == ("shape", f"set it to {remedy}")
     sides = [int(side) for side in remedy.strip("[]").split(",")]
     image_pyramid("dcgan", (3, sides[0], sides[-1]))
 
@@ -51,8 +51,8 @@ def test_the_remedy_is_a_size_that_builds(size: tuple[int, int], remedy: str) ->
 @pytest.mark.parametrize(
     ("shape", "words"),
     [
-        ((2,), "points of dimension 2: set network=mlp"),
-        ((5, 32, 32), "1 to 4 channels; got 5"),
+        ((2,), "got points of dimension 2; choose a network for points"),
+        ((5, 32, 32), "1 to 4 channels, got 5"),
         ((32, 32), "got shape"),
     ],
 )
@@ -67,3 +67,19 @@ def test_perceptrons_take_images_and_points() -> None:
     for shape in ([], [3, 4], [0, 4, 4], [1, 2, 3, 4]):
         with pytest.raises(UserError, match="network 'mlp'"):
             check_shape("mlp", shape)
+
+
+def test_images_with_sides_of_a_multiple() -> None:
+    for height in range(1, 40):
+        for width in range(1, 40):
+            if height in range(8, 40, 4) and width in range(8, 40, 4):
+                assert check_image("unet", [3, height, width], 4) == (3, height, width)
+            else:
+                with pytest.raises(UserError, match=f"multiples of 4, got {height}x{width};") as error:
+                    check_image("unet", [3, height, width], 4)
+                remedy = str(error.value.remedy).removeprefix("set it to ").strip("[]").split(",")
+                near = int(remedy[0]), int(remedy[-1])
+                check_image("unet", [3, *near], 4)
+                assert all(abs(a - b) <= 2 or a == 8 for a, b in zip(near, (height, width), strict=True))
+    with pytest.raises(UserError, match="got points of dimension 2"):
+        check_image("unet", [2])

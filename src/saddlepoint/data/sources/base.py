@@ -1,11 +1,12 @@
-"""What a source promises: its files, opened, as two fixed splits."""
+"""What a source returns: its files, opened, as two fixed splits of tables."""
 
 from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,40 +15,54 @@ from saddlepoint.data.store import Store
 from saddlepoint.types import Split
 
 Labels = NDArray[np.int64]
+Array = NDArray[np.uint8] | NDArray[np.float32]
+Half = Literal["left", "right"]
 
 
 @dataclass(frozen=True)
-class ArraySplit:
-    """A split that a source holds in memory.
-
-    Attributes:
-        values: images, uint8 [N, H, W, C], or points, float32 [N, D].
-        labels: int64 [N], or None.
-    """
-
-    values: NDArray[np.uint8] | NDArray[np.float32]
-    labels: Labels | None = None
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-@dataclass(frozen=True)
-class FileSplit:
-    """A split that still lies in encoded image files.
+class FileColumn:
+    """Images in encoded files.
 
     Attributes:
         store: the folder or archive.
-        names: the files' names in the store, in their fixed order.
-        labels: int64 [N], or None.
+        names: the file in the store that each row lies in.
+        half: which half of its file a row is, where two images lie side by side in one file; None for the whole file.
     """
 
     store: Store
     names: Sequence[str]
-    labels: Labels | None = None
+    half: Half | None = None
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def rows(self, rows: slice) -> FileColumn:
+        """Return some of the rows."""
+        return replace(self, names=self.names[rows])
+
+    def where(self, index: int) -> str:
+        """Return the place of a row, for messages."""
+        return f"{self.store.path}: {self.names[index]}"
+
+
+Column = Array | FileColumn
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns whose rows belong together. In training, all columns of a table share order, crop and flip.
+
+    Attributes:
+        columns: by name, in the order of :data:`saddlepoint.types.BATCHES`. Images are uint8 [N, H, W, C] or files;
+            points and embeddings are float32 [N, D].
+        labels: int64 [N], or None.
+    """
+
+    columns: Mapping[str, Column]
+    labels: Labels | None = None
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
 
 
 @dataclass(frozen=True)
@@ -55,16 +70,24 @@ class Contents:
     """An opened source.
 
     Attributes:
-        splits: "train" and "held_out", each of at least one sample; only what is never trained on may hold out none.
+        splits: the tables of "train" and of "held_out": one, or two for unpaired data. Each has at least one row; only
+            what is never trained on may hold out none.
         class_names: the labels' names in order; None where labels are no conditions, or where there are none.
-        digest: a hash of the content, whatever folder it lies in.
+        digest: a hash of the content, wherever it lies.
         files_shape: (H, W, C) where the source knows it of all files, so that no header need be read.
+        aligned: whether rows of the held-out tables belong together; False for unpaired data whose true counterparts
+            are unknown.
     """
 
-    splits: Mapping[Split, ArraySplit | FileSplit]
+    splits: Mapping[Split, Sequence[Table]]
     class_names: tuple[str, ...] | None
     digest: str
     files_shape: tuple[int, int, int] | None = None
+    aligned: bool = True
+
+    def columns(self, split: Split) -> dict[str, Column]:
+        """Return the columns of all tables of a split."""
+        return {name: column for table in self.splits[split] for name, column in table.columns.items()}
 
 
 class Source(ABC):
@@ -74,15 +97,15 @@ class Source(ABC):
 
     @abstractmethod
     def open(self) -> Contents:
-        """Find the files (download where missing) and say what they hold.
+        """Find the files (download where missing) and return what they hold.
 
         Raises:
-            UserError: files are missing, empty or broken.
+            UserError: files are missing, empty or broken. Its key, if any, is an argument of the source.
         """
 
 
 def digest(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
-    """Hash a sequence of byte strings, texts and arrays; where one ends and the next begins counts.
+    """Hash a sequence of byte strings, texts and arrays, and where each of them ends.
 
     >>> digest(["ab", "c"]) == digest(["a", "bc"])
     False
@@ -99,10 +122,15 @@ def digest(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
     return state.hexdigest()
 
 
-def digest_of(splits: Mapping[Split, ArraySplit]) -> str:
-    """Hash the values and labels of splits in memory."""
+def digest_of(splits: Mapping[Split, Sequence[Table]]) -> str:
+    """Hash the values and labels of tables in memory."""
     return digest(
         part
-        for name, split in sorted(splits.items())
-        for part in (name, split.values, "no labels" if split.labels is None else split.labels)
+        for name, tables in sorted(splits.items())
+        for table in tables
+        for part in (
+            name,
+            *(column for column in table.columns.values() if isinstance(column, np.ndarray)),
+            "no labels" if table.labels is None else table.labels,
+        )
     )

@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import torchvision
 
-from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest, digest_of
+from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest, digest_of
 from saddlepoint.data.store import given_path, leaving_no_empty_folders, open_store, status
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
@@ -20,10 +20,10 @@ class CIFAR10(Source):
     """50,000 and 10,000 colour photographs of 32x32 pixels in ten classes (Krizhevsky 2009).
 
     Either ``cifar10/train`` and ``cifar10/test`` under the root, class folders of images or zip files of them
-    (``train.zip``, ``test.zip``), or torchvision's ``cifar-10-batches-py``, downloaded where neither is there.
+    (``train.zip``, ``test.zip``), or torchvision's ``cifar-10-batches-py``, which is downloaded if both are missing.
 
     Args:
-        root: the folder above either.
+        root: the folder that holds ``cifar10`` or ``cifar-10-batches-py``.
     """
 
     name = "cifar10"
@@ -41,9 +41,13 @@ class CIFAR10(Source):
         if not found:
             return None
         if len(found) < 2:
-            raise UserError(f"{found[0]}: found, but not the other split beside it; CIFAR-10 needs train and test")
-        splits = {split: _file_split(cast(Path, path)) for split, path in paths.items()}
-        parts = [part for split in splits.values() for part in (split.store.digest(split.names), "|")]
+            raise UserError(f"{found[0]}: found, but not the other split; CIFAR-10 needs train and test", "root")
+        splits: dict[Split, list[Table]] = {}
+        parts = []
+        for split, path in paths.items():
+            images, labels = _files(cast(Path, path))
+            splits[split] = [Table({"images": images}, labels)]
+            parts += [images.store.digest(images.names), "|"]
         return Contents(splits, CLASSES, digest(parts), files_shape=(32, 32, 3))
 
     def _path(self, name: str) -> Path | None:
@@ -52,8 +56,8 @@ class CIFAR10(Source):
 
     def _open_batches(self) -> Contents:
         # torchvision unpickles these files, and unpickling can run code. It is safe here because its constructor first
-        # compares each file's md5 with the one pinned in torchvision for the authors' files and refuses any other:
-        # to slip in a pickle that runs code, one would need a second preimage of md5, which nobody can compute.
+        # compares each file's md5 with the one pinned in torchvision for the authors' files and refuses any other: a
+        # malicious pickle would have to be a second preimage of an md5, which is infeasible.
         try:
             with leaving_no_empty_folders(self.root):
                 train = self._batches(train=True)
@@ -62,21 +66,24 @@ class CIFAR10(Source):
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"{self.root}: neither cifar10/train and cifar10/test nor cifar-10-batches-py, and the download failed "
-                f"({reason}); put one of them there, or set data.root to a folder that has them"
+                f"({reason})",
+                "root",
+                "put one of them there, or give a folder that has them",
             ) from None
-        splits: dict[Split, ArraySplit] = {"train": train, "held_out": test}
+        splits: dict[Split, list[Table]] = {"train": [train], "held_out": [test]}
         return Contents(splits, CLASSES, digest_of(splits))
 
-    def _batches(self, train: bool) -> ArraySplit:
+    def _batches(self, train: bool) -> Table:
         data = torchvision.datasets.CIFAR10(self.root, train=train, download=True)
-        return ArraySplit(np.ascontiguousarray(data.data), np.array(data.targets, dtype=np.int64))
+        return Table({"images": np.ascontiguousarray(data.data)}, np.array(data.targets, dtype=np.int64))
 
 
-def _file_split(path: Path) -> FileSplit:
+def _files(path: Path) -> tuple[FileColumn, Labels]:
     store = open_store(path, "CIFAR-10 needs cifar10/train and cifar10/test there")
     names = store.names()
     folders = [name.split("/")[-2] if "/" in name else "" for name in names]
     if set(folders) != set(CLASSES):
-        raise UserError(f"{path}: its class folders are not CIFAR-10's ten; they should be {', '.join(CLASSES)}")
+        problem = f"{path}: its class folders are not CIFAR-10's ten"
+        raise UserError(problem, "root", f"they should be {', '.join(CLASSES)}")
     labels = np.array([CLASSES.index(folder) for folder in folders], dtype=np.int64)
-    return FileSplit(store, names, labels)
+    return FileColumn(store, names), labels

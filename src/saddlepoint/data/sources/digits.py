@@ -1,4 +1,4 @@
-"""Real handwritten digits that come with scikit-learn: no download, and small enough for a first run in a minute."""
+"""Real handwritten digits that come with scikit-learn: no download, and small enough to train on in a minute."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 
-from saddlepoint.data.sources.base import ArraySplit, Contents, Source, digest_of
+from saddlepoint.data.sources.base import Contents, Source, Table, digest_of
 from saddlepoint.types import Split
 
 
 class Digits(Source):
     """1,797 gray scans of 8x8 pixels in ten classes (Alpaydin & Kaynak 1998, UCI), their 17 levels scaled to 0 … 255.
 
-    A fifth, chosen by the hash of its pixels, is held out: equal scans never lie on both sides.
+    A fifth, chosen by the hash of its pixels, is held out, so that equal scans are never in both splits.
     """
 
     name = "digits"
@@ -26,9 +26,9 @@ class Digits(Source):
         values = np.rint(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
         labels = bunch.target.astype(np.int64)
         held_out = _held_out(values)
-        splits: dict[Split, ArraySplit] = {
-            "train": ArraySplit(values[~held_out], labels[~held_out]),
-            "held_out": ArraySplit(values[held_out], labels[held_out]),
+        splits: dict[Split, list[Table]] = {
+            "train": [Table({"images": values[~held_out]}, labels[~held_out])],
+            "held_out": [Table({"images": values[held_out]}, labels[held_out])],
         }
         return Contents(splits, tuple(str(digit) for digit in range(10)), digest_of(splits))
 

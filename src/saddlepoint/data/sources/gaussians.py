@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from saddlepoint.data.sources.base import ArraySplit, Contents, Source, digest_of
+from saddlepoint.data.sources.base import Contents, Source, Table, digest_of
 from saddlepoint.randomness import generator
 from saddlepoint.types import Split
 
@@ -24,12 +24,12 @@ class Gaussians(Source):
     0.01, and 5x5 modes at -4, -2, 0, 2, 4 with σ = 0.05. The line has 5 modes at the same places with σ = 0.25, wide
     enough for p_data / (p_data + p_g) to be drawn over it.
 
-    Labels are the mode that a point was drawn from. They are no conditions, so the data has no class names and batches
-    carry no labels; ``DataModule.arrays`` has them.
+    Labels are the mode that a point was drawn from. They are not conditions, so the data has no class names and batches
+    carry no labels; ``DataModule.arrays`` returns them.
 
     Args:
         layout: ``line`` (1-D), ``ring`` or ``grid`` (2-D).
-        seed: which fixed points; it is the data set's own, so that runs of any seed share their data.
+        seed: which fixed points; independent of the run's seed, so that runs of any seed share their data.
 
     Attributes:
         means: the modes' centres, float32 [K, D].
@@ -46,17 +46,18 @@ class Gaussians(Source):
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
-        splits: dict[Split, ArraySplit] = {
-            "train": self._draw("train", TRAIN),
-            "held_out": self._draw("held_out", HELD_OUT),
+        splits: dict[Split, list[Table]] = {
+            "train": [self._draw("train", TRAIN)],
+            "held_out": [self._draw("held_out", HELD_OUT)],
         }
         return Contents(splits, None, digest_of(splits))
 
-    def _draw(self, split: Split, count: int) -> ArraySplit:
+    def _draw(self, split: Split, count: int) -> Table:
         random = generator("cpu", self.seed, "gaussians", self.layout, split)
         modes = torch.randint(len(self.means), (count,), generator=random)
         noise = torch.randn(count, self.means.shape[1], generator=random)
-        return ArraySplit((self.means[modes] + self.std * noise).numpy(), modes.numpy())
+        points = (self.means[modes] + self.std * noise).numpy()
+        return Table({"points": points}, modes.numpy())
 
 
 def _modes(layout: Layout) -> tuple[Tensor, float]:

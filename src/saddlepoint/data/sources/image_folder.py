@@ -1,34 +1,36 @@
-"""Anyone's folder or zip file of images."""
+"""A folder or zip file of images."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
-from saddlepoint.data.sources.base import Contents, FileSplit, Labels, Source, digest
+from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest
 from saddlepoint.data.store import Store, given_path, open_store, raw_name, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
-# The first of these folders beside ``train/`` is the held-out split; others are left out.
+T = TypeVar("T")
+
+# The first of these folders beside ``train/`` is the held-out split; the others are not read.
 HELD_OUT_FOLDERS = ("held_out", "test", "val", "valid", "validation")
 HELD_OUT_TENTH = 10
 
-HOW_TO_GET = "set data.root to a folder or zip file of PNG, JPEG, WebP or BMP images"
+REMEDY = "give a folder or zip file of PNG, JPEG, WebP or BMP images"
 
 
 class ImageFolder(Source):
     """PNG, JPEG, WebP and BMP images of any size and mode under one folder or in one zip file.
 
-    Folders that wrap everything (a zip often holds its folder) are dropped first. Then ``train/`` and one of
-    ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/`` (the first there is) are the splits; without them,
-    the images whose relative name hashes to 0 modulo 10 are held out, so that adding images moves none, and each split
-    has at least two, or one of fewer than four images. Then an image's class is its first folder; images that lie in no
-    folder have no labels.
+    Outer folders that contain everything (a zip often holds its folder) are dropped first. Then ``train/`` and the
+    first of ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/`` that exists are the splits. Without them,
+    the images whose relative name hashes to 0 modulo 10 are held out, so that adding images never moves another one to
+    the other split; each split has at least two images, or one where there are fewer than four. Below that, an image's
+    class is its first folder; images in no folder have no labels.
 
     Args:
         root: the folder or zip file.
@@ -42,15 +44,15 @@ class ImageFolder(Source):
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
-        store = open_store(self.root, HOW_TO_GET)
+        store = open_store(self.root, REMEDY)
         names = store.names()
         if not names:
-            raise UserError(f"{self.root}: no images inside; {HOW_TO_GET}")
+            raise UserError(f"{self.root}: no images inside", "root", REMEDY)
         relative = unwrapped(names)
-        splits = split_by_folders(relative) or _split_by_hash(relative, self.root)
+        splits = split_by_folders(relative) or split_by_hash(relative, self.root)
         classes = self._classes(splits)
         return Contents(
-            splits={split: file_split(store, files, classes) for split, files in splits.items()},
+            splits={split: [file_table(store, files, classes)] for split, files in splits.items()},
             class_names=classes,
             digest=digest([store.digest(names), self.labels]),
         )
@@ -61,15 +63,13 @@ class ImageFolder(Source):
         if self.labels == "none" or len(flat) == len(inside):
             return None
         if flat:
-            raise UserError(
-                f"{self.root}: {flat[0]} and {len(flat) - 1} more lie in no class folder but others do; "
-                "move them, or say data.source.labels=none"
-            )
+            problem = f"{self.root}: {flat[0]} and {len(flat) - 1} more are in no class folder, but others are"
+            raise UserError(problem, "labels", "move them, or set none")
         return tuple(sorted({name.split("/")[0] for name in inside}))
 
 
 def unwrapped(names: Sequence[str]) -> dict[str, str]:
-    """Map each name without the folders that all share to the name in the store."""
+    """Map each name, without the outer folders that all names share, to the name in the store."""
     parts = [name.split("/") for name in names]
     depth = 0
     while all(len(part) > depth + 1 and part[depth] == parts[0][depth] for part in parts):
@@ -77,8 +77,8 @@ def unwrapped(names: Sequence[str]) -> dict[str, str]:
     return {"/".join(part[depth:]): name for part, name in zip(parts, names, strict=True)}
 
 
-def split_by_folders(relative: Mapping[str, str]) -> dict[Split, dict[str, str]] | None:
-    """Return what lies in ``train/`` and in the held-out folder, by the name below it; None where there are no such."""
+def split_by_folders(relative: Mapping[str, T]) -> dict[Split, dict[str, T]] | None:
+    """Return the names in ``train/`` and in the held-out folder, relative to them; None if either is missing."""
     folders = {name.split("/")[0] for name in relative if "/" in name}
     held_out = next((folder for folder in HELD_OUT_FOLDERS if folder in folders), None)
     if "train" not in folders or held_out is None:
@@ -86,13 +86,18 @@ def split_by_folders(relative: Mapping[str, str]) -> dict[Split, dict[str, str]]
     return {"train": _under(relative, "train"), "held_out": _under(relative, held_out)}
 
 
-def _under(relative: Mapping[str, str], folder: str) -> dict[str, str]:
+def _under(relative: Mapping[str, T], folder: str) -> dict[str, T]:
     return {name[len(folder) + 1 :]: stored for name, stored in relative.items() if name.startswith(f"{folder}/")}
 
 
-def _split_by_hash(relative: Mapping[str, str], root: Path) -> dict[Split, dict[str, str]]:
+def split_by_hash(relative: Mapping[str, T], root: Path) -> dict[Split, dict[str, T]]:
+    """Hold out a tenth of the names by their hashes.
+
+    Raises:
+        UserError: there is one name only.
+    """
     if len(relative) < 2:
-        raise UserError(f"{root}: one image cannot be split into training and held-out images; add images")
+        raise UserError(f"{root}: one image cannot be split into training and held-out images", "root", "add images")
     hashes = {
         name: int.from_bytes(hashlib.blake2b(raw_name(name), digest_size=8).digest(), "little") for name in relative
     }
@@ -109,10 +114,10 @@ def _split_by_hash(relative: Mapping[str, str], root: Path) -> dict[Split, dict[
     }
 
 
-def file_split(store: Store, files: Mapping[str, str], classes: tuple[str, ...] | None) -> FileSplit:
-    """Return a split of ``files``, names in the store by relative name, labelled by their first folder."""
+def file_table(store: Store, files: Mapping[str, str], classes: tuple[str, ...] | None) -> Table:
+    """Return a table of ``files``, names in the store by relative name, labelled by their first folder."""
     labels: Labels | None = None
     if classes is not None:
         index = {name: position for position, name in enumerate(classes)}
         labels = np.array([index[name.split("/")[0]] for name in files], dtype=np.int64)
-    return FileSplit(store, tuple(files.values()), labels)
+    return Table({"images": FileColumn(store, tuple(files.values()))}, labels)

@@ -1,12 +1,12 @@
-"""Images that somebody made or kept, as one whole: what an evaluation without a model looks at."""
+"""All images of a folder or file as one split: what is evaluated without a model."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from saddlepoint.data.npz import read_images
-from saddlepoint.data.sources.base import ArraySplit, Contents, FileSplit, Source, digest, digest_of
-from saddlepoint.data.sources.image_folder import file_split, split_by_folders, unwrapped
+from saddlepoint.data.sources.base import Contents, Source, Table, digest, digest_of
+from saddlepoint.data.sources.image_folder import file_table, split_by_folders, unwrapped
 from saddlepoint.data.store import given_path, open_store, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
@@ -37,20 +37,22 @@ class ImageSet(Source):
         store = open_store(self.root, HOW_TO_GET)
         names = store.names()
         if not names:
-            raise UserError(f"{self.root}: no images inside; {HOW_TO_GET}")
+            raise UserError(f"{self.root}: no images inside", "root", HOW_TO_GET)
         relative = unwrapped(names)
         splits = (split_by_folders(relative) if self.splits else None) or {"train": relative, "held_out": {}}
         inside = [name for files in splits.values() for name in files]
         classes = tuple(sorted({name.split("/")[0] for name in inside})) if all("/" in n for n in inside) else None
-        held: dict[Split, FileSplit] = {split: file_split(store, files, classes) for split, files in splits.items()}
-        return Contents(held, classes, digest([store.digest(names), "splits" if self.splits else "whole"]))
+        tables = {split: [file_table(store, files, classes)] for split, files in splits.items()}
+        return Contents(tables, classes, digest([store.digest(names), "splits" if self.splits else "whole"]))
 
     def _arrays(self) -> Contents:
-        whole = read_images(self.root)
+        images, labels = read_images(self.root)
         classes = None
-        if whole.labels is not None:
-            kinds, labels = np.unique(whole.labels, return_inverse=True)
-            whole, classes = ArraySplit(whole.values, labels.astype(np.int64)), tuple(str(kind) for kind in kinds)
-        none = ArraySplit(whole.values[:0], None if whole.labels is None else whole.labels[:0])
-        splits: dict[Split, ArraySplit] = {"train": whole, "held_out": none}
+        if labels is not None:
+            kinds, places = np.unique(labels, return_inverse=True)
+            labels, classes = places.astype(np.int64), tuple(str(kind) for kind in kinds)
+        splits: dict[Split, list[Table]] = {
+            "train": [Table({"images": images}, labels)],
+            "held_out": [Table({"images": images[:0]}, None if labels is None else labels[:0])],
+        }
         return Contents(splits, classes, digest_of(splits))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import torchvision
 from numpy.typing import NDArray
 
-from saddlepoint.data.sources.base import ArraySplit, Contents, Source, digest_of
+from saddlepoint.data.sources.base import Contents, Labels, Source, Table, digest_of
 from saddlepoint.data.store import given_path, is_file, leaving_no_empty_folders, read_file
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
@@ -38,9 +38,9 @@ class MNIST(Source):
         }
         if not all(is_file(path) for pair in files.values() for path in pair):
             self._download(raw)
-        splits: dict[Split, ArraySplit] = {
-            "train": self._split(*files["train"]),
-            "held_out": self._split(*files["t10k"]),
+        splits: dict[Split, list[Table]] = {
+            "train": [self._table(*files["train"])],
+            "held_out": [self._table(*files["t10k"])],
         }
         return Contents(splits, self.class_names, digest_of(splits))
 
@@ -51,17 +51,20 @@ class MNIST(Source):
         except (OSError, RuntimeError) as error:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise UserError(
-                f"{raw}: {self.folder}'s four idx files are missing and the download failed ({reason}); "
-                "copy them there unpacked, or set data.root to a folder that has them"
+                f"{raw}: {self.folder}'s four idx files are missing and the download failed ({reason})",
+                "root",
+                "copy them there unpacked, or give a folder that has them",
             ) from None
 
-    def _split(self, images: Path, labels: Path) -> ArraySplit:
+    def _table(self, images: Path, labels: Path) -> Table:
         pixels, classes = read_idx(images, 3), read_idx(labels, 1).astype(np.int64)
         if len(pixels) != len(classes) or len(pixels) == 0:
-            raise UserError(f"{images}: {len(pixels)} images but {len(classes)} labels; delete both and run again")
+            problem = f"{images}: {len(pixels)} images but {len(classes)} labels"
+            raise UserError(problem, None, "delete both files and run again")
         if classes.max() >= len(self.class_names):
-            raise UserError(f"{labels}: label {classes.max()} is no class; delete the file and run again")
-        return ArraySplit(pixels[..., None], classes)
+            problem = f"{labels}: label {classes.max()} is not a class"
+            raise UserError(problem, None, "delete the file and run again")
+        return Table({"images": pixels[..., None]}, classes)
 
 
 class FashionMNIST(MNIST):
@@ -76,18 +79,26 @@ class FashionMNIST(MNIST):
     class_names = tuple(torchvision.datasets.FashionMNIST.classes)
 
 
+def digits(mnist: Contents, split: Split) -> tuple[NDArray[np.uint8], Labels]:
+    """Return a split's images, uint8 [N, 28, 28, 1], and labels, int64 [N]."""
+    table = mnist.splits[split][0]
+    return cast("NDArray[np.uint8]", table.columns["images"]), cast(Labels, table.labels)
+
+
 def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read an idx file of unsigned bytes: 0, 0, 8, the number of dimensions, their big-endian sizes, the data.
 
     Raises:
-        UserError: the file cannot be read or is of another kind, or its length is not what its header says.
+        UserError: the file cannot be read or is of another kind, or its length differs from what its header says.
     """
     raw = read_file(path)
     start = 4 + 4 * dimensions
     if len(raw) < start or raw[:4] != bytes((0, 0, 8, dimensions)):
-        raise UserError(f"{path}: not an idx file of {dimensions}-d bytes; delete it and run again to download it")
+        problem = f"{path}: not an idx file of {dimensions}-d bytes"
+        raise UserError(problem, None, "delete it and run again to download it")
     shape = tuple(int(size) for size in np.frombuffer(raw[4:start], dtype=">u4"))
     expected = start + int(np.prod(shape, dtype=np.int64))
     if len(raw) != expected:
-        raise UserError(f"{path}: {len(raw):,} bytes where its header says {expected:,}; delete it and run again")
+        problem = f"{path}: {len(raw):,} bytes where its header says {expected:,}"
+        raise UserError(problem, None, "delete it and run again to download it")
     return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)

@@ -1,4 +1,4 @@
-"""Stacked MNIST: three random digits as the channels of one image, a thousand modes that can be counted."""
+"""Stacked MNIST: three random digits as the channels of one image, with 1000 modes that can be counted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import torch
 from pydantic import PositiveInt
 
 from saddlepoint import randomness
-from saddlepoint.data.sources.base import ArraySplit, Contents, Source, digest
-from saddlepoint.data.sources.mnist import MNIST
+from saddlepoint.data.sources.base import Contents, Source, Table, digest
+from saddlepoint.data.sources.mnist import MNIST, digits
 from saddlepoint.data.store import given_path
 from saddlepoint.types import Split
 
@@ -18,9 +18,9 @@ CHANNELS = 3
 class StackedMNIST(Source):
     """Images of three channels of 28x28 pixels, each a digit of MNIST drawn at random (Metz et al. 2017).
 
-    The label, 0 to 999, is the number that the digits spell, the first channel's first. MNIST's digits are nearly
-    equally frequent, so that the modes nearly are. Training images stack digits of MNIST's train split, held-out ones
-    of its test split; which ones is fixed, and no run's seed moves it.
+    The label, 0 to 999, is the number that the digits spell, the first channel's first. The modes are nearly equally
+    frequent, since MNIST's digits are. Training images stack digits of MNIST's train split, held-out images digits of
+    its test split. Which ones is fixed and does not depend on the run's seed.
 
     Args:
         root: the folder above ``MNIST/raw``; what is missing there is downloaded through torchvision.
@@ -37,23 +37,20 @@ class StackedMNIST(Source):
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
         single = MNIST(str(self.root)).open()
-        splits: dict[Split, ArraySplit] = {}
+        splits: dict[Split, list[Table]] = {}
         for split, size in self.sizes.items():
-            digits = single.splits[split]
-            assert isinstance(digits, ArraySplit)
-            assert digits.labels is not None
-            rows = triples(len(digits), size, split)
-            pixels = digits.values.astype(np.uint8, copy=False)
+            pixels, labels = digits(single, split)
+            rows = triples(len(pixels), size, split)
             stacks = np.concatenate([pixels[rows[:, channel]] for channel in range(CHANNELS)], axis=3)
-            splits[split] = ArraySplit(stacks, digits.labels[rows] @ np.array([100, 10, 1]))
+            splits[split] = [Table({"images": stacks}, labels[rows] @ np.array([100, 10, 1]))]
         names = tuple(f"{number:03d}" for number in range(1000))
         return Contents(splits, names, digest([single.digest, *(str(size) for size in self.sizes.values())]))
 
 
-def triples(digits: int, count: int, split: Split) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Return which of ``digits`` digits each of ``count`` images stacks, int64 [count, 3]; row i is always the same."""
+def triples(n: int, count: int, split: Split) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+    """Return which of ``n`` digits each of ``count`` images stacks, int64 [count, 3]; row i is fixed."""
 
-    def draw(n: int, random: torch.Generator) -> torch.Tensor:
-        return torch.randint(digits, (n, CHANNELS), generator=random)
+    def draw(rows: int, random: torch.Generator) -> torch.Tensor:
+        return torch.randint(n, (rows, CHANNELS), generator=random)
 
     return randomness.rows(draw, 0, f"stacked mnist {split}", 0, count).numpy()

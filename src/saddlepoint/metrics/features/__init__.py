@@ -1,4 +1,4 @@
-"""Feature extractors: what the metrics see of an image."""
+"""Feature extractors, which map images to the features that metrics are computed from."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EXTRACTORS: dict[str, type[FeatureExtractor]] = {
     extractor.name: extractor
     for extractor in (ClassifierFeatures, ChannelClassifierFeatures, InceptionFeatures, RandomFeatures)
 }
-"""By the name that states and score cards bear."""
+"""By name, as in states and on score cards."""
 
 __all__ = [
     "EXTRACTORS",
@@ -31,14 +31,12 @@ __all__ = [
 
 
 def extractor_from_state(state: Mapping[str, Any], cache_dir: Path) -> FeatureExtractor:
-    """Rebuild an extractor from what :meth:`FeatureExtractor.state` put into a checkpoint; needs no data set.
+    """Return the extractor with a state from :meth:`FeatureExtractor.state`, as in a checkpoint; needs no data set.
 
     Raises:
-        UserError: no extractor has the state's name or version, or its weights cannot be had.
+        UserError: the state's name or version is unknown, or its weights are not available.
     """
     name = state.get("name")
     if name not in EXTRACTORS:
-        raise UserError(
-            f"unknown feature extractor {name!r} in the checkpoint; this version knows {', '.join(EXTRACTORS)}"
-        )
+        raise UserError(f"unknown feature extractor {name!r} in the checkpoint; known are {', '.join(EXTRACTORS)}")
     return EXTRACTORS[name].from_state(state, cache_dir)

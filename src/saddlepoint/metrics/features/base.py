@@ -1,28 +1,26 @@
-"""What every feature extractor promises."""
+"""The interface of feature extractors."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.metrics.precision import full_float32
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.real import RealData
+from saddlepoint.metrics.float32 import full_float32
+from saddlepoint.metrics.rows import RealData
 
 AT_ONCE = 2**30
-"""Bytes that a network's largest activation may take."""
+"""Limit on the size of a network's largest activation, in bytes."""
 AT_ONCE_ON_CPU = 3 * 2**23
-"""glibc gives all above 32 MiB back to the system, and new pages cost more than the convolution that fills them."""
+"""The same on a CPU. glibc returns blocks above 32 MiB to the system, and new pages cost more than the convolution."""
 
 
 class Features(NamedTuple):
-    """What an extractor says of a batch.
+    """The features of a batch.
 
     Attributes:
         pool: float32 [N, F].
@@ -36,19 +34,19 @@ class Features(NamedTuple):
 class FeatureExtractor(ABC):
     """Maps uint8 images to :class:`Features`.
 
-    It is deliberately no nn.Module: as an attribute of one it enters neither its state dict, nor its EMA, nor its
+    It is not an nn.Module, so as an attribute of one it is not part of its state dict, its moving average, or its
     ``train()``.
 
     Attributes:
         name: as in ``features=<name>`` and on score cards.
-        has_logits: whether it classifies at all, which the Inception Score needs.
+        has_logits: whether it classifies images, which the Inception Score needs.
         predicts_labels: whether its classes are the data set's own.
         counts_modes: whether its classes are the data's modes, equally likely by construction.
-        resize: the kernel that fits images to it, as a score card states it.
-        dim: number of pooled features.
-        activation: bytes of the network's largest activation of an image, which bounds how many pass at once.
-        network: the frozen network, once :meth:`prepare` or :meth:`from_state` made it.
-        device: where it computes.
+        resize: the kernel that images are resized with, as on a score card.
+        dim: number of pooled features, F.
+        activation: size in bytes of the network's largest activation for one image, which limits the batch size.
+        network: the frozen network, set by :meth:`prepare` or :meth:`from_state`.
+        device: where features are computed.
     """
 
     name: ClassVar[str]
@@ -66,31 +64,31 @@ class FeatureExtractor(ABC):
     @property
     @abstractmethod
     def version(self) -> str:
-        """Names architecture *and* weights: two extractors of one name and version give the same features."""
+        """Identifies architecture *and* weights: the same name and version mean the same features."""
 
     @abstractmethod
     def prepare(self, real: RealData, cache_dir: Path) -> None:
-        """Train or load what it needs, before any training of a GAN; the second call finds it in ``cache_dir``.
+        """Train or load the network, or read it from ``cache_dir``.
 
         Raises:
-            UserError: it cannot serve these images, or its weights cannot be had.
+            UserError: the extractor does not support these images, or its weights are not available.
         """
 
     @abstractmethod
     def extract(self, images: Tensor) -> Features:
-        """Compute the features of uint8 [N, C, H, W] on :attr:`device`; called through :meth:`__call__`."""
+        """Return the features of uint8 images [N, C, H, W] on :attr:`device`; called by :meth:`__call__`."""
 
     @abstractmethod
     def state(self) -> dict[str, Any]:
-        """Return plain containers and tensors that :meth:`from_state` rebuilds the prepared extractor from."""
+        """Return plain containers and tensors for :meth:`from_state`."""
 
     @classmethod
     @abstractmethod
     def from_state(cls, state: Mapping[str, Any], cache_dir: Path) -> Self:
-        """Rebuild a prepared extractor with no data set.
+        """Return a prepared extractor; needs no data set.
 
         Raises:
-            UserError: the state is of another version, or the weights that it names cannot be had.
+            UserError: the state has another version, or its weights are not available.
         """
 
     def __call__(self, images: Tensor) -> Features:
@@ -104,7 +102,7 @@ class FeatureExtractor(ABC):
             return Features(torch.cat([part.pool.float() for part in parts]), torch.cat(logits) if logits else None)
 
     def to(self, device: torch.device | str) -> Self:
-        """Compute on ``device`` from now on."""
+        """Move the network to ``device``, and compute features there from now on."""
         self.device = torch.device(device)
         if self.network is not None:
             self.network.to(self.device)
@@ -112,24 +110,24 @@ class FeatureExtractor(ABC):
 
     @property
     def beside(self) -> dict[str, float]:
-        """Numbers that every score by these features is to be read with; they stand on its card."""
+        """Numbers for the cards of all scores with these features, needed to interpret them."""
         return {}
 
     def score_name(self, metric: str) -> str:
-        """Return a score's full name: other features than Inception's stand in it."""
+        """Return a score's full name, which includes the extractor's name unless it is Inception."""
         return f"{metric}_{self.name}"
 
     def _at_once(self, images: Tensor) -> int:
-        """Return how many of ``images`` [N, C, H, W] pass at a time."""
+        """Return the number of ``images`` [N, C, H, W] to process at a time."""
         largest = max(self.activation, 4 * images[0].numel() if len(images) else 0)
         return max(1, (AT_ONCE_ON_CPU if self.device.type == "cpu" else AT_ONCE) // largest)
 
     def _adopt(self, network: nn.Module) -> None:
-        """Take a network in: frozen, in evaluation mode, on this device."""
+        """Set the network, frozen, in evaluation mode, on this device."""
         self.network = network.requires_grad_(False).eval().to(self.device)
 
     def _ready(self) -> nn.Module:
-        """Return the network of a prepared extractor."""
+        """Return the network, which must have been prepared."""
         if self.network is None:
             raise RuntimeError(f"features={self.name}: call prepare() before use")
         return self.network

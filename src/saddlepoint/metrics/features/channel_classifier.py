@@ -1,6 +1,6 @@
-"""Features of stacked digits: the classifier of single digits, applied to each channel (Metz et al. 2017).
+"""Features of stacked digits: a classifier of single digits, applied to each channel (Metz et al. 2017).
 
-A classifier of a thousand classes would have sixty images of each to learn from; one of ten is almost always right.
+A classifier of all thousand classes would have only sixty training images of each; one of ten digits is almost perfect.
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,22 +16,20 @@ from saddlepoint.errors import UserError
 from saddlepoint.metrics.features.base import Features
 from saddlepoint.metrics.features.classifier import ClassifierFeatures
 from saddlepoint.metrics.features.training import ACTIVATION, DIM
+from saddlepoint.metrics.rows import RealData
 from saddlepoint.types import DataInfo, Split
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.real import RealData
 
 CHANNELS = 3
 DIGITS = 10
 MOST = 20_000
-"""Stacks whose channels the classifier learns from and is checked on: as many digits as MNIST has."""
+"""Number of stacks whose channels the classifier is trained and tested on: as many digits as MNIST has."""
 
 
 class Channels:
-    """The channels of stacked digits as gray images of their own, labelled 0 to 9.
+    """A data set of the channels of stacked digits, as gray images labelled 0 to 9.
 
     Args:
-        real: images of three channels whose label is the number that their digits spell, the first channel's first.
+        real: images of three channels whose label is the number formed by their digits, the first channel's first.
     """
 
     def __init__(self, real: RealData) -> None:
@@ -60,7 +57,7 @@ class Channels:
 
 
 class ChannelClassifierFeatures(ClassifierFeatures):
-    """3·128 features, channel after channel, and 1000 logits: the joint log-probabilities of three digits."""
+    """3·128 features, channel by channel, and 1000 logits: the joint log-probabilities of three digits."""
 
     name = "channel_classifier"
     predicts_labels = False
@@ -69,15 +66,17 @@ class ChannelClassifierFeatures(ClassifierFeatures):
     activation = CHANNELS * ACTIVATION
 
     def prepare(self, real: RealData, cache_dir: Path) -> None:
-        """Load the classifier of the single channels from the cache, or train it, about a minute.
+        """Load the classifier of single channels from the cache, or train it, which takes about a minute.
 
         Raises:
-            UserError: the images are no stacked digits, or the classifier learnt too little to judge anything by.
+            UserError: the images are not stacked digits, or the classifier's accuracy is too low.
         """
         if not real.info.is_image or real.info.shape[0] != CHANNELS or real.info.num_classes != DIGITS**CHANNELS:
             raise UserError(
-                f"features=channel_classifier needs three channels and a thousand classes, as data=stacked_mnist has, "
-                f"not {real.info.name}; take features=classifier, inception or random"
+                f"the channel classifier needs images of three channels and a thousand classes, as Stacked MNIST has; "
+                f"{real.info.name} has {real.info.num_classes} classes and shape {list(real.info.shape)}",
+                None,
+                "choose the features classifier, inception or random",
             )
         super().prepare(Channels(real), cache_dir)
 
@@ -90,7 +89,7 @@ class ChannelClassifierFeatures(ClassifierFeatures):
 
 
 def digits_of(labels: Tensor) -> Tensor:
-    """Return the digits that labels [N] spell, long [N, 3].
+    """Return the three digits of each of the labels [N], long [N, 3].
 
     >>> digits_of(torch.tensor([407]))
     tensor([[4, 0, 7]])

@@ -1,14 +1,14 @@
-"""Features of a small CNN that the project trains on the data set's own train split.
+"""Features of a small CNN that is trained on the data set's own train split.
 
-An Inception Score means something only where its classifier was trained on the data that the generator imitates
-(Barratt and Sharma 2018, arXiv:1801.01973), and for digits or leaves ImageNet's classes are no such data.
+An Inception Score is meaningful only if its classifier was trained on the generator's data (Barratt and Sharma 2018,
+arXiv:1801.01973), which ImageNet is not for digits or leaves.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor
@@ -17,19 +17,17 @@ from saddlepoint.errors import UserError
 from saddlepoint.metrics import cache
 from saddlepoint.metrics.features.base import FeatureExtractor, Features
 from saddlepoint.metrics.features.training import ACTIVATION, DIM, RECIPE, SmallCNN, held_out_accuracy, train
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.real import RealData
+from saddlepoint.metrics.rows import RealData
 
 LEAST_SKILL = 0.25
-"""The part of the way from always naming the most frequent class (0) to always right (1) that accuracy must go."""
+"""Lowest permitted accuracy, on a scale from always predicting the most frequent class (0) to always correct (1)."""
 
 
 class ClassifierFeatures(FeatureExtractor):
     """128 features and K logits of a CNN trained on the data set, at the images' own size.
 
-    Its weights depend on the data and the recipe, and on nothing that a user sets. Different machines (instruction
-    sets, numbers of threads) may round differently in training, so the weights' digest is part of the version.
+    Its weights depend on the data and the recipe only, not on any setting. Training may round differently on different
+    machines (instruction sets, numbers of threads), so the version contains a digest of the weights.
 
     Attributes:
         accuracy: on the held-out split, in [0, 1].
@@ -50,28 +48,29 @@ class ClassifierFeatures(FeatureExtractor):
 
     @property
     def version(self) -> str:
-        """The recipe and the weights, once prepared."""
+        """The recipe's version and a digest of the weights; available once prepared."""
         self._ready()
         return self._version
 
     @property
     def beside(self) -> dict[str, float]:
-        """Its accuracy on held-out images."""
+        """The accuracy on held-out images."""
         return {"classifier_accuracy": self.accuracy}
 
     def prepare(self, real: RealData, cache_dir: Path) -> None:
         """Load the classifier of this data set from the cache, or train it; seconds for digits, a minute for MNIST.
 
         Raises:
-            UserError: there are no labels, or the classifier learnt too little to judge anything by.
+            UserError: the data have no labels, or the classifier's accuracy is too low.
         """
         if self.network is not None:
             return
         info = real.info
         if not info.is_image or info.num_classes < 2:
             raise UserError(
-                f"features=classifier needs images with at least two classes of labels, which {info.name} has not; "
-                f"take {'features=random or features=inception' if info.is_image else 'features=none'}"
+                f"the classifier needs images with at least two classes, which {info.name} does not have",
+                None,
+                f"choose the features {'random or inception' if info.is_image else 'none'}",
             )
         header = {"kind": "classifier", "recipe": RECIPE, "fingerprint": info.fingerprint}
         path = cache_dir / "features" / f"classifier-{cache.short_key(header)}.safetensors"
@@ -87,8 +86,10 @@ class ClassifierFeatures(FeatureExtractor):
         least = facts["chance"] + LEAST_SKILL * (1 - facts["chance"])
         if self.accuracy < least:
             raise UserError(
-                f"features=classifier reaches {self.accuracy:.1%} on {info.name}'s held-out images and would need "
-                f"{least:.1%} to judge by; take features=random or features=inception"
+                f"the classifier's accuracy on {info.name}'s held-out images is {self.accuracy:.1%}; "
+                f"scores need at least {least:.1%}",
+                None,
+                "choose the features random or inception",
             )
 
     def extract(self, images: Tensor) -> Features:
@@ -97,7 +98,7 @@ class ClassifierFeatures(FeatureExtractor):
         return Features(pool, logits)
 
     def state(self) -> dict[str, Any]:
-        """Return architecture and weights: about half a megabyte."""
+        """Return architecture, weights and accuracy, about half a megabyte."""
         tensors = {name: tensor.detach().cpu().clone() for name, tensor in self._ready().state_dict().items()}
         return {
             "name": self.name,
@@ -109,12 +110,13 @@ class ClassifierFeatures(FeatureExtractor):
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], cache_dir: Path) -> Self:
-        """Rebuild the classifier of :meth:`state`."""
+        """Return the classifier of :meth:`state`."""
         extractor = cls()
         if str(state["version"]).split("-")[0] != RECIPE:
             raise UserError(
-                f"the checkpoint's features=classifier are of version {state['version']}, this is recipe {RECIPE}; "
-                "evaluate with features=classifier and the data set to train it anew"
+                f"the checkpoint's classifier has version {state['version']}, but this is recipe {RECIPE}",
+                None,
+                "evaluate against the data set with the features classifier to train it again",
             )
         extractor._restore(state["architecture"], state["tensors"], state["accuracy"])
         return extractor
@@ -129,7 +131,7 @@ class ClassifierFeatures(FeatureExtractor):
 
 
 def majority(real: RealData) -> float:
-    """Return the most frequent class's share of the held-out split: what a constant answer scores."""
+    """Return the frequency of the most frequent class in the held-out split, the accuracy of a constant prediction."""
     counts = torch.zeros(real.info.num_classes, dtype=torch.long)
     for _, labels in real.uint8_batches("held_out"):
         assert labels is not None

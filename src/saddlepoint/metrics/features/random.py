@@ -1,15 +1,15 @@
 """Features of an untrained convolutional network (Naeem et al. 2020, arXiv:2002.09797, section 4).
 
-They need neither labels nor a download, and judge images far from ImageNet more fairly than its classifiers do. The
-weights come from NumPy's Philox counter, whose raw bits no release may change, by arithmetic that rounds the same
-everywhere; their sha256 is checked.
+They need neither labels nor a download, and suit images far from ImageNet better than its classifiers do. The weights
+are drawn from NumPy's Philox generator, whose raw output is guaranteed not to change between releases, with arithmetic
+that rounds the same on all machines; their sha256 is checked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -19,15 +19,13 @@ from torch.nn import functional
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.cache import digest
 from saddlepoint.metrics.features.base import FeatureExtractor, Features
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.real import RealData
+from saddlepoint.metrics.rows import RealData
 
 SIDE = 64
 MAX_CHANNELS = 4
 WIDTHS = (16, 32, 40)
 KEY = 20_200_220
-"""Philox's key; the day is arbitrary."""
+"""Philox's key; an arbitrary date."""
 SHA256 = "3230e4d230a83ac17dc4ef43a9283ac365e2460d12ba765818609f866d462eb5"
 
 
@@ -47,11 +45,11 @@ def philox_weights() -> dict[str, Tensor]:
 class RandomNetwork(nn.Module):
     """Three strided convolutions whose statistics at 32, 16 and 8 pixels are the features.
 
-    The finer two layers give each channel's mean and standard deviation, the coarsest its mean in each quarter of the
-    image: 2·16 + 2·32 + 4·40 = 256.
+    The first two layers contribute each channel's mean and standard deviation, the last one its mean in each quarter of
+    the image: 2·16 + 2·32 + 4·40 = 256.
 
-    An image of C channels uses the first C of the first layer's four input planes, scaled by √(4/C), so that any
-    number of channels from 1 to 4 excites the network alike.
+    Images of C channels use the first C of the first layer's four input planes, scaled by √(4/C), so that activations
+    are of the same size for 1 to 4 channels.
     """
 
     def __init__(self) -> None:
@@ -59,7 +57,7 @@ class RandomNetwork(nn.Module):
         weights = philox_weights()
         if digest(weights) != SHA256:
             raise RuntimeError(
-                "features=random: the weights' sha256 is wrong on this machine; scores would not compare"
+                "features=random: the sha256 of the weights differs on this machine, so scores would not be comparable"
             )
         self.weights = nn.ParameterList([weights[f"{index}"] for index in range(len(WIDTHS))])
 
@@ -92,16 +90,22 @@ class RandomFeatures(FeatureExtractor):
 
     @property
     def version(self) -> str:
-        """The recipe and the weights."""
+        """The recipe's version and a digest of the weights."""
         return f"1-{SHA256[:8]}"
 
     def prepare(self, real: RealData, cache_dir: Path) -> None:
-        """Check that there are images of 1 to 4 channels."""
+        """Check that the data are images of 1 to 4 channels.
+
+        Raises:
+            UserError: otherwise.
+        """
         info = real.info
         if not info.is_image or info.shape[0] > MAX_CHANNELS:
             raise UserError(
-                f"features=random sees images of 1 to {MAX_CHANNELS} channels, but {info.name} has shape "
-                f"{list(info.shape)}; take features=none"
+                f"the random network needs images of 1 to {MAX_CHANNELS} channels, but {info.name} has shape "
+                f"{list(info.shape)}",
+                None,
+                "choose the features none",
             )
 
     def extract(self, images: Tensor) -> Features:
@@ -109,16 +113,17 @@ class RandomFeatures(FeatureExtractor):
         return Features(self._ready()(images))
 
     def state(self) -> dict[str, Any]:
-        """Return name and version: the weights are in the code."""
+        """Return name and version; the weights are computed by the code."""
         return {"name": self.name, "version": self.version}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any], cache_dir: Path) -> Self:
-        """Return the extractor if it is still the same."""
+        """Return the extractor, if the version is the same."""
         extractor = cls()
         if state["version"] != extractor.version:
             raise UserError(
-                f"the checkpoint's features=random are of version {state['version']}, this is {extractor.version}; "
-                "evaluate with features=random and the data set to compute the real side anew"
+                f"the checkpoint's random network has version {state['version']}, but this is {extractor.version}",
+                None,
+                "evaluate against the data set with the features random",
             )
         return extractor

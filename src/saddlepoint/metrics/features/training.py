@@ -1,45 +1,41 @@
-"""How the data set's own classifier is built and trained: one recipe for every data set, and a bounded cost."""
+"""Architecture and training of the data set's own classifier: one recipe for all data sets, at a bounded cost."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from saddlepoint import randomness
-from saddlepoint.metrics.precision import full_float32
-from saddlepoint.metrics.progress import line
-from saddlepoint.metrics.real import rows_of
-
-if TYPE_CHECKING:
-    from saddlepoint.metrics.real import RealData
+from saddlepoint.metrics.float32 import full_float32
+from saddlepoint.metrics.rows import RealData, selected_batches
+from saddlepoint.metrics.status_line import status_line
 
 RECIPE = "2"
-"""Raised with every change to this file that changes a trained weight."""
+"""The recipe's version; increase it with every change to this file that changes trained weights."""
 DIM = 128
 SIDE = 32
-"""Larger images meet a strided first layer that brings them down to this many pixels a side."""
+"""The stride of the first layer reduces larger images to this many pixels a side."""
 ACTIVATION = 4 * 32 * SIDE**2
-"""Bytes of the first layer's outputs, an image."""
+"""Size of the first layer's output in bytes, per image."""
 MAX_BYTES = 2**30
-"""Images held in memory while training; of larger data sets a seeded part is used."""
+"""Memory limit for training images; of larger data sets a seeded subset is used."""
 LEARNING_RATE = 2e-3
 WEIGHT_DECAY = 0.05
 MAX_STEPS = 2_000
 MIN_CYCLE_STEPS = 100
 ENOUGH = 0.985
-"""Accuracy on the last quarter of a cycle's training images at which training ends."""
+"""Training ends when the accuracy on the training images of the last quarter of a cycle reaches this."""
 
 
 class SmallCNN(nn.Module):
     """Three convolutions, a 4×4 map, one hidden layer of 128 units under dropout, one linear layer: 0.19 M weights.
 
-    No batch normalisation: its running statistics are of real images, and make a network so trained certain of very
-    little about images that are almost real, while a human reads them well. The map keeps its layout, so that strokes
-    in the wrong place are seen.
+    It has no batch normalisation, because with running statistics of real images the network's predictions for almost
+    real images become uncertain, where a human has no difficulty. The 4×4 map preserves the layout, so that misplaced
+    strokes have an effect.
 
     Args:
         channels: 1 to 4.
@@ -65,13 +61,13 @@ class SmallCNN(nn.Module):
 
     @staticmethod
     def architecture(shape: tuple[int, ...], num_classes: int) -> dict[str, int]:
-        """Return the arguments that fit images of ``shape``."""
+        """Return the arguments for images of ``shape``."""
         channels, height, width = shape
         return {"channels": channels, "stride": math.ceil(max(height, width) / SIDE), "num_classes": num_classes}
 
 
 def convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
-    """Return convolution and ReLU; the kernel grows with the stride so that no pixel is skipped."""
+    """Return a convolution and ReLU; the kernel size grows with the stride, so that no pixel is skipped."""
     size = max(3, 2 * stride - 1)
     layer = nn.Conv2d(inputs, outputs, size, stride, padding=size // 2)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -79,18 +75,19 @@ def convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
     return [layer, nn.ReLU()]
 
 
-# A caller may evaluate under inference_mode or no_grad; this part learns.
+# The caller may be in inference_mode or no_grad.
 @torch.inference_mode(False)
 @torch.enable_grad()
 def train(real: RealData, architecture: dict[str, int], device: torch.device) -> SmallCNN:
-    """Train on the train split, in one line of progress on stderr.
+    """Return a classifier trained on the train split; a line on stderr shows the progress.
 
-    AdamW under a cosine with warm restarts (Loshchilov and Hutter 2017, arXiv:1608.03983), whose cycles double; it
-    ends after the cycle whose last quarter was right often enough, or when the next one would pass 2,000 steps. So easy
-    data take one epoch and hard data several, by one rule. Weights and order are keyed by the data's fingerprint.
+    AdamW with a cosine schedule with warm restarts (Loshchilov and Hutter 2017, arXiv:1608.03983), whose cycles double.
+    Training ends after the first cycle with sufficient accuracy in its last quarter, or before the total would exceed
+    2,000 steps. So easy data take one epoch and hard data several. Weights and order are seeded by the data's
+    fingerprint.
     """
     seed = randomness.key(0, "classifier", RECIPE, real.info.fingerprint)
-    # Dropout can only draw from the device's own stream; so that one is keyed, and put back afterwards.
+    # Dropout can only use the device's global generator, which is therefore seeded, and restored afterwards.
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         return _train(real, architecture, device, seed)
@@ -106,7 +103,7 @@ def _train(real: RealData, architecture: dict[str, int], device: torch.device, s
     cycle = max(math.ceil(len(images) / batch), MIN_CYCLE_STEPS)
     order = Order(len(images), batch, seed)
     done, accuracy = 0, 0.0
-    with full_float32(device), line() as progress:
+    with full_float32(device), status_line() as progress:
         task = progress.add_task(f"classifier on {info.name}: training, once", total=None)
         while done == 0 or (accuracy < ENOUGH and done + cycle <= MAX_STEPS):
             steps = min(cycle, MAX_STEPS)
@@ -126,7 +123,7 @@ def _train(real: RealData, architecture: dict[str, int], device: torch.device, s
 
 
 def learn(network: SmallCNN, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:
-    """Take one step and return the share that was right before it, a scalar on the device."""
+    """Take one step and return the accuracy on the batch before it, a scalar on the device."""
     with torch.autocast(images.device.type, torch.bfloat16, enabled=has_bfloat16(images.device)):
         _, logits = network(images)
         loss = functional.cross_entropy(logits, labels)
@@ -137,14 +134,14 @@ def learn(network: SmallCNN, optimizer: torch.optim.Optimizer, images: Tensor, l
 
 
 def has_bfloat16(device: torch.device) -> bool:
-    """Whether bfloat16 is faster than float32 here, not merely emulated."""
+    """Return whether bfloat16 is computed by the hardware, not emulated."""
     if device.type == "cpu":
         return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
 class Order:
-    """Endless batches of row indices: one keyed permutation an epoch, batches across epochs."""
+    """An endless sequence of batches of row indices: one seeded permutation per epoch; batches may span two epochs."""
 
     def __init__(self, rows: int, batch: int, seed: int) -> None:
         self.rows, self.batch, self.seed, self.epoch = rows, batch, seed, 0
@@ -163,11 +160,11 @@ class Order:
 
 
 def load(real: RealData, seed: int) -> tuple[Tensor, Tensor]:
-    """Read the train split, or as much of it as fits, as uint8 [N, C, H, W] and long [N]."""
+    """Return the train split, or a subset that fits in memory, as uint8 [N, C, H, W] and long [N]."""
     size = real.info.sizes["train"]
     rows = min(size, MAX_BYTES // math.prod(real.info.shape))
     images, labels = [], []
-    for batch, names, keep in rows_of(real, "train", rows, seed):
+    for batch, names, keep in selected_batches(real, "train", rows, seed):
         assert names is not None
         images.append(batch[keep])
         labels.append(names[keep])
@@ -175,7 +172,7 @@ def load(real: RealData, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def held_out_accuracy(network: SmallCNN, real: RealData, device: torch.device) -> float:
-    """Return the share of held-out images that the network names right."""
+    """Return the network's accuracy on the held-out images."""
     right, total = 0, 0
     network.eval()
     with torch.inference_mode(), full_float32(device):

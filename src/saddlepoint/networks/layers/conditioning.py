@@ -1,4 +1,4 @@
-"""How labels enter a network: what generators and discriminators make of a sample's class."""
+"""How generators and discriminators use a sample's label."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from saddlepoint.networks.layers.precision import at_least_float32, full_precisi
 from saddlepoint.types import CriticOutput
 
 GeneratorConditioning = Literal["none", "concat", "batchnorm", "adain"]
-"""What a generator can do with labels."""
+"""How a generator can use labels."""
 
 DiscriminatorConditioning = Literal["none", "concat", "projection", "auxiliary"]
-"""What a discriminator can do with labels."""
+"""How a discriminator can use labels."""
 
 STYLE_STD = 0.02
 """Of the first weights of AdaIN's affine map: every gain starts near 1, every bias near 0."""
 
 
 class Conditional(nn.Module):
-    """A layer that is told a condition beside its input: ``forward(x, condition)``."""
+    """A layer that takes a condition beside its input: ``forward(x, condition)``."""
 
 
 class ConditionalSequential(nn.Sequential):
-    """Layers in a row; those that are :class:`Conditional` are told the condition."""
+    """A sequence of layers that passes the condition to those that are :class:`Conditional`."""
 
     def forward(self, input: Tensor, condition: Tensor | None = None) -> Tensor:
         """Pass ``input`` through all layers."""
@@ -38,7 +38,7 @@ class ConditionalSequential(nn.Sequential):
 
 
 def conditioned(layer: nn.Module, x: Tensor, condition: Tensor | None) -> Tensor:
-    """Return what a layer makes of ``x``; it is told the condition if it is :class:`Conditional`."""
+    """Return a layer's output for ``x``, given the condition if the layer is :class:`Conditional`."""
     output: Tensor = layer(x, condition) if isinstance(layer, Conditional) else layer(x)
     return output
 
@@ -103,11 +103,11 @@ class GeneratorLabels(nn.Module):
         """
         super().__init__()
         self.kind, self.latent_dim = kind, latent_dim
-        self.num_classes = classes_of("generator", kind, num_classes)
+        self.num_classes = classes_of(kind, num_classes)
         self.inputs = latent_dim + (self.num_classes if kind == "concat" else 0)
 
     def make_norm(self, norm: NormKind, channels: int, *, images: bool = True) -> nn.Module:
-        """Return the normalisation of a layer: ``norm``, or the conditional one that takes its place.
+        """Return the normalisation of a layer: ``norm``, or the conditional one in its place.
 
         Raises:
             UserError: the normalisation has no meaning for vectors.
@@ -117,19 +117,19 @@ class GeneratorLabels(nn.Module):
         if self.kind != "adain":
             return make_norm(norm, channels, images=images)
         if not images:
-            raise UserError("conditioning.generator=adain needs images and the network is an MLP: set it to batchnorm")
+            raise UserError("adain needs images, and this network is an MLP", "conditioning", "use batchnorm")
         return AdaIN(channels, self.latent_dim + self.num_classes)
 
     def normalises(self, norm: NormKind) -> bool:
-        """Whether layers have a norm at all."""
+        """Whether layers have a norm."""
         return norm != "none" or self.kind in ("batchnorm", "adain")
 
     def absorbs_bias(self, norm: NormKind) -> bool:
-        """Whether a bias right before the norm does nothing."""
+        """Whether a bias right before the norm has no effect."""
         return absorbs_bias(norm) or self.kind in ("batchnorm", "adain")
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return what enters the first layer, [N, inputs], and what conditional layers are told."""
+        """Return the input of the first layer, [N, inputs], and the condition of conditional layers."""
         if self.kind == "none":
             return latents, None
         if self.kind == "batchnorm":
@@ -143,12 +143,12 @@ class GeneratorLabels(nn.Module):
 
 
 class CriticLabels(nn.Module):
-    """What a discriminator makes of labels once it has its features f and its logit t.
+    """How labels change a discriminator's output, given its features f and its logit t.
 
-    - ``none``, ``concat`` (joined with the input: :func:`join_labels`): nothing more.
+    - ``none``, ``concat`` (joined with the input: :func:`join_labels`): not at all.
     - ``projection``: t + ⟨v_y, f⟩ with an embedding v_y a class (Miyato & Koyama 2018, arXiv:1802.05637, equation 3).
-    - ``auxiliary``: class logits by a linear layer (Odena et al. 2017, arXiv:1610.09585, section 3), which
-      ``regularizer=[auxiliary_classifier]`` trains.
+    - ``auxiliary``: class logits by a linear layer (Odena et al. 2017, arXiv:1610.09585, section 3), trained by
+      :class:`saddlepoint.regularizers.AuxiliaryClassifier`.
 
     Attributes:
         planes: how many values a pixel, or a vector, :func:`join_labels` adds to the input.
@@ -158,20 +158,21 @@ class CriticLabels(nn.Module):
         """Take the kind of conditioning, the data's number of classes, and how many samples are judged together.
 
         Raises:
-            UserError: there are no classes, or the samples of a pack would have one label.
+            UserError: there are no classes, or a pack's samples would need one label.
         """
         super().__init__()
         self.kind = kind
-        self.num_classes = classes_of("discriminator", kind, num_classes)
+        self.num_classes = classes_of(kind, num_classes)
         self.planes = self.num_classes if kind == "concat" else 0
         if packing > 1 and kind in ("projection", "auxiliary"):
             raise UserError(
-                f"minibatch.packing={packing} judges samples of several classes at once, and "
-                f"conditioning.discriminator={kind} wants one label: set it to concat, or minibatch.packing=1"
+                f"packing={packing} judges samples of several classes at once, and '{kind}' needs one label",
+                "conditioning",
+                "use concat, or judge samples one by one",
             )
 
     def build(self, features: int) -> None:
-        """Make the layer on top of the features, which has to wait until their number is known."""
+        """Make the layer on top of the features, once their number is known."""
         if self.kind == "projection":
             self.embedding = nn.Embedding(self.num_classes, features)
             nn.init.xavier_uniform_(self.embedding.weight)
@@ -179,11 +180,11 @@ class CriticLabels(nn.Module):
             self.classify = nn.Linear(features, self.num_classes)
 
     def join(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """Join samples with their one-hot labels for ``concat``; else leave them."""
+        """Return samples joined with their one-hot labels for ``concat``, else as they are."""
         return join_labels(samples, labels, self.planes) if self.planes else samples
 
     def forward(self, logits: Tensor, features: Tensor, labels: Tensor | None) -> CriticOutput:
-        """Put the output together from logits [N], features [N, F] and labels, long [N], in float32."""
+        """Return the output for logits [N], features [N, F] and labels, long [N], in float32."""
         if self.kind not in ("projection", "auxiliary"):
             return CriticOutput(logits, features)
         with full_precision(features.device):
@@ -212,30 +213,29 @@ def join_labels(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
     return torch.cat([x, codes[(..., *[None] * (x.dim() - 2))].expand(-1, -1, *x.shape[2:])], dim=1)
 
 
-def classes_of(player: str, kind: str, num_classes: int) -> int:
-    """Return how many classes a network is conditioned on: 0 where it is not.
+def classes_of(kind: str, num_classes: int) -> int:
+    """Return the number of classes that a network is conditioned on, 0 for none.
 
     Raises:
-        UserError: it should be, and the data has no labels.
+        UserError: it is to be conditioned, and the data has no labels.
     """
     if kind == "none":
         return 0
     if num_classes < 1:
         raise UserError(
-            f"conditioning.{player}={kind} needs labels, and this data has none: set conditioning=none, "
-            "or choose data with classes"
+            f"'{kind}' needs labels, and this data has none", "conditioning", "use none, or choose data with classes"
         )
     return num_classes
 
 
 def required(condition: Tensor | None) -> Tensor:
-    """Return the condition.
+    """Return the condition of a conditional layer.
 
     Raises:
-        UserError: a conditional network was called without one.
+        UserError: it is None.
     """
     if condition is None:
-        raise UserError("this network is conditional and was given no labels")
+        raise UserError("this network is conditional, and got no labels", "labels", "pass one for each sample")
     return condition
 
 

@@ -14,8 +14,8 @@ from saddlepoint.networks.layers.init import WEIGHTED
 class EqualizedRate(nn.Module):
     """A parametrization W → c·W with c = √(2 / fan_in), He's constant, in each forward.
 
-    The weights themselves are drawn from N(0, 1). Adam's step does not depend on the gradient's scale, so with equal
-    weights all layers learn at one rate.
+    The weights themselves are drawn from N(0, 1). Adam's step does not depend on the gradient's scale, so all layers
+    learn at the same rate.
     """
 
     def __init__(self, scale: float) -> None:
@@ -28,18 +28,20 @@ class EqualizedRate(nn.Module):
 
 
 def apply_equalized_rate(module: nn.Module, spectral_norm: bool = False) -> None:
-    """Redraw every convolution and linear layer within ``module`` from N(0, 1), biases zero, and scale it as it runs.
+    """Redraw every convolution and linear layer of ``module`` from N(0, 1), biases zero, and scale it in each forward.
 
     Args:
         module: a network, changed in place.
-        spectral_norm: whether spectral norm is asked for too.
+        spectral_norm: whether the network is to have spectral normalisation too.
 
     Raises:
         UserError: it is; it would divide each weight's scale out again.
     """
     if spectral_norm:
         raise UserError(
-            "equalized=true and spectral norm: the norm divides the scale out again; set equalized=false or norm=none"
+            "spectral normalisation would divide the scale of equalised weights out again",
+            "equalized",
+            "turn one of them off",
         )
     for layer in list(module.modules()):
         if isinstance(layer, WEIGHTED):

@@ -1,4 +1,4 @@
-"""How weights start. Call these before spectral norm is applied: its first estimate reads the weights."""
+"""Initial weights. Call these before spectral norm is applied, since its first estimate reads the weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 Init = Literal["default", "orthogonal", "normal"]
-"""How a perceptron's weights can start: PyTorch's way, or as :func:`init_weights` says."""
+"""Initial weights of a perceptron: PyTorch's, or those of :func:`init_weights`."""
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 

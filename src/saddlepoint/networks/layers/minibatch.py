@@ -1,4 +1,4 @@
-"""Layers that let a discriminator look at several samples at once, so that a lack of variety shows."""
+"""Layers by which a discriminator compares several samples, so that it can detect a lack of variety."""
 
 from __future__ import annotations
 

@@ -12,6 +12,9 @@ from saddlepoint.errors import UserError
 NormKind = Literal["batch", "none", "layer", "instance", "group"]
 """The normalisations that a network can be built with."""
 
+ImageNormKind = Literal["batch", "instance", "none"]
+"""The normalisations of the networks that translate images."""
+
 GROUPS = 32
 """Wu & He 2018, "Group Normalization", arXiv:1803.08494."""
 
@@ -38,10 +41,10 @@ def make_norm(kind: NormKind, channels: int, *, images: bool = True) -> nn.Modul
     if kind == "group":
         return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
     if not images:
-        raise UserError("instance normalisation needs images and the network is an MLP: set norm=batch, layer or none")
+        raise UserError("instance normalisation needs images, and this network is an MLP", "norm", "use batch or layer")
     return nn.InstanceNorm2d(channels, affine=True)
 
 
 def absorbs_bias(kind: NormKind) -> bool:
-    """Whether the normalisation subtracts each channel's mean, so that a bias right before it does nothing."""
+    """Whether the normalisation subtracts each channel's mean, so that a bias right before it has no effect."""
     return kind in ("batch", "instance")

@@ -1,4 +1,4 @@
-"""Where half precision is not good enough."""
+"""Computation in float32 where half precision is not accurate enough."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Lift bf16 and fp16 to float32, and leave float32 and float64 as they are."""
+    """Return bf16 and fp16 as float32, and float32 and float64 as they are."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
@@ -16,16 +16,37 @@ def full_precision(device: torch.device) -> torch.autocast:
     return torch.autocast(device.type, enabled=False)
 
 
+class FullPrecision(nn.Linear):
+    """A linear layer in float32 even under autocast: for points and codes, bf16's three digits are too few."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map [N, inputs] to [N, outputs]."""
+        with full_precision(input.device):
+            return super().forward(at_least_float32(input))
+
+
 class ScoreLayer(nn.Linear):
     """Features [N, F] to logits [N], in float32 even under autocast.
 
     A logit in bf16 keeps three digits, while a Wasserstein loss is a small difference of large scores.
     """
 
-    def __init__(self, features: int) -> None:
-        super().__init__(features, 1)
+    def __init__(self, features: int, bias: bool = True) -> None:
+        super().__init__(features, 1, bias)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map features [N, F] to logits [N]."""
         with full_precision(input.device):
             return super().forward(at_least_float32(input)).squeeze(1)
+
+
+class ScoreMap(nn.Conv2d):
+    """A convolution of feature maps [N, F, h, w] to logits [N, 1, h', w'], in float32 even under autocast."""
+
+    def __init__(self, features: int, kernel_size: int, padding: int = 0) -> None:
+        super().__init__(features, 1, kernel_size, padding=padding)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map feature maps [N, F, h, w] to logits [N, 1, h', w']."""
+        with full_precision(input.device):
+            return super().forward(at_least_float32(input))

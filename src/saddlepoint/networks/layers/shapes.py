@@ -1,4 +1,4 @@
-"""The size arithmetic that all convolutional networks share."""
+"""The arithmetic of image sizes that all convolutional networks share."""
 
 from __future__ import annotations
 
@@ -37,20 +37,24 @@ def image_pyramid(network: str, shape: Sequence[int]) -> Pyramid:
     Pyramid(channels=3, height=8, width=4, levels=3)
 
     Raises:
-        UserError: no pyramid has that shape; names the network, the shape and what can be built.
+        UserError: no pyramid has that shape.
     """
     if len(shape) != 3:
-        raise UserError(f"network '{network}' builds for images (C, H, W); got {_show(shape)}: set network=mlp")
+        raise _not_an_image(network, shape)
     channels, height, width = shape
     if not 1 <= channels <= 4:
-        raise UserError(f"network '{network}' builds for 1 to 4 channels; got {channels}: set data.channels to 1 or 3")
+        raise UserError(
+            f"network '{network}' builds for 1 to 4 channels, got {channels}", None, "choose images of 1 or 3 channels"
+        )
     levels = _levels(min(height, width))
     fits = all(SMALLEST <= side <= LARGEST and side % 2**levels == 0 for side in (height, width))
     if not fits:
         raise UserError(
             f"network '{network}' builds for images of 8 to 128 px whose short side is 4 to 7 times a power of two "
-            f"(8, 10, 12, 14, 16, 20, 24, 28, 32, …) and whose long side is a multiple of that power; got "
-            f"{height}x{width}: set data.image_size={_nearest(height, width)}"
+            f"(8, 10, 12, 14, 16, 20, 24, 28, 32, …) and whose long side is a multiple of that power, got "
+            f"{height}x{width}",
+            "shape",
+            f"set it to {_nearest(height, width)}",
         )
     return Pyramid(channels, height >> levels, width >> levels, levels)
 
@@ -62,10 +66,37 @@ def check_shape(network: str, shape: Sequence[int]) -> tuple[int, ...]:
         UserError: it is neither.
     """
     if len(shape) not in (1, 3) or min(shape) < 1:
-        raise UserError(
-            f"network '{network}' builds for images (C, H, W) and points (D,); got {_show(shape)}: see data.*"
-        )
+        raise UserError(f"network '{network}' builds for images (C, H, W) and points (D,), got {_show(shape)}")
     return tuple(shape)
+
+
+def check_image(network: str, shape: Sequence[int], multiple: int = 1) -> tuple[int, int, int]:
+    """Return ``shape`` as a tuple if it is an image's (C, H, W), with sides that are multiples of ``multiple``.
+
+    >>> check_image("unet", [3, 28, 64], 4)
+    (3, 28, 64)
+
+    Raises:
+        UserError: it is not, or a side is shorter than 2 · multiple; names the nearest size that can be built.
+    """
+    if len(shape) != 3:
+        raise _not_an_image(network, shape)
+    channels, height, width = shape
+    if any(side < 2 * multiple or side % multiple for side in (height, width)):
+        near = [max(2, round(side / multiple)) * multiple for side in (height, width)]
+        size = f"{near[0]}" if near[0] == near[1] else f"[{near[0]},{near[1]}]"
+        raise UserError(
+            f"network '{network}' builds for images of {2 * multiple} px or more whose sides are multiples of "
+            f"{multiple}, got {height}x{width}",
+            "shape",
+            f"set it to {size}",
+        )
+    return channels, height, width
+
+
+def _not_an_image(network: str, shape: Sequence[int]) -> UserError:
+    problem = f"network '{network}' builds for images (C, H, W), got {_show(shape)}"
+    return UserError(problem, None, "choose a network for points, such as an MLP" if len(shape) == 1 else None)
 
 
 def _levels(short: int) -> int:
@@ -74,7 +105,7 @@ def _levels(short: int) -> int:
 
 
 def _nearest(height: int, width: int) -> str:
-    """Return the closest size that can be built, as it is written on the command line."""
+    """Return the closest size that can be built: one number for a square, else [height,width]."""
     short = min(SIDES, key=lambda side: (abs(side - min(height, width)), -side))
     unit = 2 ** _levels(short)
     long = min(range(short, LARGEST + 1, unit), key=lambda side: (abs(side - max(height, width)), -side))

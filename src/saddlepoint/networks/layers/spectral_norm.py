@@ -31,10 +31,10 @@ def _(vector: Tensor) -> Tensor:
 
 
 def _apart(vector: Tensor) -> Tensor:
-    """Return the vector in memory of its own, where the forward pass is compiled.
+    """Return a copy of the vector where the forward pass is compiled.
 
-    The compiler would let u, the old one and the new one, share the buffer's memory, and the backward pass then find
-    there what a later forward has left. It cannot look into this copy.
+    The compiler would let the old and the new u share the buffer's memory, and the backward pass would then read what a
+    later forward has written. It cannot remove this copy, whose operation it does not know.
     """
     compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
     return _copy(vector) if compiled else vector

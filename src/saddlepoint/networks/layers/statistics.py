@@ -1,4 +1,4 @@
-"""Layers that keep statistics of what passes through them: who has them, and how to leave them as they are."""
+"""Running statistics of BatchNorm and spectral norm: which networks have them, and how to freeze them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def compares_samples(network: nn.Module) -> bool:
 
 @contextmanager
 def frozen_statistics(network: nn.Module) -> Iterator[None]:
-    """Run ``network`` as it is, but leave every running statistic untouched, bit for bit.
+    """Leave every running statistic of ``network`` as it is, to the bit, while it runs.
 
     BatchNorm in training mode still normalises by the batch, while its running mean, variance and count stay; spectral
     norm still divides by its estimate, while its vector u stays. For passes on samples that are neither data nor

@@ -1,0 +1,93 @@
+"""Instantiates single parts of a config, and says which key of it a part means when it refuses something."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from saddlepoint.config.signatures import signature_of
+from saddlepoint.config.targets import resolve_target
+from saddlepoint.errors import UserError
+
+GROUPS = {"loss": "loss", "regularizer": "regularizers", "augment": "augments"}
+"""Groups of parts that a system may take, each with the argument that it takes it by."""
+
+SHOWN_AS = {"data.shape": "data.image_size", "data.columns": "data.image_size"}
+"""Keys that are filled in, each with the one that a user sets instead."""
+
+
+def part(node: DictConfig, plugins: Sequence[str], **provided: Any) -> Any:
+    """Instantiate one part; keys that only serve other parts' interpolations stay out."""
+    content = arguments_of(node, plugins)
+    try:
+        if not provided:
+            return instantiate(content, _convert_="all")
+        # Called by us, not by Hydra, which would take networks and dataclasses apart as if they were configs.
+        return instantiate(content, _convert_="all", _partial_=True)(**provided)
+    except InstantiationException as error:
+        cause = error.__cause__
+        if isinstance(cause, UserError):
+            raise cause from None
+        raise UserError(f"{node.get('_target_')}: {cause or str(error).splitlines()[0]}") from error
+
+
+def arguments_of(node: DictConfig, plugins: Sequence[str]) -> Any:
+    """Return a part's ``_target_`` and arguments as plain containers, resolved."""
+    return _stripped(OmegaConf.to_container(node, resolve=True), plugins)
+
+
+def _stripped(node: Any, plugins: Sequence[str]) -> Any:
+    if isinstance(node, list):
+        return [_stripped(value, plugins) for value in node]
+    if not isinstance(node, dict):
+        return node
+    if "_target_" in node:
+        target = resolve_target(node["_target_"], plugins)
+        partial = inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)  # players give the parameters
+        known = signature_of(target).keys() | {"_target_", *(["_partial_"] if partial else [])}
+        node = {key: value for key, value in node.items() if key in known}
+    return {key: _stripped(value, plugins) for key, value in node.items()}
+
+
+def located(error: UserError, path: str, raw: Any) -> UserError:
+    """Return a part's mistake with the key that a user sets.
+
+    A part names its own argument, or a network's as ``role.argument``. Where the config takes that from elsewhere
+    (``norm: ${norm.discriminator}``), the key that it comes from is the one to set.
+
+    Args:
+        error: what the part raised.
+        path: the part's place in the config.
+        raw: the config as plain containers, unresolved.
+    """
+    argument, _, rest = (error.key or "").partition(".")
+    groups = {argument: group for group, argument in GROUPS.items()} | {
+        "networks": "network",
+        "optimizers": "optimizer",
+    }
+    if not argument:
+        key = path
+    elif argument in (raw.get("network") or {}):
+        key = f"network.{error.key}"
+    elif path == "model" and argument in groups:
+        key = ".".join(filter(None, (groups[argument], rest)))
+    elif path == "model" and argument in ("schedule", "gradient_clip"):
+        key = f"optimizer.{argument}"
+    else:
+        key = f"{path}.{error.key}"
+    while isinstance(value := _at(raw, key), str) and (match := re.fullmatch(r"\$\{([\w.]+)\}", value)):
+        key = match[1]
+    return error.at(SHOWN_AS.get(".".join(key.split(".")[:2]), key))
+
+
+def _at(node: Any, key: str) -> Any:
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node

@@ -1,0 +1,185 @@
+"""Systems from checkpoints: from the file alone, which can only choose among known parts."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from saddlepoint.assembly.build import build_system
+from saddlepoint.config.references import check_references
+from saddlepoint.data.store import given_path, status
+from saddlepoint.errors import UserError
+from saddlepoint.systems.capabilities import Encodes
+from saddlepoint.systems.encoders import FrozenEncoder
+from saddlepoint.systems.game import Game
+from saddlepoint.tracking import checkpoints
+from saddlepoint.types import DataInfo
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What a checkpoint holds.
+
+    Attributes:
+        path: the file.
+        system: with its weights, in evaluation mode.
+        about: config, choices, data, features and reference, as plain containers.
+        info: the data set that it was trained on.
+    """
+
+    path: Path
+    system: Game
+    about: dict[str, Any]
+    info: DataInfo
+
+
+def find(path: str | None) -> Path:
+    """Return the checkpoint file that ``path`` names: the file itself, or the best or newest checkpoint of a run.
+
+    Raises:
+        UserError: there is none.
+    """
+    if not path:
+        raise UserError("no checkpoint given", "checkpoint", "give a .ckpt file or a run's folder")
+    given = given_path(path)
+    if (found := status(given)) is None:
+        raise UserError(f"no checkpoint at {given}")
+    if not stat.S_ISDIR(found.st_mode):
+        return given
+    for folder in (given / "checkpoints", given):
+        for name in ("best.ckpt", "last.ckpt", "previous.ckpt"):
+            if status(folder / name) is not None:
+                return folder / name
+    raise UserError(
+        f"no checkpoint in {given}", None, "give a .ckpt file, or a run's folder, which holds checkpoints/last.ckpt"
+    )
+
+
+def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Restored:
+    """Rebuild the system that a checkpoint holds.
+
+    Args:
+        path: the file.
+        device: where to put it; ``auto`` takes a GPU where there is one.
+        plugins: packages whose classes the checkpoint's config may name; its own list of them is ignored.
+
+    Raises:
+        UserError: the file cannot be used.
+    """
+    checkpoint = checkpoints.load(path)
+    checkpoints.check_complete(checkpoint, path)
+    about = checkpoint["saddlepoint"]
+    try:
+        check_references(about["config"])
+        config = OmegaConf.create(about["config"])
+        info = data_info(about["data"])
+        assert isinstance(config, DictConfig)
+        config.plugins = list(plugins)
+        system = build_system(config, encoder=encoder_of(config, device))
+        system.load_state_dict(checkpoint["state_dict"])
+        system.on_load_checkpoint(checkpoint)
+    except UserError as error:
+        raise within(path, "checkpoint", error) from None
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(f"{path} does not fit this version ({type(error).__name__}: {first})", "checkpoint") from None
+    return Restored(path, system.eval().to(pick_device(device)), about, info)
+
+
+def encoder_of(config: DictConfig, device: str = "auto") -> FrozenEncoder | None:
+    """Return the frozen model in whose latent space a run takes place, or None for the space of the samples.
+
+    The run's checkpoints do not carry its weights. They carry its file's digest, so that no other model can take its
+    place.
+
+    Args:
+        config: of the run; ``encoder.sha256`` is filled in where it is not known yet.
+        device: where to put it.
+
+    Raises:
+        UserError: the checkpoint cannot be used, or is not the one that the run began with.
+    """
+    if not config.get("encoder"):
+        return None
+    path = find(config.encoder.checkpoint)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if config.encoder.get("sha256") not in (None, digest):
+        raise UserError(
+            f"{path} is not the encoder that the run began with", "encoder.checkpoint", "put that one there"
+        )
+    system = restore(path, device, config.plugins).system
+    if not isinstance(system, Encodes):
+        raise UserError(f"{path} does not encode", "encoder.checkpoint", "choose a checkpoint of vae or bigan")
+    with open_dict(config):
+        config.encoder.sha256 = digest
+    return FrozenEncoder(system)
+
+
+def within(path: Path, key: str, error: UserError) -> UserError:
+    """Return a mistake in a checkpoint's config as one of the setting that names the checkpoint."""
+    where = f"{error.key}: " if error.key else ""
+    return UserError(f"{path}: {where}{error.problem}", key, error.remedy)
+
+
+def initialise(system: Game, path: Path, model: str) -> None:
+    """Load the networks' weights, averages included, from a checkpoint of the same model; nothing else.
+
+    Raises:
+        UserError: the checkpoint is of another model, or its networks are others.
+    """
+    checkpoint = checkpoints.load(path)
+    checkpoints.check_complete(checkpoint, path)
+    theirs = checkpoint["saddlepoint"]["choices"].get("model")
+    if theirs != model:
+        raise UserError(f"{path} is a checkpoint of model '{theirs}', and this run is of model '{model}'", "init_from")
+    roles = tuple(f"{role}." for role in (*system.networks, *(f"ema_{role}" for role in system.averages)))
+    weights = {key: value for key, value in checkpoint["state_dict"].items() if key.startswith(roles)}
+    own = {key: value for key, value in system.state_dict().items() if key.startswith(roles)}
+    for key in sorted(own.keys() | weights.keys()):
+        mine, its = own.get(key), weights.get(key)
+        if mine is None or its is None or mine.shape != its.shape:
+            ours, other = (tuple(w.shape) if w is not None else "none" for w in (mine, its))
+            raise UserError(
+                f"{path} has other networks: {key} is {other} there and {ours} here",
+                "init_from",
+                "choose the same network and image size",
+            )
+    system.load_state_dict(weights, strict=False)
+    # Early averages forget fast, so as to lose the untrained weights; this average must not.
+    counters = checkpoint["progress"]
+    system.progress.updates_before = counters["generator_updates"] + counters.get("updates_before", 0)
+
+
+def data_info(stored: dict[str, Any]) -> DataInfo:
+    """Return the description of the data set that a checkpoint holds."""
+    names, columns = stored["class_names"], stored.get("columns")
+    return DataInfo(
+        stored["name"],
+        tuple(stored["shape"]),
+        None if names is None else tuple(names),
+        stored["sizes"],
+        stored["fingerprint"],
+        None if columns is None else {name: tuple(shape) for name, shape in columns.items()},
+        stored.get("aligned", True),
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """Return the device that a name stands for.
+
+    Raises:
+        UserError: this machine has none of that kind.
+    """
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        return torch.device(next(kind for kind, there in available.items() if there))
+    if not available[name]:
+        raise UserError(f"this machine has no {name} device", "device", "use cpu")
+    return torch.device(name)

@@ -1,0 +1,69 @@
+"""``sample.py inputs=PATH``: what a model makes of given images, their translations or reconstructions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from omegaconf import DictConfig
+from torch import Tensor
+
+from saddlepoint.assembly.restore import Restored
+from saddlepoint.data import DataModule
+from saddlepoint.data.sources.image_set import ImageSet
+from saddlepoint.data.transforms import normalise
+from saddlepoint.errors import UserError
+from saddlepoint.systems.capabilities import Encodes, Picture, Translates, rows_of
+
+
+class Made(NamedTuple):
+    """What was made of the inputs.
+
+    Attributes:
+        inputs: float [N, C, H, W] in [-1, 1], as the model saw them.
+        outputs: float [N, C', H', W'] in [-1, 1]: translations or reconstructions.
+        codes: [N, Z], of which reconstructions were made; None for translations.
+    """
+
+    inputs: Tensor
+    outputs: Tensor
+    codes: Tensor | None
+
+    def picture(self, columns: int | None) -> Picture:
+        """Return a picture with each output below its input."""
+        return rows_of(self.inputs, self.outputs, columns=columns or 10)
+
+
+def make(config: DictConfig, restored: Restored) -> Made:
+    """Read ``config.inputs``, the first ``n`` images, and translate or reconstruct them.
+
+    Raises:
+        UserError: the images cannot be used, or the model maps no images to others.
+    """
+    system = restored.system
+    if isinstance(system, Translates):
+        direction = config.direction or next(iter(system.directions))
+        column = system.directions[direction][0] if direction in system.directions else None
+        inputs = _read(config, restored, column)
+        return Made(inputs, system.translate(inputs, direction, seed=config.seed, ema=config.ema).cpu(), None)
+    if config.direction is not None:
+        raise UserError("this model does not translate images", "direction", "leave it out")
+    if not (isinstance(system, Encodes) and restored.info.is_image):
+        name = restored.about["choices"]["model"]
+        raise UserError(f"model={name} maps no images to images", "inputs", "leave it out to sample from noise")
+    inputs = _read(config, restored, None)
+    codes = system.encode(inputs, ema=config.ema)
+    return Made(inputs, system.decode(codes, ema=config.ema).cpu(), codes.cpu())
+
+
+def _read(config: DictConfig, restored: Restored, column: str | None) -> Tensor:
+    """Return the first images at the size and with the channels that the model was trained on."""
+    info = restored.info
+    channels, height, width = info.shape if column is None or info.columns is None else info.columns[column]
+    fit = config.fit or restored.about["config"]["data"]["fit"]
+    data = DataModule(ImageSet(config.inputs), [height, width], fit, channels, memory_limit_gb=0.0)  # type: ignore[arg-type]
+    try:
+        data.inspect()
+        found = next(data.uint8_batches("train", config.n))[0]
+    except UserError as error:
+        raise error.at("inputs" if error.key == "source.root" else error.key) from None
+    return normalise(found.permute(0, 2, 3, 1))

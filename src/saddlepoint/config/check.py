@@ -1,0 +1,226 @@
+"""Checks a composed config before anything is built from it.
+
+The top level is checked against a typed schema, every part against the signature of its ``_target_``, and every
+``_target_`` against the list of what a config may name.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from saddlepoint.config import mistakes
+from saddlepoint.config.overrides import parse
+from saddlepoint.config.schema import ConditioningConfig, MinibatchConfig, NormConfig
+from saddlepoint.config.signatures import signature_of
+from saddlepoint.config.targets import resolve_target
+from saddlepoint.errors import UserError, suggestion
+
+GROUPS_OF_PARTS: dict[str, set[str]] = {
+    "network": set(),
+    "optimizer": {"schedule", "gradient_clip"},
+    "regularizer": set(),
+    "augment": set(),
+}
+"""Groups that hold several parts, and the keys that are read beside them."""
+
+GROUPS_OF_OPTIONS: dict[str, BaseModel] = {
+    "norm": NormConfig(),
+    "conditioning": ConditioningConfig(),
+    "minibatch": MinibatchConfig(),
+}
+"""Groups whose keys parts refer to (``norm: ${norm.discriminator}``), if they have such an option; and the defaults."""
+
+
+def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
+    """Check a config's own keys against their types and ranges.
+
+    Raises:
+        UserError: the first wrong key.
+    """
+    try:
+        content = OmegaConf.to_container(config, resolve=False)
+    except OmegaConfBaseException as error:
+        raise mistakes.in_reading(error) from None
+    try:
+        schema.model_validate(content)
+    except ValidationError as error:
+        raise _first_mistake(error, schema) from None
+
+
+def _first_mistake(error: ValidationError, schema: type[BaseModel]) -> UserError:
+    mistake = error.errors()[0]
+    key = ".".join(str(part) for part in mistake["loc"])
+    if mistake["type"] == "extra_forbidden":
+        return UserError("unknown key", key, suggestion(str(mistake["loc"][-1]), _fields(schema, mistake["loc"][:-1])))
+    if mistake["type"] == "missing":
+        return UserError("missing key", key)
+    return _wrong_value(key, mistake["input"], mistake["msg"])
+
+
+def _fields(schema: type[BaseModel], path: Sequence[str | int]) -> list[str]:
+    for part in path:
+        inner = schema.model_fields[str(part)].annotation
+        if not (inspect.isclass(inner) and issubclass(inner, BaseModel)):
+            return []
+        schema = inner
+    return list(schema.model_fields)
+
+
+def check_parts(
+    config: DictConfig, provided: Mapping[str, set[str]], plugins: Sequence[str] = (), typed: Sequence[str] = ()
+) -> None:
+    """Check every node that has a ``_target_`` against its signature, and that a part reads every other key.
+
+    Args:
+        config: the config; interpolations that cannot be resolved yet are not looked into.
+        provided: for a part's key, the arguments that the code passes to it.
+        plugins: packages that the user trusts.
+        typed: the overrides that the user typed, which :func:`check_options` holds to more than what files say; none
+            for the config of a checkpoint.
+
+    Raises:
+        UserError: the first wrong key.
+    """
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    read = set(re.findall(r"\$\{([\w.]+)\}", str(raw)))
+    for group, node in raw.items():
+        if group in GROUPS_OF_PARTS:
+            _check_group(str(group), node or {}, read)
+    check_options(raw, read, typed)
+    parts = [found for group, node in raw.items() for found in _parts(node, str(group))]
+    for path, part in parts:  # all keys before all values: a misspelt key is also a value that others miss
+        _check_keys(path, part, provided.get(path, set()), read, plugins)
+    for path, part in parts:
+        _check_values(config, path, part, plugins)
+
+
+def _check_group(group: str, node: dict[str, Any], read: set[str]) -> None:
+    """Check that a group of several parts holds parts, and keys that are read."""
+    for key, value in node.items():
+        if isinstance(value, dict) and "_target_" not in value:
+            raise UserError("missing key", f"{group}.{key}._target_")
+        if not isinstance(value, dict) and key not in GROUPS_OF_PARTS[group] and f"{group}.{key}" not in read:
+            known = [*node, *GROUPS_OF_PARTS[group]]
+            raise UserError("unknown key", f"{group}.{key}", suggestion(key, [k for k in known if k != key]))
+
+
+def check_options(raw: Mapping[str, Any], read: set[str], typed: Sequence[str] = ()) -> None:
+    """Refuse what is asked of parts that do not have such an option.
+
+    A key of ``norm``, ``conditioning`` or ``minibatch`` *asks* for something if its value is neither the default nor
+    ``none`` or false. A typed choice of such a group, or a typed key of it, is refused if it asks for something and no
+    part reads any key by which it does. Of ``conditioning`` and ``minibatch``, every key that asks must be read,
+    whoever chose it: without it, another model would be trained. A model's own ``norm`` is let pass, so that its
+    networks can be exchanged.
+
+    Args:
+        raw: the config as plain containers, unresolved.
+        read: the keys that the config refers to.
+        typed: the overrides that the user typed.
+
+    Raises:
+        UserError: the first such choice or key.
+
+    >>> raw = {"norm": {"generator": "batch", "discriminator": "layer", "spectral_norm": False}}
+    >>> check_options(raw, {"norm.spectral_norm"}, ["seed=1"])
+    >>> check_options(raw, {"norm.spectral_norm"}, ["norm=layer"])
+    Traceback (most recent call last):
+    ...
+    saddlepoint.errors.UserError: norm: no part of this run reads norm.discriminator; leave it out, or choose another \
+network
+    """
+    asked = {group: _asked(group, raw.get(group) or {}) for group in GROUPS_OF_OPTIONS}
+    for override in parse(typed):
+        group, _, key = override.key_or_group.partition(".")
+        keys = [one for one in asked.get(group, []) if not key or one == f"{group}.{key}"]
+        if keys and not override.is_delete() and not any(_is_read(one, read) for one in keys):
+            raise _unread(override.key_or_group, keys)
+    for key in (*asked["conditioning"], *asked["minibatch"]):
+        if not _is_read(key, read):
+            raise _unread(key, [key])
+
+
+def _asked(group: str, node: Mapping[str, Any]) -> list[str]:
+    default = GROUPS_OF_OPTIONS[group].model_dump()
+    return [
+        f"{group}.{key}" for key, value in node.items() if value != default.get(key) and value not in ("none", False)
+    ]
+
+
+def _is_read(key: str, read: set[str]) -> bool:
+    """Whether a key is read, by itself or with its whole group."""
+    return key in read or key.partition(".")[0] in read
+
+
+def _unread(key: str, keys: Sequence[str]) -> UserError:
+    return UserError(f"no part of this run reads {' or '.join(keys)}", key, "leave it out, or choose another network")
+
+
+def _parts(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if isinstance(node, dict):
+        if "_target_" in node:
+            yield path, node
+        for key, value in node.items():
+            yield from _parts(value, f"{path}.{key}")
+    elif isinstance(node, list):
+        for i, value in enumerate(node):
+            yield from _parts(value, f"{path}[{i}]")
+
+
+def _check_keys(path: str, part: dict[str, Any], provided: set[str], read: set[str], plugins: Sequence[str]) -> None:
+    known = signature_of(resolve_target(part["_target_"], plugins, path))
+    for key in part:
+        if (
+            key == "_target_"
+            or (key == "_partial_" and path.startswith("optimizer."))
+            or key in known
+            or key in provided
+            or f"{path}.{key}" in read
+        ):
+            continue
+        raise UserError("unknown key", f"{path}.{key}", suggestion(key, set(known) - provided))
+    if not part.get("_partial_"):
+        missing = [k for k, p in known.items() if p.default is p.empty and k not in part and k not in provided]
+        if missing:
+            raise UserError(f"missing key, which {part['_target_']} needs", f"{path}.{missing[0]}")
+
+
+def _check_values(config: DictConfig, path: str, part: dict[str, Any], plugins: Sequence[str]) -> None:
+    for key, parameter in signature_of(resolve_target(part["_target_"], plugins, path)).items():
+        if key in part and parameter.annotation is not parameter.empty:
+            value = OmegaConf.select(config, f"{path}.{key}", throw_on_missing=False)
+            _check_value(f"{path}.{key}", value, parameter.annotation)
+
+
+def _check_value(key: str, value: Any, annotation: Any) -> None:
+    if OmegaConf.is_config(value):
+        value = OmegaConf.to_container(value, resolve=True)
+    if isinstance(value, dict):
+        return  # parts in parts are checked as parts
+    try:
+        adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+    except (PydanticSchemaGenerationError, PydanticUserError):
+        return
+    try:
+        understood = adapter.validate_python(value)
+    except ValidationError as error:
+        found = error.errors()
+        mistake = next((one for one in found if one["type"] != "is_instance_of"), found[0])
+        raise _wrong_value(key, value, mistake["msg"]) from None
+    if (isinstance(value, str) and not isinstance(understood, str)) or (
+        isinstance(value, bool) and not isinstance(understood, bool)
+    ):
+        raise _wrong_value(key, value, "Input should be a number")
+
+
+def _wrong_value(key: str, value: Any, message: str) -> UserError:
+    """Return ``batch_size: input should be greater than 0, got -1``."""
+    return UserError(f"{message[:1].lower()}{message[1:]}, got {value!r}", key)

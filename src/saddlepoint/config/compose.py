@@ -1,0 +1,171 @@
+"""Composes configs from overrides, in any process and as often as needed, and leaves no Hydra state behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from saddlepoint.config import mistakes
+from saddlepoint.config.directory import config_directory, defaults, is_choice
+from saddlepoint.config.overrides import CommandLine, parse, quote
+from saddlepoint.errors import UserError
+
+SEARCH_PATH = "hydra.searchpath"
+
+
+class Composed(NamedTuple):
+    """A config, and which option of each group was chosen for it: ``{"model": "dcgan", …}``."""
+
+    config: DictConfig
+    choices: dict[str, str]
+
+
+def compose_config(command: str, overrides: Sequence[str] = (), folder: str | None = None) -> DictConfig:
+    """Return a command's config; see :func:`composed`."""
+    return composed(command, overrides, folder).config
+
+
+def composed(command: str, overrides: Sequence[str] = (), folder: str | None = None) -> Composed:
+    """Compose a command's config.
+
+    Args:
+        command: ``train``, ``evaluate`` or ``sample``.
+        overrides: such as ``model=wgan_gp``; :func:`saddlepoint.config.overrides.from_settings` makes them of Python
+            values.
+        folder: of more configs, as ``--config-dir``.
+
+    Raises:
+        UserError: the overrides do not compose.
+    """
+    line = CommandLine(command, tuple(overrides), folder=folder)
+    with explained(line):
+        config = _composed(line, line.overrides)
+    choices = choices_of(config.hydra)
+    check_choices(line.command, config.hydra.runtime.choices, line.overrides)
+    with open_dict(config):
+        del config["hydra"]
+    return Composed(config, choices)
+
+
+def choices_of(hydra: Any) -> dict[str, str]:
+    """Return which option of each group was chosen, by Hydra's own part of a config."""
+    choices = {key: str(value) for key, value in hydra.runtime.choices.items() if "/" not in key}
+    return {key: value for key, value in choices.items() if value not in ("None", "null") and key != "hydra"}
+
+
+def typed(hydra: Any) -> list[str]:
+    """Return a job's overrides of its own config as they were typed, with references in them left unresolved."""
+    given: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
+    return [str(override) for override in given]
+
+
+def check_choices(config: str, choices: Mapping[str, Any], overrides: Iterable[str]) -> None:
+    """Check that each group that takes one choice has one, which Hydra does not.
+
+    Args:
+        config: the name of the command's config.
+        choices: the choice of each group, as Hydra knows it; of a list it knows none.
+        overrides: those of the config, which may delete a group.
+
+    Raises:
+        UserError: a list was chosen, or a file that only holds what choices share.
+    """
+    for group, choice in choices.items():
+        if not is_choice(str(choice)):
+            problem = f"'{choice}' holds what the choices share, and cannot be chosen"
+            raise UserError(problem, group, "to run all choices, exclude it: glob(*,exclude=_*)")
+    given = {*choices, *(override.removeprefix("~") for override in overrides)}
+    for group, default in defaults(config).items():
+        if default != [] and group not in given:
+            raise UserError("this group takes one choice, not a list", group, f"to run several, {group}=a,b with -m")
+
+
+def check_jobs(line: CommandLine) -> None:
+    """Compose as many jobs of a sweep as it takes for each value to occur: so a mistake ends it before its first job.
+
+    Raises:
+        UserError: a job does not compose.
+    """
+    with explained(line), _hydra():
+        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+        values = [_values(override) for override in parser.parse_overrides(list(line.overrides))]
+    for job in _jobs(values):
+        compose_config(line.command, job, line.folder)
+
+
+def _jobs(values: Sequence[Sequence[str]]) -> Iterator[list[str]]:
+    first = [choices[0] for choices in values]
+    yield first
+    for i, choices in enumerate(values):
+        for choice in choices[1:]:
+            yield [*first[:i], choice, *first[i + 1 :]]
+
+
+def _values(override: Override) -> list[str]:
+    """Return the overrides that one with several values stands for."""
+    value = override.value()
+    if override.is_discrete_sweep():
+        return [f"{override.get_key_element()}={one}" for one in override.sweep_string_iterator()]
+    if isinstance(value, IntervalSweep):
+        return [f"{override.get_key_element()}={value.start}"]
+    return [str(override.input_line)]
+
+
+@contextmanager
+def explained(line: CommandLine) -> Iterator[None]:
+    """Turn errors of composing this command line into the mistake that they mean.
+
+    Raises:
+        UserError: the mistake.
+    """
+    try:
+        yield
+    except mistakes.COMPOSING as error:
+        if (mistake := mistakes.in_composing(error, line, _plain(line))) is None:
+            raise
+        raise mistake from None
+
+
+def _plain(line: CommandLine) -> Callable[[Sequence[str]], dict[str, Any]]:
+    def composed(overrides: Sequence[str]) -> dict[str, Any]:
+        content = OmegaConf.to_container(_composed(line, overrides), resolve=False)
+        assert isinstance(content, dict)
+        return {str(key): value for key, value in content.items()}
+
+    return composed
+
+
+def _composed(line: CommandLine, overrides: Sequence[str]) -> DictConfig:
+    """Return the config with Hydra's own part."""
+    overrides = [*overrides]
+    if line.folder is not None:
+        paths = [f"file://{Path(line.folder).absolute()}"]
+        for override in parse(overrides):
+            value: Any = override.value()
+            if override.key_or_group == SEARCH_PATH and isinstance(value, list):
+                paths += value
+        overrides = [f"{SEARCH_PATH}=[{','.join(map(quote, paths))}]", *overrides]  # Hydra takes the first
+    with _hydra():
+        return compose(line.config or line.command, overrides, return_hydra_config=True)
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Initialise Hydra meanwhile; a Hydra application that this process runs finds its own state again."""
+    running = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_directory()), version_base="1.3"):
+            yield
+    finally:
+        GlobalHydra.instance().clear()
+        if running is not None:
+            GlobalHydra.instance().initialize(running)

@@ -1,0 +1,77 @@
+"""The folders of YAML files, and the choices that their groups offer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import saddlepoint
+
+
+def config_directory() -> Path:
+    """Return ``conf/``: beside ``src/`` in a checkout, inside the package when installed."""
+    package = Path(saddlepoint.__file__).parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parents[1] / "conf"
+
+
+def groups(folder: str | None = None) -> set[str]:
+    """Return the names of all groups, such as ``model`` and ``experiment/modes``.
+
+    Args:
+        folder: of the user's own configs.
+    """
+    return {
+        path.relative_to(source).as_posix()
+        for source in _sources(folder)
+        for path in source.rglob("*")
+        if path.is_dir()
+    }
+
+
+def is_choice(name: str) -> bool:
+    """Whether a file of a group is one of its choices; one whose name begins with ``_`` holds what choices share.
+
+    >>> is_choice("dcgan"), is_choice("_gan"), is_choice("quick/_base")
+    (True, False, False)
+    """
+    return not name.rpartition("/")[2].startswith("_")
+
+
+def options(group: str, folder: str | None = None) -> list[str]:
+    """Return the choices of a group, those in folders within it included, sorted.
+
+    >>> options("norm"), options("experiment")[0]
+    (['batch', 'layer', 'none', 'spectral'], 'modes/grid')
+    """
+    places = [source / group for source in _sources(folder)]
+    names = {file.relative_to(place).with_suffix("").as_posix() for place in places for file in place.rglob("*.yaml")}
+    return sorted(filter(is_choice, names))
+
+
+def all_options(folder: str | None = None) -> str:
+    """Return a line for each group with its choices, for ``--help``."""
+    lines = []
+    for group in sorted(groups(folder)):
+        names = [name for name in options(group, folder) if "/" not in name]
+        if names and not group.startswith("hydra"):
+            lines.append(f"{group}: {', '.join(names)}")
+    return "\n".join(lines)
+
+
+def defaults(config: str) -> dict[str, Any]:
+    """Return what a command's config chooses by default, by group; a list where the group takes any number.
+
+    >>> defaults("train")["network"], defaults("train")["regularizer"], defaults("evaluate")["data"]
+    ('dcgan', [], None)
+    """
+    file = config_directory() / f"{config}.yaml"
+    entries = yaml.safe_load(file.read_text())["defaults"] if file.exists() else []
+    chosen = {group: choice for entry in entries if isinstance(entry, dict) for group, choice in entry.items()}
+    return {group: choice for group, choice in chosen.items() if not group.startswith("override ")}
+
+
+def _sources(folder: str | None) -> list[Path]:
+    return [config_directory(), *([Path(folder)] if folder is not None else [])]

@@ -1,0 +1,57 @@
+"""What the config of a checkpoint or of an export may refer to."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from saddlepoint.errors import UserError
+
+REFERENCE = re.compile(
+    r"\$\{\s*("
+    r"[\w.\[\]-]+"  # another key
+    r"|oc\.select:[\w.,\s\[\]-]+"  # another key, with a default
+    r"|oc\.env:\s*SADDLEPOINT_DATA\s*(,[^${}]*)?"  # the only environment variable
+    r"|now:[^${}]*"
+    r")\s*\}"
+)
+
+
+def check_references(node: Any, path: str = "") -> None:
+    """Check that a config refers to its own keys and to ``SADDLEPOINT_DATA`` only.
+
+    A reference to another environment variable could copy a secret into names, records and uploads.
+
+    Args:
+        node: plain containers, unresolved.
+        path: the node's key.
+
+    Raises:
+        UserError: the first reference to anything else.
+
+    >>> check_references({"shape": "${data.shape}", "root": "${oc.env:SADDLEPOINT_DATA,data}"})
+    """
+    for key, value in _leaves(node, path):
+        if not isinstance(value, str) or "${" not in value:
+            continue
+        rest, before = value, ""
+        while rest != before:  # inner references first
+            rest, before = REFERENCE.sub("", rest), rest
+        if "${" in rest:
+            raise UserError(
+                f"'{value}' refers to something other than the config's own keys and ${{oc.env:SADDLEPOINT_DATA}}",
+                key,
+                "write the value itself",
+            )
+
+
+def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from _leaves(value, f"{path}[{index}]")
+    else:
+        yield path, node

@@ -1,0 +1,232 @@
+"""The typed schema of the configs' own keys; each part is checked against its own signature in ``check``."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
+
+from saddlepoint.networks.layers.conditioning import DiscriminatorConditioning, GeneratorConditioning
+from saddlepoint.networks.layers.minibatch import MinibatchKind
+from saddlepoint.networks.layers.norms import NormKind
+from saddlepoint.systems.schedules import ScheduleName
+from saddlepoint.types import Fraction
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, and a text is no number."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class BudgetConfig(Strict):
+    """When the run ends."""
+
+    images: PositiveInt | None
+    generator_updates: PositiveInt | None
+    hours: PositiveFloat | None
+
+
+class RunConfig(Strict):
+    """Where the run lies."""
+
+    root: str
+    dir: str | None
+    name: str | None
+
+
+class TrainerConfig(Strict):
+    """What the run computes on."""
+
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
+    devices: PositiveInt
+    num_nodes: PositiveInt
+    rounds_per_step: PositiveInt | None
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"]
+    deterministic: bool
+
+
+class LoggerConfig(Strict):
+    """W&B."""
+
+    mode: Literal["auto", "online", "offline", "disabled"]
+    project: str
+    entity: str | None
+    tags: list[str]
+
+
+class NormConfig(Strict):
+    """Which normalisation the networks use."""
+
+    generator: NormKind = "batch"
+    discriminator: NormKind = "batch"
+    spectral_norm: bool = False
+
+
+class ConditioningConfig(Strict):
+    """What the networks do with labels."""
+
+    generator: GeneratorConditioning = "none"
+    discriminator: DiscriminatorConditioning = "none"
+
+
+class MinibatchConfig(Strict):
+    """Whether the discriminator looks at several samples at once."""
+
+    layer: MinibatchKind = "none"
+    packing: PositiveInt = 1
+
+
+class SamplesConfig(Strict):
+    """Pictures."""
+
+    every_images: PositiveInt | None
+    n: PositiveInt
+    points: PositiveInt
+    seed: NonNegativeInt
+
+
+class ScoresConfig(Strict):
+    """Evaluations."""
+
+    every_images: PositiveInt | None
+    n: PositiveInt | None
+    splits: PositiveInt | None
+    seed: NonNegativeInt
+    metrics: list[str] | None
+    at_start: bool
+
+
+class CheckpointsConfig(Strict):
+    """Checkpoints."""
+
+    every_images: PositiveInt | None
+
+
+class HistoryConfig(Strict):
+    """Rows of losses."""
+
+    every_rounds: PositiveInt
+
+
+class ProgressConfig(Strict):
+    """The progress bar."""
+
+    seconds: PositiveFloat
+    line_seconds: PositiveFloat
+
+
+class TheoryConfig(Strict):
+    """Pictures of the theory, for data of a known density."""
+
+    enabled: bool
+    every_images: PositiveInt | None
+    points: PositiveInt
+    modes_every_images: PositiveInt | None
+
+
+class CallbacksConfig(Strict):
+    """What happens during training."""
+
+    samples: SamplesConfig
+    scores: ScoresConfig
+    checkpoints: CheckpointsConfig
+    history: HistoryConfig
+    progress: ProgressConfig
+    theory: TheoryConfig
+
+
+class Part(BaseModel):
+    """A node that names a class; ``check`` compares the rest of it with that class's signature."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    target: str = Field(alias="_target_")
+
+
+class OptimizerConfig(BaseModel):
+    """An optimizer a player, and what they share."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    schedule: ScheduleName
+    gradient_clip: PositiveFloat | None
+
+
+class EncoderConfig(Strict):
+    """The model in whose latent space a run takes place."""
+
+    checkpoint: str
+    sha256: str | None = None
+
+
+class TrainConfig(Strict):
+    """The keys of ``conf/train.yaml``."""
+
+    seed: NonNegativeInt
+    batch_size: PositiveInt
+    compile: bool = False
+    budget: BudgetConfig
+    run: RunConfig
+    init_from: str | None
+    resume: str | None
+    plugins: list[str]
+    network: dict[str, Any]
+    norm: NormConfig
+    conditioning: ConditioningConfig = ConditioningConfig()
+    minibatch: MinibatchConfig = MinibatchConfig()
+    loss: Part | None = None
+    regularizer: dict[str, Part] = {}
+    augment: dict[str, Part] = {}
+    encoder: EncoderConfig | None = None
+    optimizer: OptimizerConfig
+    features: Part | None
+    model: Part
+    data: Part
+    callbacks: CallbacksConfig
+    logger: LoggerConfig
+    trainer: TrainerConfig
+
+
+class SampleConfig(Strict):
+    """The keys of ``conf/sample.yaml``."""
+
+    checkpoint: str | None
+    n: PositiveInt
+    seed: NonNegativeInt
+    labels: str | int | list[str | int] | None
+    inputs: str | None
+    direction: str | None
+    fit: Literal["pad", "crop", "resize"] | None
+    out: str
+    export: str | None
+    format: list[Literal["grid", "png", "npz"]]
+    columns: PositiveInt | None
+    truncation: Fraction
+    ema: bool
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    plugins: list[str]
+
+
+class EvaluateConfig(Strict):
+    """The keys of ``conf/evaluate.yaml``."""
+
+    checkpoint: str | None
+    samples: str | None
+    reference: str | None
+    fit: Literal["pad", "crop", "resize"] | None
+    image_size: PositiveInt | list[PositiveInt] | None
+    n: PositiveInt | None
+    seed: NonNegativeInt
+    seeds: PositiveInt
+    splits: PositiveInt | None
+    metrics: list[str] | None
+    ema: bool
+    importance: NonNegativeInt = 0
+    out: str | None
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    plugins: list[str]
+    features: Part | None = None
+    data: Part | None = None
+    network: dict[str, Any] | None = None
+    budget: dict[str, Any] | None = None

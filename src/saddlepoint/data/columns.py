@@ -1,0 +1,114 @@
+"""The columns of an opened source at the size that networks see: decoded when asked for, then kept in memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from saddlepoint.data.decoding import DecodedFiles, cached_decode, decode_column
+from saddlepoint.data.fit import Fit
+from saddlepoint.data.images import Pixels
+from saddlepoint.data.loader import Readable, Rows
+from saddlepoint.data.sources.base import Column, Contents, FileColumn, Table
+from saddlepoint.types import DataInfo, Split
+
+
+class Columns:
+    """Access to a source's columns by split and name.
+
+    A ``margin`` asks for images that are so many pixels larger in height and width, for random crops.
+
+    Args:
+        contents: the opened source.
+        fits: how each column of images is fitted, by name.
+        info: what the data set is.
+        cache_dir: where decoded files are kept between runs.
+    """
+
+    def __init__(self, contents: Contents, fits: Mapping[str, Fit], info: DataInfo, cache_dir: Path):
+        self.contents = contents
+        self.fits = fits
+        self.info = info
+        self.cache_dir = cache_dir
+        self._kept: dict[tuple[Split, str, int], Tensor] = {}
+
+    def table(self, split: Split, column: str) -> Table:
+        """Return the table that a column is in."""
+        return next(table for table in self.contents.splits[split] if column in table.columns)
+
+    def labels(self, split: Split, column: str) -> Tensor | None:
+        """Return the labels of a column's rows, long [N], or None."""
+        labels = self.table(split, column).labels
+        return None if labels is None else torch.from_numpy(labels)
+
+    def gigabytes(self, split: Split, column: str | None = None, margin: int = 0) -> float:
+        """Return what a column, or all columns of a split, take in memory, in 10⁹ bytes."""
+        columns = self.contents.columns(split)
+        return sum(self._bytes(columns[name], name, margin) for name in ([column] if column else columns)) / 1e9
+
+    def _bytes(self, values: Column, name: str, margin: int) -> int:
+        fit = self.fits.get(name)
+        if fit is None:
+            return cast(np.ndarray, values).nbytes
+        return len(values) * math.prod(fit.larger(margin).shape)
+
+    def rows(self, split: Split, column: str, rows: slice, limit: float) -> Tensor:
+        """Return some rows: uint8 [n, H, W, C] or float32 [n, D].
+
+        Args:
+            split: "train" or "held_out".
+            column: its name.
+            rows: which.
+            limit: in 10⁹ bytes; files of a column that takes more are decoded for these rows alone.
+        """
+        values = self.table(split, column).columns[column]
+        if isinstance(values, FileColumn) and self.gigabytes(split, column) > limit:
+            return torch.from_numpy(decode_column(values.rows(rows), self.fits[column]))
+        return self.whole(split, column)[rows]
+
+    def whole(self, split: Split, column: str, margin: int = 0) -> Tensor:
+        """Return a column in memory: uint8 [N, H, W, C] or float32 [N, D].
+
+        Raises:
+            UserError: a file is corrupt or does not fit.
+        """
+        key = split, column, margin
+        if key not in self._kept:
+            values = self._decoded(*key)
+            self._kept[key] = torch.from_numpy(values if values.flags.writeable else values.copy())
+        return self._kept[key]
+
+    def _decoded(self, split: Split, column: str, margin: int) -> np.ndarray:
+        values, fit = self.table(split, column).columns[column], self.fits.get(column)
+        if fit is None:
+            return cast(np.ndarray, values)
+        fit = fit.larger(margin)
+        if not isinstance(values, FileColumn):
+            return fit.arrays(cast(Pixels, values), self.info.name)
+        several = [column] if self.info.columns else []
+        parts = [self.info.fingerprint, split, *several, *([str(margin)] if margin else [])]
+        return cached_decode(values, fit, self.cache_dir / f"{'-'.join(parts)}.npy")
+
+    def tables(self, split: Split, margin: int, in_memory: bool) -> list[Rows[Any]]:
+        """Return a split's tables for a loader: decoded, or with files that are decoded row by row."""
+
+        def column(name: str, values: Column) -> Readable:
+            if isinstance(values, FileColumn) and not in_memory:
+                return DecodedFiles(values, self.fits[name].larger(margin))
+            return self.whole(split, name, margin)
+
+        return [
+            Rows({name: column(name, values) for name, values in table.columns.items()}, self._conditions(split, table))
+            for table in self.contents.splits[split]
+        ]
+
+    def _conditions(self, split: Split, table: Table) -> Tensor | None:
+        """Return the labels that a batch takes from a table: those of the samples, where labels are conditions."""
+        sampled = self.info.batch.sampled
+        return self.labels(split, sampled) if self.info.class_names and sampled in table.columns else None

@@ -1,0 +1,102 @@
+"""Pairs of images: side by side in one file, or in two folders under equal names."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import Literal
+
+from saddlepoint.data.sources.base import Contents, FileColumn, Half, Source, Table, digest
+from saddlepoint.data.sources.image_folder import HELD_OUT_FOLDERS, split_by_folders, split_by_hash, unwrapped
+from saddlepoint.data.store import given_path, open_store, real_name
+from saddlepoint.errors import UserError
+
+REMEDY = "give a folder or zip file with train/ and one of held_out/, test/ and val/"
+SIDE = re.compile(rf"(train|{'|'.join(HELD_OUT_FOLDERS)}|)([aAbB])")
+"""A folder that names a side, a or b, and maybe a split: ``trainA``, ``a``."""
+
+
+class PairedFolder(Source):
+    """Pairs of images in one folder or zip file (Isola et al. 2017, arXiv:1611.07004).
+
+    ``train/`` and the first of ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/`` that exists are the
+    splits; without them a tenth of the pairs is held out by the hashes of their names, as in
+    :class:`~saddlepoint.data.sources.image_folder.ImageFolder`.
+
+    Args:
+        root: the folder or zip file.
+        layout: ``side_by_side``: the left half of each image is a, the right half b. ``folders``: a and b are images of
+            equal names, suffix apart, in ``trainA/`` and ``trainB/`` or in ``train/a/`` and ``train/b/``.
+        direction: which of a and b are the inputs, and which the targets.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        layout: Literal["side_by_side", "folders"] = "side_by_side",
+        direction: Literal["a_to_b", "b_to_a"] = "a_to_b",
+    ):
+        self.root = given_path(root)
+        self.layout = layout
+        self.direction = direction
+        self.name = real_name(self.root).removesuffix(".zip")
+
+    def open(self) -> Contents:
+        """See :meth:`Source.open`."""
+        store = open_store(self.root, REMEDY)
+        names = store.names()
+        if not names:
+            raise UserError(f"{self.root}: no images inside", "root", REMEDY)
+        relative = unwrapped(names)
+        halves: tuple[Half | None, Half | None] = (None, None)
+        if self.layout == "side_by_side":
+            halves = "left", "right"
+            pairs = {name: (stored, stored) for name, stored in relative.items()}
+        else:
+            pairs = self._matched(relative)
+        splits = {}
+        for split, files in (split_by_folders(pairs) or split_by_hash(pairs, self.root)).items():
+            a, b = (FileColumn(store, [pair[i] for pair in files.values()], halves[i]) for i in range(2))
+            inputs, targets = (a, b) if self.direction == "a_to_b" else (b, a)
+            splits[split] = [Table({"inputs": inputs, "targets": targets})]
+        return Contents(splits, None, digest([store.digest(names), self.layout, self.direction]))
+
+    def _matched(self, relative: Mapping[str, str]) -> dict[str, tuple[str, str]]:
+        """Return (a, b), names in the store, by the name that they share without its suffix."""
+        a, b = (self._by_stem(side) for side in by_side(relative))
+        if not (a or b):
+            problem = f"{self.root}: no folders of two sides"
+            raise UserError(problem, "root", "name them trainA and trainB, or a and b in each split")
+        if alone := sorted(a.keys() ^ b.keys()):
+            stored = a.get(alone[0]) or b[alone[0]]
+            problem = f"{self.root}: {stored} and {len(alone) - 1} more have no counterpart of the same name"
+            raise UserError(problem, "root", "add the missing images, or remove these")
+        return {name: (stored, b[name]) for name, stored in a.items()}
+
+    def _by_stem(self, side: Mapping[str, str]) -> dict[str, str]:
+        stems: dict[str, str] = {}
+        for name, stored in side.items():
+            stem = str(PurePosixPath(name).with_suffix(""))
+            if (other := stems.setdefault(stem, stored)) != stored:
+                problem = f"{self.root}: {other} and {stored} differ in their suffix alone"
+                raise UserError(problem, "root", "remove one of them")
+        return stems
+
+
+def by_side(relative: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the names of side a and those of side b, without what says so; other names are left out.
+
+    >>> by_side({"trainA/1.png": "x", "test/b/1.png": "y"})
+    ({'train/1.png': 'x'}, {'test/1.png': 'y'})
+    """
+    sides: dict[str, dict[str, str]] = {"a": {}, "b": {}}
+    for name, stored in relative.items():
+        *folders, file = name.split("/")
+        for index, folder in enumerate(folders):
+            if match := SIDE.fullmatch(folder):
+                split, side = match.groups()
+                rest = [*folders[:index], *([split] if split else []), *folders[index + 1 :], file]
+                sides[side.lower()]["/".join(rest)] = stored
+                break
+    return sides["a"], sides["b"]

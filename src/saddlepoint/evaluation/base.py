@@ -1,0 +1,175 @@
+"""What every judge promises: it turns a system into score cards."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import platformdirs
+from PIL import Image
+from torch import Tensor
+
+from saddlepoint.data import DataModule
+from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.evaluation import Circumstances
+from saddlepoint.networks.layers.statistics import uses_batch_statistics
+from saddlepoint.revision import git_revision
+from saddlepoint.systems.capabilities import Generates
+from saddlepoint.systems.game import Game
+from saddlepoint.types import Batch, Split
+
+AT_ONCE = 250
+"""Held-out samples that pass through a system at a time."""
+LARGEST_N = 10_000
+"""Samples in an evaluation, where as many are held out and nobody asks for more."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a system is evaluated.
+
+    Attributes:
+        n: samples; None for as many as are held out, but 100 to 10,000.
+        seed: of the samples and of all subsets.
+        splits: of the Inception Score; None for 10, fewer where a split would have under 500 samples.
+        metrics: names of scores; None for all that the data and the features allow.
+        ema: judge the averaged weights, where there are some.
+        importance: importance samples of a likelihood; 0 gives the bound that the system is trained on alone.
+    """
+
+    n: int | None = None
+    seed: int = 0
+    splits: int | None = None
+    metrics: Sequence[str] | None = None
+    ema: bool = True
+    importance: int = 0
+
+
+class Judge:
+    """Turns a system into score cards. This one gives none: for runs without scores, and for ranks without a share.
+
+    Attributes:
+        monitor: the score that says which checkpoint is best, or None.
+    """
+
+    monitor: str | None = None
+
+    def score(self, system: Game) -> list[ScoreCard]:
+        """Return the scores of a system, computed on its device."""
+        return []
+
+    def at(self, seed: int) -> Judge:
+        """Return a judge against the same reference that draws by another seed."""
+        return self
+
+    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        """Return pictures of what the last scores, of this system, rest on, by name."""
+        return {}
+
+    def state(self) -> dict[str, Any] | None:
+        """Return what a checkpoint needs so that this judge can be rebuilt without the data set, or None."""
+        return None
+
+
+class Panel(Judge):
+    """Several judges as one.
+
+    Args:
+        judges: in the order of their cards; the first one that has a monitor says which checkpoint is best.
+    """
+
+    def __init__(self, judges: Sequence[Judge]) -> None:
+        self.judges = list(judges)
+        self.monitor = next((judge.monitor for judge in judges if judge.monitor), None)
+
+    def score(self, system: Game) -> list[ScoreCard]:
+        """Return the cards of all judges."""
+        return [card for judge in self.judges for card in judge.score(system)]
+
+    def at(self, seed: int) -> Panel:
+        """Return the same judges, drawing by another seed."""
+        return Panel([judge.at(seed) for judge in self.judges])
+
+    def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
+        """Return the pictures of all judges."""
+        return {name: picture for judge in self.judges for name, picture in judge.pictures(system, cards).items()}
+
+    def state(self) -> dict[str, Any] | None:
+        """Return the state of the judge that has one; no two have."""
+        return next((state for judge in self.judges if (state := judge.state()) is not None), None)
+
+
+class HeldOutJudge(Judge):
+    """Base of the judges that show a system held-out samples.
+
+    Args:
+        data: whose held-out split is used.
+        settings: of the evaluation; of ``n`` samples, 10,000 or as many as there are by default.
+    """
+
+    def __init__(self, data: DataModule, settings: Settings) -> None:
+        self.data, self.settings = data, settings
+        self.n = min(settings.n or LARGEST_N, data.info.sizes["held_out"])
+
+    def at(self, seed: int) -> Self:
+        """Return a judge of the same samples that draws by another seed."""
+        other = copy.copy(self)
+        other.settings = replace(self.settings, seed=seed)
+        return other
+
+    def batches(self, split: Split = "held_out", n: int | None = None) -> Iterator[Batch]:
+        """Yield the first n samples of a split, as many as are judged by default, in batches of floats."""
+        n = self.n if n is None else n
+        for start in range(0, n, AT_ONCE):
+            yield self.data.batch(split, start, min(AT_ONCE, n - start))
+
+    def card(self, system: Game, metric: str, values: Tensor, seconds: float, **about: Any) -> ScoreCard:
+        """Return the card of a mean over samples, plus and minus one standard error.
+
+        Args:
+            system: that was judged.
+            metric: the score's name.
+            values: of each sample, [N].
+            seconds: that they took.
+            about: further fields of the card.
+        """
+        mean, error = float(values.double().mean()), float(values.double().std(correction=0)) / len(values) ** 0.5
+        info = self.data.info
+        return ScoreCard(
+            **{
+                "metric": metric,
+                "value": mean,
+                "n": len(values),
+                "splits": None,
+                "reference": f"{info.name}/held_out:{len(values)}@{info.fingerprint[:8]}",
+                "features": "none",
+                "features_version": "none",
+                "resize": "none",
+                "seed": self.settings.seed,
+                "seconds": seconds,
+                "interval": (mean - error, mean + error),
+                **circumstances(system, self.settings.ema),
+                **about,
+            }
+        )
+
+
+def circumstances(system: Game, ema: bool) -> Circumstances:
+    """Return what a score card says of the system."""
+    statistics = any(uses_batch_statistics(system.networks[role]) for role in system.averaged)
+    return Circumstances(
+        ema=ema and bool(system.averages),
+        batchnorm="running" if statistics else "none",
+        labels="train" if isinstance(system, Generates) and system.num_classes else "none",
+        images_seen=system.progress.images_seen,
+        generator_updates=system.progress.generator_updates,
+        revision=git_revision(),
+    )
+
+
+def cache_directory() -> Path:
+    """Return where extractors and real statistics are kept between runs."""
+    return Path(platformdirs.user_cache_dir("saddlepoint"))

@@ -1,0 +1,28 @@
+"""What an evaluation is of: images in files, or a checkpoint."""
+
+from __future__ import annotations
+
+from omegaconf import DictConfig, OmegaConf
+
+from saddlepoint.assembly.build import PROVIDED
+from saddlepoint.assembly.restore import find, restore
+from saddlepoint.config.check import check_parts
+from saddlepoint.evaluation import checkpoints, files
+from saddlepoint.evaluation.subject import Subject
+
+
+def subject_of(config: DictConfig, features_off: bool) -> Subject:
+    """Check what is asked for, and prepare all that it is scored by.
+
+    Args:
+        config: of ``evaluate.py``, of the schema.
+        features_off: the user chose ``features=none``.
+
+    Raises:
+        UserError: something is wrong with what was asked for.
+    """
+    named = {key: config[key] for key in ("data", "features") if config.get(key) is not None}
+    check_parts(OmegaConf.create(named), PROVIDED, config.plugins)
+    if config.samples is not None or config.reference is not None:
+        return files.subject(config, features_off)
+    return checkpoints.subject(config, restore(find(config.checkpoint), config.device, config.plugins), features_off)

@@ -1,0 +1,185 @@
+"""Which judges a run has: those that its data and its system's capabilities allow."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from saddlepoint.data import DataModule, Gaussians
+from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.evaluation import likelihood, pairs, points
+from saddlepoint.evaluation.base import Judge, Panel, Settings, cache_directory
+from saddlepoint.evaluation.labels import CodeJudge, NeighbourJudge
+from saddlepoint.evaluation.likelihood import LikelihoodJudge
+from saddlepoint.evaluation.pairs import ReconstructionJudge, TranslationJudge
+from saddlepoint.evaluation.points import PointJudge
+from saddlepoint.evaluation.sets import prepare, set_judge
+from saddlepoint.evaluation.sharing import Assistant, Generated, Samples, Translated
+from saddlepoint.metrics import catalogue
+from saddlepoint.metrics.catalogue import PREFIX as RECONSTRUCTION
+from saddlepoint.metrics.features import FeatureExtractor
+from saddlepoint.systems.capabilities import Encodes, Generates, HasLikelihood, InfersCodes, Translates
+from saddlepoint.systems.game import Game
+
+CODES = ("code_accuracy", "nearest_neighbour_accuracy")
+
+
+def panel(system: Game, data: DataModule, settings: Settings, extractor: FeatureExtractor | None) -> Panel:
+    """Build all judges that can say something of a system on this data, before anything starts.
+
+    Args:
+        system: to be judged.
+        data: that it is judged on.
+        settings: of the evaluation.
+        extractor: not yet prepared; None leaves out what needs features.
+
+    Raises:
+        UserError: a metric is unknown or cannot be had, or the features cannot be had for this data.
+    """
+    names = None if settings.metrics is None else list(settings.metrics)
+    judges = [
+        *_likelihood(system, data, settings),
+        *_translations(system, data, settings, names),
+        *_sets(system, data, settings, names, extractor),
+        *_points(system, data, settings),
+        *_reconstructions(system, data, settings, names, extractor),
+        *_codes(system, data, settings, names),
+    ]
+    _check_names(names, judges)
+    return Panel(judges)
+
+
+def assistants(system: Game, data: DataModule, extractor: FeatureExtractor | None) -> Panel:
+    """Build what ranks other than 0 take part in evaluations by: a share of every set."""
+    judges: list[Judge] = []
+    if extractor is not None and data.info.is_image:
+        judges += [Assistant(samples, type(extractor), cache_directory()) for samples, _ in _sources(system, data)]
+    # Rank 0 alone computes what is not shared; where it scores at all, all ranks come to the same moments.
+    alone = (
+        isinstance(system, HasLikelihood)
+        or (isinstance(system, Translates) and data.info.aligned)
+        or (isinstance(system, Generates) and isinstance(data.source, Gaussians))
+        or (isinstance(system, Encodes) and data.info.is_image)
+        or (isinstance(system, Encodes | InfersCodes) and bool(data.info.class_names))
+    )
+    return Panel([*judges, Judge()] if alone else judges)
+
+
+def _likelihood(system: Game, data: DataModule, settings: Settings) -> list[Judge]:
+    if not isinstance(system, HasLikelihood):
+        return []
+    judge = LikelihoodJudge(data, settings)
+    return [judge] if judge.wanted else []
+
+
+def _translations(system: Game, data: DataModule, settings: Settings, names: list[str] | None) -> list[Judge]:
+    if not isinstance(system, Translates) or not data.info.aligned:
+        return []
+    judges: list[Judge] = []
+    columns = data.info.columns or {}
+    for direction, (source, target) in system.directions.items():
+        suffix = _suffix(system, direction)
+        figures = pairs.figures_for(columns[target], _of(names, suffix))
+        if figures:
+            judges.append(TranslationJudge(data, settings, direction, (source, target), suffix, figures))
+    return judges
+
+
+def _sets(
+    system: Game, data: DataModule, settings: Settings, names: list[str] | None, extractor: FeatureExtractor | None
+) -> list[Judge]:
+    if extractor is None or not data.info.is_image:
+        return []
+    wanted = None if names is None else [name for name in names if _is_set_metric(name)]
+    if wanted == []:
+        return []
+    judges: list[Judge] = []
+    for samples, suffix in _sources(system, data):
+        most = data.size("held_out", samples.source) if isinstance(samples, Translated) else None
+        own = replace(settings, metrics=wanted)
+        fresh = copy.deepcopy(extractor)  # each set is looked at by features prepared for its own images
+        judges.append(set_judge(fresh, samples.real(data), own, samples, most, suffix))
+    return judges
+
+
+def _sources(system: Game, data: DataModule) -> list[tuple[Samples, str]]:
+    """Return where sets of samples come from, each with the suffix of its scores' names."""
+    if isinstance(system, Generates):
+        return [(Generated(), "")]
+    if isinstance(system, Translates):
+        return [(Translated(data, way, *columns), _suffix(system, way)) for way, columns in system.directions.items()]
+    return []
+
+
+def _points(system: Game, data: DataModule, settings: Settings) -> list[Judge]:
+    source = data.source
+    if not (isinstance(source, Gaussians) and isinstance(system, Generates)):
+        return []
+    means = torch.as_tensor(source.means, dtype=torch.float32)
+    n, seed = settings.n or points.POINTS, settings.seed
+    return [PointJudge(means, float(source.std), data.info.name, n, seed, settings.ema)]
+
+
+def _reconstructions(
+    system: Game, data: DataModule, settings: Settings, names: list[str] | None, extractor: FeatureExtractor | None
+) -> list[Judge]:
+    if not (isinstance(system, Encodes) and data.info.is_image):
+        return []
+    own = None if names is None else [n.removeprefix(RECONSTRUCTION) for n in names if n.startswith(RECONSTRUCTION)]
+    figures = pairs.figures_for(data.info.shape, own)
+    features = extractor if own is None or "features" in own else None
+    if features is not None:
+        prepare(features, data)
+    return [ReconstructionJudge(data, settings, figures, features)] if figures or features else []
+
+
+def _codes(system: Game, data: DataModule, settings: Settings, names: list[str] | None) -> list[Judge]:
+    if not data.info.class_names:
+        return []
+    judges: list[Judge] = []
+    if isinstance(system, InfersCodes) and (names is None or "code_accuracy" in names):
+        judges.append(CodeJudge(data, settings))
+    if isinstance(system, Encodes) and (names is None or "nearest_neighbour_accuracy" in names):
+        judges.append(NeighbourJudge(data, settings))
+    return judges
+
+
+def _suffix(system: Any, direction: str) -> str:
+    """Return what a direction's scores end in: nothing where it is the only one."""
+    return f"_{direction}" if len(system.directions) > 1 else ""
+
+
+def _of(names: Sequence[str] | None, suffix: str) -> list[str] | None:
+    """Return the names of pair figures that ask for a direction, by its own name or for all directions."""
+    if names is None:
+        return None
+    return [name.removesuffix(suffix) if suffix else name for name in names]
+
+
+def _is_set_metric(name: str) -> bool:
+    known = {score for metric in catalogue.METRICS.values() for score in (metric.name, *metric.also)}
+    return name in known
+
+
+def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
+    """Refuse names that no judge of this run knows."""
+    known = [
+        *(score for metric in catalogue.METRICS.values() for score in (metric.name, *metric.also)),
+        *likelihood.NAMES,
+        *pairs.FIGURES,
+        *(f"{RECONSTRUCTION}{name}" for name in (*pairs.FIGURES, "features")),
+        *CODES,
+        *points.NAMES,
+    ]
+    for name in names or ():
+        base = next((one for one in known if name == one or name.startswith(f"{one}_")), None)
+        if base is None:
+            raise UserError(
+                f"unknown metric '{name}'{did_you_mean(name, known)}", "metrics", f"known are {', '.join(known)}"
+            )
+    if names and not judges:
+        raise UserError(f"this model on this data has none of {', '.join(names)}", "metrics", "leave metrics out")

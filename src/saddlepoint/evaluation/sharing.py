@@ -1,0 +1,188 @@
+"""How the processes of a run share a set of samples: rank 0 says what is wanted, and each draws and looks at a part."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, cast
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from saddlepoint import ranks
+from saddlepoint.data import DataModule
+from saddlepoint.evaluation.base import AT_ONCE, Judge
+from saddlepoint.evaluation.pictures import ImagesAt
+from saddlepoint.metrics.base import Need
+from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.features import FeatureExtractor
+from saddlepoint.metrics.quantise import quantise
+from saddlepoint.metrics.rows import RealData
+from saddlepoint.metrics.sharding import collect, gather, shard
+from saddlepoint.systems.capabilities import Generates, Translates
+from saddlepoint.systems.game import Game
+from saddlepoint.types import DataInfo, Split
+
+
+class Task(NamedTuple):
+    """What an evaluation wants of every process.
+
+    Attributes:
+        n: samples in all.
+        seed: of the samples.
+        ema: from the averaged weights where there are some.
+        labelled: whether the labels that were asked for are wanted too.
+        needs: what to keep of the pass.
+        extractor: the state of rank 0's extractor; None where the others have it already.
+    """
+
+    n: int
+    seed: int
+    ema: bool
+    labelled: bool
+    needs: frozenset[Need]
+    extractor: dict[str, Any] | None
+
+
+class Samples(Protocol):
+    """Where the samples of a set come from."""
+
+    def draw(self, system: Game, task: Task) -> tuple[Iterator[Tensor], Tensor | None]:
+        """Return this process's share of the samples, uint8 block by block, and the labels that they are asked for."""
+
+    def images_at(self, system: Game, seed: int, ema: bool) -> ImagesAt:
+        """Return a function that makes samples again by their indices."""
+
+    def real(self, data: DataModule) -> RealData:
+        """Return the real images that they are to resemble."""
+
+
+class Generated:
+    """Samples that a system generates."""
+
+    def draw(self, system: Game, task: Task) -> tuple[Iterator[Tensor], Tensor | None]:
+        """See :meth:`Samples.draw`."""
+        assert isinstance(system, Generates)
+        start, count = shard(task.n)
+        blocks = system.sample_blocks(count, seed=task.seed, ema=task.ema, start=start)
+        labels = system.draw_sample_labels(task.seed, start, count) if task.labelled else None
+        return (quantise(block) for block in blocks), labels
+
+    def images_at(self, system: Game, seed: int, ema: bool) -> ImagesAt:
+        """See :meth:`Samples.images_at`."""
+        assert isinstance(system, Generates)
+        generates, size = system, system.block
+
+        def images_at(indices: Tensor) -> Tensor:
+            blocks = {
+                block: quantise(generates.sample(size, seed=seed, ema=ema, start=block * size)).cpu()
+                for block in (indices // size).unique().tolist()
+            }
+            return torch.stack([blocks[index // size][index % size] for index in indices.tolist()])
+
+        return images_at
+
+    def real(self, data: DataModule) -> RealData:
+        """See :meth:`Samples.real`."""
+        return data
+
+
+class Translated:
+    """Held-out images that a system translates.
+
+    Args:
+        data: the data set.
+        direction: of the translation.
+        source: the column that it goes from.
+        target: the column that it goes to.
+    """
+
+    def __init__(self, data: DataModule, direction: str, source: str, target: str) -> None:
+        self.data, self.direction, self.source, self.target = data, direction, source, target
+
+    def draw(self, system: Game, task: Task) -> tuple[Iterator[Tensor], Tensor | None]:
+        """See :meth:`Samples.draw`."""
+        start, count = shard(task.n)
+        return self._blocks(system, task.seed, task.ema, range(start, start + count)), None
+
+    def _blocks(self, system: Game, seed: int, ema: bool, rows: range) -> Iterator[Tensor]:
+        assert isinstance(system, Translates)
+        for start in range(rows.start, rows.stop, AT_ONCE):
+            images = self.data.column("held_out", self.source, start, min(AT_ONCE, rows.stop - start))
+            images = images.to(system.device)
+            yield quantise(system.translate(images, self.direction, seed, ema))
+
+    def images_at(self, system: Game, seed: int, ema: bool) -> ImagesAt:
+        """See :meth:`Samples.images_at`."""
+
+        def images_at(indices: Tensor) -> Tensor:
+            rows = range(int(indices.max()) + 1)
+            return torch.cat(list(self._blocks(system, seed, ema, rows))).cpu()[indices]
+
+        return images_at
+
+    def real(self, data: DataModule) -> RealData:
+        """See :meth:`Samples.real`."""
+        return Column(data, self.target)
+
+
+class Column:
+    """One column of a data set as a data set of its own, for real statistics.
+
+    Args:
+        data: the data set.
+        name: the column's.
+    """
+
+    def __init__(self, data: DataModule, name: str) -> None:
+        self.data, self.name = data, name
+        info, columns = data.info, data.info.columns or {}
+        self.info: DataInfo = dataclasses.replace(
+            info,
+            name=f"{info.name}/{name}",
+            shape=columns[name],
+            sizes={split: data.size(split, name) for split in info.sizes},
+            columns=None,
+            class_names=None,
+            fingerprint=f"{info.fingerprint} {name}",
+        )
+
+    def uint8_batches(self, split: Split, batch_size: int = 500) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield the column's images, uint8 [N, C, H, W], in their fixed order."""
+        return self.data.uint8_batches(split, batch_size, column=self.name)
+
+
+def announce(task: Task) -> None:
+    """Tell the other processes, on rank 0, where there are any."""
+    if ranks.world_size() > 1:
+        dist.broadcast_object_list([task], src=0)
+
+
+class Assistant(Judge):
+    """The judge of ranks other than 0: it draws and looks at its share, and gives no cards.
+
+    Args:
+        samples: as rank 0's judge draws them.
+        extractor: the class of rank 0's, whose state comes with the first task.
+        cache_dir: where extractors are kept.
+    """
+
+    monitor = "rank 0's"
+
+    def __init__(self, samples: Samples, extractor: type[FeatureExtractor], cache_dir: Path) -> None:
+        self.samples, self.kind, self.cache_dir = samples, extractor, cache_dir
+        self.extractor: FeatureExtractor | None = None
+
+    def score(self, system: Game) -> list[ScoreCard]:
+        """Wait for rank 0's task, and do a share of it."""
+        received: list[Task | None] = [None]
+        dist.broadcast_object_list(received, src=0)
+        task = cast("Task", received[0])
+        if task.extractor is not None:
+            self.extractor = self.kind.from_state(task.extractor, self.cache_dir)
+        assert self.extractor is not None
+        images, labels = self.samples.draw(system, task)
+        gather(collect(images, shard(task.n)[1], task.needs, self.extractor.to(system.device), labels))
+        return []

@@ -1,0 +1,1 @@
+"""Networks in files that hold no code: safetensors, JSON, ONNX."""

@@ -1,0 +1,215 @@
+"""``python sample.py checkpoint=PATH export=DIR``: a system's networks in files that hold no code.
+
+For a network called NAME (``generator`` for most systems), ``NAME.safetensors`` holds the weights, ``NAME.json`` what
+it takes to build the network and to feed it, and ``NAME.onnx`` the computation, for programs without PyTorch.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from omegaconf import OmegaConf
+from safetensors import SafetensorError
+from torch import nn
+
+from saddlepoint import __version__, writing
+from saddlepoint.assembly import parts
+from saddlepoint.assembly.restore import Restored
+from saddlepoint.config.check import check_parts
+from saddlepoint.config.references import check_references
+from saddlepoint.errors import UserError
+from saddlepoint.export.onnx import ConversionError, to_onnx
+from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.revision import git_revision
+from saddlepoint.systems.capabilities import Export
+from saddlepoint.writing import write_atomically
+
+log = logging.getLogger(__name__)
+
+FORMAT = 1
+"""Raised whenever an older reader could misread a newer export."""
+
+REMEDY = "choose another folder"
+ABOUT, WEIGHTS, GRAPH = ".json", ".safetensors", ".onnx"
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A network that was read back.
+
+    Attributes:
+        network: with its weights, in evaluation mode, on the CPU.
+        about: what its JSON file says.
+    """
+
+    network: nn.Module
+    about: dict[str, Any]
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse a folder that holds something or cannot be written, before the checkpoint is read.
+
+    Raises:
+        UserError: where it does or cannot, or is no folder.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"export={folder} is a file; choose a new folder")
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"export={folder} is not empty; choose a new folder")
+    with writing.folder(folder, (), REMEDY):
+        pass
+
+
+def write(restored: Restored, folder: Path, ema: bool = True, plugins: Sequence[str] = ()) -> list[str]:
+    """Write the networks of a checkpoint that its system exports into ``folder``: all files or none.
+
+    Args:
+        restored: the checkpoint.
+        folder: new or empty.
+        ema: the averaged weights, where the checkpoint holds some.
+        plugins: packages whose classes the checkpoint may name.
+
+    Returns:
+        The files' names. A graph is missing, and a line says why, where the network cannot be converted or the packages
+        for it are not installed.
+
+    Raises:
+        UserError: for a system that exports nothing, or a folder that cannot be written.
+    """
+    check_folder(folder)
+    exports = restored.system.exports(ema)
+    if not exports:
+        raise UserError(f"model={restored.about['choices']['model']} exports no network", "export")
+    files: dict[str, bytes] = {}
+    for name, export in exports.items():
+        files |= _files(restored, name, export, plugins)
+    _write_folder(folder, files)
+    return sorted(files)
+
+
+def _files(restored: Restored, name: str, export: Export, plugins: Sequence[str]) -> dict[str, bytes]:
+    """Return the files of one network, by name."""
+    network = _at_rest(copy.deepcopy(export.network).cpu())
+    if not all(torch.isfinite(tensor).all() for tensor in _tensors(network).values()):
+        raise UserError(
+            f"checkpoint {restored.path}: the {name}'s weights hold NaN or infinite values, so it has diverged",
+            None,
+            "choose an earlier checkpoint",
+        )
+    files = {name + WEIGHTS: safetensors.torch.save(_tensors(network), {"format": "pt"})}
+    try:
+        files[name + GRAPH] = to_onnx(network, export.inputs, export.outputs)
+    except ConversionError as error:
+        log.warning("no %s: %s", name + GRAPH, error)
+    about = _describe(restored, network, export)
+    about["network"], about["ema"] = _network(restored, export.role, plugins), export.averaged
+    about["sha256"] = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
+    files[name + ABOUT] = (json.dumps(about, indent=2, allow_nan=False) + "\n").encode()
+    return files
+
+
+def load(folder: Path, plugins: Sequence[str] = (), name: str = "generator") -> Exported:
+    """Build a network that :func:`write` wrote, from its JSON and its safetensors alone.
+
+    Args:
+        folder: the export.
+        plugins: packages whose classes the export may name; the export cannot name them itself.
+        name: of the network.
+
+    Raises:
+        UserError: for files that are missing, damaged, newer, or name anything but a known network.
+    """
+    weights, describes = name + WEIGHTS, folder / (name + ABOUT)
+    try:
+        about = json.loads(describes.read_text())
+        data = (folder / weights).read_bytes()
+    except OSError as error:
+        raise UserError(
+            f"cannot read {error.filename}: {error.strerror}", None, "give the folder of an export"
+        ) from None
+    except ValueError:
+        raise UserError(f"{describes}: not valid JSON", None, "export the checkpoint again") from None
+    if not isinstance(about, dict) or about.get("format") != FORMAT:
+        found = about.get("format") if isinstance(about, dict) else None
+        raise UserError(f"{describes} has export format {found}; saddlepoint {__version__} reads format {FORMAT}")
+    try:
+        if about["sha256"][weights] != hashlib.sha256(data).hexdigest():
+            raise UserError(f"damaged export {folder}: {weights} does not match its sha256", None, "export it again")
+        check_references(about["network"], "network")
+        config = OmegaConf.create({"network": {name: about["network"]}})
+        check_parts(config, {}, plugins)
+        network: nn.Module = parts.part(config.network[name], plugins)
+        network.load_state_dict(safetensors.torch.load(data))
+    except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise UserError(f"export {folder} does not fit this version: {type(error).__name__}: {first}") from None
+    return Exported(_at_rest(network), about)
+
+
+def _at_rest(network: nn.Module) -> nn.Module:
+    """In evaluation mode, and in the memory format that systems sample in, since the last bits depend on it."""
+    return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    """Return weights and buffers by name, each with memory of its own, which safetensors demands."""
+    return {key: value.detach().contiguous().clone() for key, value in network.state_dict().items()}
+
+
+def _describe(restored: Restored, network: nn.Module, export: Export) -> dict[str, Any]:
+    about, info, system = restored.about, restored.info, restored.system
+    classes = int(getattr(network, "num_classes", 0) or 0)
+    cards = [ScoreCard.from_json(line) for line in about.get("latest", ())]
+    return {
+        "format": FORMAT,
+        "saddlepoint": __version__,
+        "revision": git_revision(),
+        "checkpoint_version": about["version"],
+        "model": about["choices"]["model"],
+        "data": {"name": info.name, "fingerprint": info.fingerprint},
+        "inputs": {name: list(tensor.shape[1:]) for name, tensor in export.inputs.items()},
+        "outputs": list(export.outputs),
+        "shape": list(info.shape),
+        "range": [-1.0, 1.0] if info.is_image else None,
+        "latent_dim": getattr(network, "latent_dim", None),
+        "prior": getattr(system, "prior", None),
+        "num_classes": classes,
+        "class_names": list(info.class_names) if classes and info.class_names else None,
+        "images_seen": system.progress.images_seen,
+        "generator_updates": system.progress.generator_updates,
+        "scores": [dataclasses.asdict(card) for card in cards],
+    }
+
+
+def _network(restored: Restored, role: str, plugins: Sequence[str]) -> dict[str, Any]:
+    """Return a network's ``_target_`` and arguments, with nothing left to be looked up elsewhere."""
+    config: Any = OmegaConf.create(restored.about["config"])
+    content: dict[str, Any] = parts.arguments_of(config.network[role], plugins)
+    return content
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder that is there whole or not at all, whenever the machine stops."""
+    folder = folder.resolve()
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        with writing.explained(folder, REMEDY):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            temporary.mkdir()
+            for name, data in files.items():
+                write_atomically(temporary / name, data)
+            temporary.replace(folder)  # over an empty folder too; the system refuses one that was filled meanwhile
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,16 @@
+"""A status line on stderr for computations that take seconds or minutes."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+
+def status_line(transient: bool = False) -> Progress:
+    """Return a one-line display of a task's description, its progress where the total is known, and the elapsed time.
+
+    Args:
+        transient: remove the line at the end.
+    """
+    columns = (TextColumn("{task.description}"), TaskProgressColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True), refresh_per_second=2, transient=transient)

@@ -1,0 +1,129 @@
+"""Donahue et al. 2017, "Adversarial Feature Learning", arXiv:1605.09782; Dumoulin et al. 2017, arXiv:1606.00704."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.errors import UserError
+from saddlepoint.losses.base import AdversarialLoss
+from saddlepoint.systems.capabilities import Export, Picture, rows_of
+from saddlepoint.systems.gan import GAN
+from saddlepoint.systems.sampling import evaluating
+from saddlepoint.turns import Bound, Critic, Turn
+from saddlepoint.types import Batch
+
+
+class BiGAN(GAN):
+    """An encoder E beside G, and a discriminator of pairs: (x, E(x)) against (G(z), z) (equation 2).
+
+    At the optimum E inverts G (theorem 2). E and G take their turns together, down D's own loss with both labels
+    swapped, as in the published code: for the cross-entropy, E softplus(D(x, E(x))) + E softplus(-D(G(z), z)). There
+    all three networks step at once, from one forward pass; here E and G meet the D that has just stepped, and other
+    latents.
+
+    Augments see the images of pairs alone.
+
+    Args:
+        networks: ``generator``, ``encoder``, and ``discriminator``, which takes the tuple (samples, codes).
+        loss: of D; not one of the critic's features.
+        gan: see :class:`~saddlepoint.systems.gan.GAN`.
+    """
+
+    roles: Mapping[str, tuple[str, ...]] = {
+        "discriminator": ("discriminator",),
+        "generator": ("generator",),
+        "encoder": ("encoder",),
+    }
+    averaged: Sequence[str] = ("generator", "encoder")
+
+    encoder: nn.Module
+
+    def __init__(self, networks: Mapping[str, nn.Module], loss: AdversarialLoss, **gan: Any) -> None:
+        super().__init__(networks, loss, **gan)
+        if loss.reads != "logits":
+            raise UserError(
+                "BiGAN swaps the labels of D's loss, which needs a loss of logits", "loss", "choose another"
+            )
+        if self.generator_batch_multiple > 1:
+            raise UserError("E and G learn from pairs of the same batch", "generator_batch_multiple", "set it to 1")
+
+    # The algorithm -------------------------------------------------------------------------------------------------
+
+    def round(self, batch: Batch) -> None:
+        """Play one turn of D; then one of G and E together, when it is due."""
+        self.turn("discriminator", loss=self.discriminator_loss, batch=batch)
+        if self.generator_is_due():
+            self.turn("generator", "encoder", loss=self.generator_loss, batch=batch)
+            self.count_generator_update()
+
+    def discriminator_loss(self, batch: Batch) -> Turn:
+        """Return D's objective on pairs."""
+        with torch.no_grad():
+            real, fake = self.pairs(batch)
+        return self.judged(real, fake, swapped=False)
+
+    def generator_loss(self, batch: Batch) -> Turn:
+        """Return the objective of G and E: D's with both labels swapped."""
+        return self.judged(*self.pairs(batch), swapped=True)
+
+    def pairs(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        """Return (x, E(x)) and (G(z), z)."""
+        z = self.draw_latents(len(batch))
+        return (batch.samples, self.encoder(batch.samples)), (self.generator(z), z)
+
+    def judged(self, real: Any, fake: Any, swapped: bool) -> Turn:
+        """Return the record of a turn in which D judges both kinds of pairs."""
+        outputs = dict(zip(("real", "fake"), self.judge(real, fake, None), strict=True))
+        kinds = ("fake", "real") if swapped else ("real", "fake")
+        first, second = (self.of_all_ranks(outputs[kind]) for kind in kinds)
+        return Turn(
+            self.loss.discriminator(first, second),
+            self.networks,
+            self.random,
+            real=real,
+            fake=fake,
+            latents=fake[1],
+            critic=Critic(self.discriminator, None, self.augment),
+            generate=Bound(self.generator),
+            outputs=outputs,
+        )
+
+    def augment(self, pair: Any) -> Any:
+        """Pass the images of pairs through the augments."""
+        samples, codes = pair
+        return super().augment(samples), codes
+
+    # What others may ask -------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
+        """Return E(x), [N, Z], of samples [N, ...]."""
+        network = self.network("encoder", ema)
+        with evaluating(network):
+            codes: Tensor = network(samples)
+        return codes
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
+        """Return G(z), [N, ...], of codes [N, Z]."""
+        network = self.network("generator", ema)
+        with evaluating(network):
+            samples: Tensor = network(codes)
+        return samples
+
+    def exports(self, ema: bool = True) -> Mapping[str, Export]:
+        """Return the generator and the encoder."""
+        samples = torch.zeros(2, *self.encoder.shape)  # type: ignore[misc]
+        return {**super().exports(ema), "encoder": self.export("encoder", {"samples": samples}, ("latents",), ema)}
+
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+        """Return samples, and real images above their reconstructions G(E(x))."""
+        shown = dict(super().pictures(n, seed, held_out))
+        if held_out is not None:
+            real = held_out.samples[: n // 2]
+            shown["reconstructions"] = rows_of(real, self.decode(self.encode(real)))
+        return shown

@@ -1,0 +1,121 @@
+"""Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks", arXiv:1611.07004."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from pydantic import NonNegativeFloat
+from torch import Tensor, nn
+
+from saddlepoint.errors import UserError
+from saddlepoint.losses.base import AdversarialLoss
+from saddlepoint.networks.layers.precision import at_least_float32
+from saddlepoint.systems.adversarial import Adversarial
+from saddlepoint.systems.capabilities import Export, Picture, rows_of
+from saddlepoint.systems.translating import Translating
+from saddlepoint.turns import Bound, Critic, Turn
+from saddlepoint.types import Batch, CriticOutput, Paired
+
+
+class Pix2Pix(Translating, Adversarial):
+    """G maps an input x to a target y; D tells (x, y) from (x, G(x)): L_cGAN(G, D) + λ E ‖y - G(x)‖₁ (equation 4).
+
+    G's noise is its dropout (section 3.1). D's objective is halved (section 3.3). The distance is the mean over values.
+
+    Args:
+        networks: ``generator``, from inputs to targets, and ``discriminator``, which is told the input.
+        loss: the two adversarial objectives.
+        l1_weight: the paper's λ.
+        adversarial_weight: of G's adversarial objective; with 0 there is no D and G learns by L1 alone.
+        adversarial: see :class:`~saddlepoint.systems.adversarial.Adversarial`. There are no augments, which would have
+            to change inputs and targets alike.
+    """
+
+    roles: Mapping[str, tuple[str, ...]] = {
+        "discriminator": ("discriminator",),
+        "generator": ("generator",),
+    }
+    averaged = ("generator",)
+    takes: ClassVar[tuple[type[Batch], ...]] = (Paired,)
+    directions: Mapping[str, tuple[str, str]] = {"inputs_to_targets": ("inputs", "targets")}
+    translators: Mapping[str, str] = {"inputs_to_targets": "generator"}
+
+    generator: nn.Module
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        loss: AdversarialLoss,
+        l1_weight: NonNegativeFloat = 100.0,
+        adversarial_weight: NonNegativeFloat = 1.0,
+        **adversarial: Any,
+    ) -> None:
+        if adversarial.pop("augments", None):
+            raise UserError("Pix2Pix has no augments, which would have to change inputs and targets alike", "augments")
+        super().__init__(networks, loss=loss, **adversarial)
+        self.l1_weight, self.adversarial_weight = l1_weight, adversarial_weight
+
+    # The algorithm -------------------------------------------------------------------------------------------------
+
+    def round(self, batch: Paired) -> None:
+        """Play one turn of D; then one of G, when it is due."""
+        if self.adversarial_weight > 0:
+            self.turn("discriminator", loss=self.discriminator_loss, batch=batch)
+        if self.adversarial_weight == 0 or self.generator_is_due():
+            self.turn("generator", loss=self.generator_loss, batch=batch)
+            self.count_generator_update()
+
+    def discriminator_loss(self, batch: Paired) -> Turn:
+        """Return half of D's objective on pairs of an input and a real or generated target."""
+        with torch.no_grad():
+            fake = self.generator(batch.inputs)
+        real, generated = self.judge(batch.targets, fake, batch.inputs)
+        loss = self.loss.discriminator(self.of_all_ranks(real), self.of_all_ranks(generated)) / 2
+        return self.record_of(loss, batch, fake, {"real": real, "fake": generated})
+
+    def generator_loss(self, batch: Paired) -> Turn:
+        """Return G's adversarial objective plus λ times the distance from the target."""
+        fake = self.generator(batch.inputs)
+        distance = (at_least_float32(batch.targets) - at_least_float32(fake)).abs().mean()
+        loss, outputs = self.l1_weight * distance, {}
+        if self.adversarial_weight > 0:
+            if self.needs_real_in_generator:
+                with torch.no_grad():
+                    outputs["real"] = self.discriminator(batch.targets, batch.inputs)
+            outputs["fake"] = self.discriminator(fake, batch.inputs)
+            kinds = [kind for kind in ("fake", "real") if kind in outputs]
+            adversarial = self.loss.generator(*(self.of_all_ranks(outputs[kind]) for kind in kinds))
+            loss = self.adversarial_weight * adversarial + loss
+        record = self.record_of(loss, batch, fake, outputs)
+        record.logs["l1"] = distance.detach()
+        return record
+
+    def record_of(self, loss: Tensor, batch: Paired, fake: Tensor, outputs: Mapping[str, CriticOutput]) -> Turn:
+        """Return the record of a turn, for regularizers and logs."""
+        return Turn(
+            loss,
+            self.networks,
+            self.random,
+            real=batch.targets,
+            fake=fake,
+            critic=Critic(self.discriminator, batch.inputs),
+            generate=Bound(self.generator),
+            outputs=outputs,
+        )
+
+    # What others may ask -------------------------------------------------------------------------------------------
+
+    def exports(self, ema: bool = True) -> Mapping[str, Export]:
+        """Return the generator."""
+        channels = int(self.generator.input_channels)  # type: ignore[arg-type]
+        inputs = torch.zeros(2, channels, *self.generator.shape[1:])  # type: ignore[index]
+        return {"generator": self.export("generator", {"images": inputs}, ("targets",), ema)}
+
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+        """Return inputs above their translations above their targets."""
+        if not isinstance(held_out, Paired):
+            return {}
+        inputs, targets = held_out.inputs[: n // 3], held_out.targets[: n // 3]
+        return {"samples": rows_of(inputs, self.translate(inputs, seed=seed), targets)}

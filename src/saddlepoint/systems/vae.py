@@ -1,0 +1,194 @@
+"""Kingma & Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import PositiveInt
+from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits
+
+from saddlepoint import randomness
+from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.precision import at_least_float32
+from saddlepoint.systems import latents
+from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood, Picture, rows_of
+from saddlepoint.systems.sampling import Sampling, evaluating
+from saddlepoint.turns import Turn
+from saddlepoint.types import Batch
+
+AT_ONCE = 2**22
+"""Values of samples that a pass of importance samples may have."""
+
+
+class VAE(Sampling):
+    """An encoder q(z|x) and a decoder p(x|z) that maximise a lower bound of log p(x), with p(z) = N(0, I).
+
+    With z = μ + σ ⊙ ε, ε ~ N(0, I) (section 2.4), for each sample x and averaged over L draws:
+
+    - estimator ``A``: log p(x|z) + log p(z) - log q(z|x) (equation 6);
+    - estimator ``B``: log p(x|z) - KL(q(z|x) ‖ N(0, I)), the divergence in closed form (equation 7, appendix B).
+
+    Both have the bound's expectation; B usually varies less. Images lie in [-1, 1]. A Bernoulli decoder is of values in
+    [0, 1], (x + 1) / 2: bits where the data is binarised, else intensities that stand for probabilities, whose
+    likelihood is then no likelihood of the images themselves. A Gaussian decoder gives densities of x itself. Generated
+    samples are the decoder's means.
+
+    Args:
+        networks: ``encoder``, to the mean and log variance of q(z|x), and ``decoder``, to the parameters of p(x|z).
+        latent_dim: dimension Z of the latents.
+        likelihood: p(x|z): ``bernoulli`` or ``gaussian``.
+        estimator: ``A`` or ``B``.
+        draws: L; 1 is enough for batches of 100 (section 2.3).
+        game: see :class:`~saddlepoint.systems.game.Game`.
+    """
+
+    roles: Mapping[str, tuple[str, ...]] = {"autoencoder": ("encoder", "decoder")}
+    averaged = ("encoder", "decoder")
+
+    encoder: nn.Module
+    decoder: nn.Module
+
+    def __init__(
+        self,
+        networks: Mapping[str, nn.Module],
+        latent_dim: PositiveInt = 20,
+        likelihood: Literal["bernoulli", "gaussian"] = "bernoulli",
+        estimator: Literal["A", "B"] = "B",
+        draws: PositiveInt = 1,
+        **game: Any,
+    ) -> None:
+        super().__init__(networks, **game)
+        self.latent_dim, self.likelihood, self.estimator, self.draws = latent_dim, likelihood, estimator, draws
+        of_decoder = getattr(self.decoder, "likelihood", likelihood)
+        if of_decoder != likelihood:
+            raise UserError(f"the decoder is built for {of_decoder}, not {likelihood}", "decoder.likelihood")
+
+    # The algorithm -------------------------------------------------------------------------------------------------
+
+    def round(self, batch: Batch) -> None:
+        """Take one step up the bound."""
+        self.turn("autoencoder", loss=self.negative_bound, batch=batch)
+        self.count_generator_update()
+
+    def negative_bound(self, batch: Batch) -> Turn:
+        """Return minus the mean over the batch of the bound's estimate, in nats."""
+        x = batch.samples
+        mean, log_variance = (at_least_float32(part) for part in self.encoder(x))
+        divergence = kl_to_standard_normal(mean, log_variance)
+        bound = torch.zeros_like(divergence)
+        for _ in range(self.draws):
+            noise = torch.randn(mean.shape, generator=self.random, device=mean.device, dtype=mean.dtype)
+            z = mean + (log_variance / 2).exp() * noise
+            reconstruction = self.log_p_of_x(self.decoder(z), x)
+            if self.estimator == "A":
+                log_prior, log_q = log_normal(z), log_normal(z, mean, log_variance)
+                bound = bound + (reconstruction + log_prior - log_q) / self.draws
+            else:
+                bound = bound + (reconstruction - divergence) / self.draws
+        logs = {"divergence": divergence.detach().mean(), "bound": bound.detach().mean()}
+        return Turn(-bound.mean(), self.networks, self.random, real=x, latents=z, labels=batch.labels, logs=logs)
+
+    def log_p_of_x(self, decoded: Any, x: Tensor) -> Tensor:
+        """Return log p(x|z) of what the decoder says of z, [N], in nats."""
+        x = at_least_float32(x)
+        if self.likelihood == "bernoulli":
+            logits = at_least_float32(decoded.logits)
+            return -binary_cross_entropy_with_logits(logits, (x + 1) / 2, reduction="none").flatten(1).sum(1)
+        return log_normal(x, at_least_float32(decoded.mean), at_least_float32(decoded.log_variance))
+
+    # What others may ask -------------------------------------------------------------------------------------------
+
+    def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
+        """Return latents of the prior, keyed by (seed, sample index)."""
+        z = latents.keyed("normal", self.latent_dim, seed, start, count, truncation)
+        return Draw(z, truncation=truncation)
+
+    def generate(self, draw: Draw, ema: bool) -> Tensor:
+        """Return the decoder's means."""
+        return self.decode(draw.latents, ema)
+
+    @torch.no_grad()
+    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
+        """Return the means of q(z|x), [N, Z], of samples [N, ...]."""
+        network = self.network("encoder", ema)
+        with evaluating(network):
+            code: Tensor = network(samples)[0]
+        return code
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
+        """Return the means of p(x|z), [N, ...] and in [-1, 1] for a Bernoulli decoder, of codes [N, Z]."""
+        network = self.network("decoder", ema)
+        with evaluating(network):
+            decoded = network(codes)
+        means: Tensor = 2 * decoded.logits.sigmoid() - 1 if self.likelihood == "bernoulli" else decoded.mean
+        return means
+
+    @torch.no_grad()
+    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
+        """Return a lower bound of log p(x) for each sample.
+
+        With ``importance`` = 0 it is the bound itself (estimator B, one draw). With k > 0 it is the importance-weighted
+        bound log 1/k Σ_i p(x, z_i) / q(z_i|x), z_i ~ q(z|x) (Burda et al. 2016, arXiv:1509.00519, equation 8), which
+        rises to log p(x) with k.
+
+        Args:
+            samples: [N, ...].
+            importance: k.
+            seed: keys the draws of z.
+        """
+        n, values = len(samples), samples[0].numel()
+        random = randomness.generator(samples.device, seed, "importance")
+        encoder, decoder = self.network("encoder"), self.network("decoder")
+        with evaluating(encoder, decoder), torch.autocast(samples.device.type, enabled=False):
+            mean, log_variance = encoder(samples)
+            size = max(1, AT_ONCE // (n * values))
+            log_weights = []
+            for start in range(0, max(importance, 1), size):
+                k = min(size, max(importance, 1) - start)
+                noise = torch.randn((k, *mean.shape), generator=random, device=mean.device)
+                z = mean + (log_variance / 2).exp() * noise
+                x = samples.expand(k, *samples.shape).flatten(0, 1)
+                log_p = self.log_p_of_x(decoder(z.flatten(0, 1)), x).view(k, n)
+                log_ratio = (log_normal(z.flatten(0, 1)).view(k, n) - log_normal(noise.flatten(0, 1)).view(k, n)) + (
+                    log_variance.sum(1) / 2
+                )
+                log_weights.append((log_p + log_ratio).double())
+            if importance:
+                nats = torch.cat(log_weights).logsumexp(0) - math.log(importance)
+            else:
+                nats = log_p[0].double() - kl_to_standard_normal(mean.double(), log_variance.double())
+        return LogLikelihood(nats, "iwae" if importance else "elbo", values)
+
+    def exports(self, ema: bool = True) -> Mapping[str, Export]:
+        """Return both networks."""
+        samples, codes = torch.zeros(2, *self.encoder.shape), torch.zeros(2, self.latent_dim)  # type: ignore[misc]
+        outputs = ("logits",) if self.likelihood == "bernoulli" else ("mean", "log_variance")
+        return {
+            "encoder": self.export("encoder", {"samples": samples}, ("mean", "log_variance"), ema),
+            "decoder": self.export("decoder", {"latents": codes}, outputs, ema),
+        }
+
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+        """Return samples, and real images above their reconstructions."""
+        shown = dict(super().pictures(n, seed, held_out))
+        if held_out is not None:
+            real = held_out.samples[: n // 2]
+            shown["reconstructions"] = rows_of(real, self.decode(self.encode(real)))
+        return shown
+
+
+def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return KL(N(μ, σ²) ‖ N(0, I)) of each row, [N]: -½ Σ (1 + log σ² - μ² - σ²) (appendix B)."""
+    return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
+
+
+def log_normal(x: Tensor, mean: Tensor | float = 0.0, log_variance: Tensor | float = 0.0) -> Tensor:
+    """Return log N(x; μ, σ²), summed over all values of each row: [N]."""
+    log_variance = torch.as_tensor(log_variance, dtype=x.dtype, device=x.device)
+    squares = (x - mean).square() / log_variance.exp()
+    return (-0.5 * (math.log(2 * math.pi) + log_variance + squares)).flatten(1).sum(1)

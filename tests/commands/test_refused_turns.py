@@ -1,0 +1,35 @@
+"""A part that a system's turns do not suit is refused in its first turn, and nothing stays of the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (
+            ("model=bigan", "network.units=8", "regularizer=[cr]"),
+            "regularizer.cr: CR acts on samples alone, and this critic judges pairs; choose another regularizer",
+        ),
+        (
+            (
+                "model=dcgan",
+                "network.width=4",
+                "norm=layer",
+                "norm.generator=layer",
+                "regularizer=[r1]",
+                "regularizer.r1.network=generator",
+            ),
+            "regularizer.r1.network: R1 acts on the generator, and the critic of this turn is the discriminator; "
+            "set it to discriminator",
+        ),
+    ],
+)
+def test_nothing_stays(refuse: Callable[..., str], tmp_path: Path, arguments: tuple[str, ...], line: str) -> None:
+    small = ("batch_size=16", "budget.images=32", "features=none", "logger=none", "callbacks.samples.n=4")
+    assert refuse("train", *arguments, *small, "run.dir=run") == line
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,52 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from saddlepoint.data import DataModule, Digits
+from saddlepoint.evaluation.base import Settings
+from saddlepoint.evaluation.likelihood import LikelihoodJudge
+from saddlepoint.systems.capabilities import LogLikelihood
+from saddlepoint.systems.progress import Progress
+
+
+class Normal:
+    """A system whose log-likelihood is a standard normal's, and whose bounds lie a little below."""
+
+    device, averages, averaged, networks = torch.device("cpu"), {}, (), {}
+    progress = Progress()
+
+    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
+        nats = torch.distributions.Normal(0.0, 1.0).log_prob(samples).flatten(1).double().sum(1)
+        return LogLikelihood(nats - 10 / (1 + importance), "iwae" if importance else "elbo", samples[0].numel())
+
+
+def scored(data: DataModule, **settings: object) -> dict[str, object]:
+    judge = LikelihoodJudge(data, Settings(**settings))  # type: ignore[arg-type]
+    return {card.metric: card for card in judge.score(Normal())}  # type: ignore[arg-type]
+
+
+def test_bounds_in_nats() -> None:
+    data = DataModule(Digits())
+    cards = scored(data, n=200, importance=4)
+    samples = data.batch("held_out", 0, 200).samples.double()
+    exact = -0.5 * samples.square().flatten(1).sum(1) - 32 * math.log(2 * math.pi)
+    elbo, nll = cards["elbo"], cards["nll"]
+    assert elbo.value == pytest.approx((exact - 10).mean().item(), abs=1e-4)  # type: ignore[attr-defined]
+    assert nll.value == pytest.approx(-(exact - 2).mean().item(), abs=1e-4)  # type: ignore[attr-defined]
+    assert (elbo.bound, nll.bound, nll.beside) == ("elbo", "iwae", {"importance": 4.0})  # type: ignore[attr-defined]
+    error = exact.std(correction=0).item() / 200**0.5
+    assert elbo.interval[1] - elbo.value == pytest.approx(error, abs=1e-4)  # type: ignore[attr-defined]
+    assert "bits_per_dim" not in cards  # the digits are no bits
+    assert scored(data, n=200).keys() == {"elbo"}
+
+
+def test_bits_of_binarised_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DataModule(Digits())
+    monkeypatch.setattr(data.source, "binarisation", "static", raising=False)
+    cards = scored(data, n=100, importance=9)
+    assert cards["bits_per_dim"].value == pytest.approx(cards["nll"].value / (64 * math.log(2)))  # type: ignore[attr-defined]
+    assert cards["nll"].binarisation == "static"  # type: ignore[attr-defined]

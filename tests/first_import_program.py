@@ -1,0 +1,50 @@
+"""Imports each of the modules named on the command line in a process of its own, and prints those that succeed.
+
+All are forks of this process, which imports nothing of saddlepoint, but all other packages that its files import.
+"""
+
+import ast
+import gc
+import importlib
+import importlib.util
+import os
+import sys
+import traceback
+from pathlib import Path
+
+
+def load_other_packages(folder: Path) -> None:
+    """Import what the files import from elsewhere at their top level."""
+    names = set()
+    for path in folder.rglob("*.py"):
+        for statement in ast.parse(path.read_text()).body:
+            if isinstance(statement, ast.Import):
+                names |= {alias.name for alias in statement.names}
+            elif isinstance(statement, ast.ImportFrom):
+                names.add(str(statement.module))
+    for name in sorted(names):
+        if name.partition(".")[0] != "saddlepoint":
+            importlib.import_module(name)
+
+
+def imports(name: str) -> bool:
+    """Return whether a fork of this process can import a module."""
+    child = os.fork()
+    if child == 0:
+        try:
+            importlib.import_module(name)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    return os.waitpid(child, 0)[1] == 0
+
+
+if __name__ == "__main__":
+    spec = importlib.util.find_spec("saddlepoint")
+    assert spec is not None
+    assert spec.origin is not None
+    load_other_packages(Path(spec.origin).parent)
+    gc.disable()  # collections would copy the memory that forks share
+    assert not any(name.partition(".")[0] == "saddlepoint" for name in sys.modules)
+    sys.stdout.write("\n".join(name for name in sys.argv[1:] if imports(name)))

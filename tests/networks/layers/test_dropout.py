@@ -1,0 +1,15 @@
+"""Dropout as noise."""
+
+import torch
+
+from saddlepoint.networks.layers.dropout import NoiseDropout
+
+
+def test_values_are_zero_or_divided_by_the_share_that_is_kept_in_both_modes() -> None:
+    torch.manual_seed(0)
+    layer, x = NoiseDropout(0.25), torch.rand(100, 400) + 1
+    for mode in (True, False):
+        y = layer.train(mode)(x)
+        kept = y != 0
+        torch.testing.assert_close(y[kept], x[kept] / 0.75)
+        assert abs(kept.float().mean() - 0.75) < 0.01  # 4.6 standard deviations of 40,000 draws

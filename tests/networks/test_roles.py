@@ -1,0 +1,137 @@
+"""What the networks of VAE, InfoGAN, BiGAN, pix2pix and CycleGAN promise: gradients, precision, saving, seeds."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saddlepoint import networks
+from saddlepoint.networks import (
+    BiGANEncoder,
+    BiGANGenerator,
+    InfoGANDiscriminator,
+    InfoGANGenerator,
+    PairDiscriminator,
+    PatchDiscriminator,
+    RecognitionHead,
+    TranslationGenerator,
+    UNetGenerator,
+    VAEDecoder,
+    VAEEncoder,
+)
+
+N, Z, SHAPE = 8, 5, (3, 32, 16)
+Case = tuple[Callable[[], nn.Module], Callable[[], tuple[Any, ...]]]
+
+
+def images(channels: int = 3) -> Tensor:
+    return torch.rand(N, channels, *SHAPE[1:]) * 2 - 1
+
+
+def latents() -> tuple[Tensor]:
+    return (torch.randn(N, Z),)
+
+
+CASES: dict[str, Case] = {
+    "vae_encoder": (lambda: VAEEncoder(SHAPE, Z, [16]), lambda: (images(),)),
+    "vae_decoder": (lambda: VAEDecoder(SHAPE, Z, [16]), latents),
+    "vae_decoder_gaussian": (lambda: VAEDecoder(SHAPE, Z, [16], likelihood="gaussian"), latents),
+    "infogan_generator": (lambda: InfoGANGenerator(SHAPE, Z, 4, 16), latents),
+    "infogan_discriminator": (lambda: InfoGANDiscriminator(SHAPE, 4, 16), lambda: (images(),)),
+    "recognition": (lambda: RecognitionHead(Z, [3], 2, 16), latents),
+    "bigan_generator": (lambda: BiGANGenerator(SHAPE, Z, 16), latents),
+    "bigan_encoder": (lambda: BiGANEncoder(SHAPE, Z, 16), lambda: (images(),)),
+    "bigan_encoder_normal": (lambda: BiGANEncoder(SHAPE, Z, 16, "normal"), lambda: (images(),)),
+    "pair_discriminator": (lambda: PairDiscriminator(SHAPE, Z, 16), lambda: ((images(), *latents()),)),
+    **{
+        f"unet_{norm}": (lambda norm=norm: UNetGenerator(SHAPE, 2, 4, norm, "none"), lambda: (images(2),))
+        for norm in ("batch", "instance", "none")
+    },
+    "unet_noise": (lambda: UNetGenerator(SHAPE, 2, 4), lambda: (images(2),)),
+    **{
+        f"patch_{norm}": (
+            lambda norm=norm: PatchDiscriminator(SHAPE, 2, 34, 4, norm, spectral_norm=norm == "none"),
+            lambda: (images(), images(2)),
+        )
+        for norm in ("batch", "instance", "none")
+    },
+    "translation": (lambda: TranslationGenerator(SHAPE, 2, 4, 2), lambda: (images(2),)),
+}
+
+
+def tensors(output: Any) -> Iterator[Tensor]:
+    """All tensors of an output, however nested."""
+    if isinstance(output, Tensor):
+        yield output
+    elif isinstance(output, tuple):
+        for part in output:
+            yield from tensors(part)
+
+
+def made(case: str) -> tuple[nn.Module, tuple[Any, ...]]:
+    torch.manual_seed(0)
+    make, inputs = CASES[case]
+    return make(), inputs()
+
+
+def test_every_network_of_a_role_is_found_and_tested() -> None:
+    endings = ("Encoder", "Decoder", "Head")
+    tested = {type(made(case)[0]).__name__ for case in CASES}
+    assert {name for name in networks.__all__ if name.endswith(endings)} <= tested
+    assert tested <= set(networks.__all__)
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_gradients_reach_every_parameter(case: str) -> None:
+    network, inputs = made(case)
+    weighted = [(torch.randn_like(part) * part).sum() for part in tensors(network(*inputs))]
+    torch.stack(weighted).sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        if parameter.dim() > 1:  # a bias before a norm may have no effect
+            assert parameter.grad.abs().max() > 0, name
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_bf16(case: str) -> None:
+    network, inputs = made(case)
+    network.eval()  # of one batch, batch norm would magnify the rounding of units that hardly vary
+    torch.manual_seed(1)
+    full = list(tensors(network(*inputs)))
+    torch.manual_seed(1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = network(*inputs)
+        half = list(tensors(output))
+        network.train()
+        trained = list(tensors(network(*inputs)))
+    features = getattr(output, "features", None)
+    for one, other in zip(full, half, strict=True):
+        assert other.dtype == torch.float32 or other is features
+        assert (one - other).abs().max() <= 0.05 * one.abs().max() + 1e-3
+    assert all(part.isfinite().all() for part in trained)
+    sum(part.float().sum() for part in trained).backward()  # type: ignore[union-attr]
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_state_dict_makes_another_network_the_same(case: str) -> None:
+    network, inputs = made(case)
+    network(*inputs)  # running statistics move
+    other = CASES[case][0]()
+    other.load_state_dict(network.state_dict())
+    outputs = []
+    for one in (network.eval(), other.eval()):
+        torch.manual_seed(2)
+        outputs.append(list(tensors(one(*inputs))))
+    assert all(torch.equal(a, b) for a, b in zip(*outputs, strict=True))
+    assert all(torch.equal(a, b) for a, b in zip(network.buffers(), other.buffers(), strict=True))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_same_seed_same_weights(case: str) -> None:
+    first, second = made(case)[0].state_dict(), made(case)[0].state_dict()
+    assert first.keys() == second.keys()
+    assert all(torch.equal(value, second[name]) for name, value in first.items())

@@ -1,0 +1,375 @@
+"""Players and turns: who moves, by which gradient and optimizer, who pays for penalties, and what keys the draws."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from saddlepoint import randomness
+from saddlepoint.errors import UserError
+from saddlepoint.regularizers import R1, HistoricalAveraging, Orthogonal, Regularizer, WeightClipping
+from saddlepoint.systems.game import Game
+from saddlepoint.systems.stepping import NonFiniteError
+from saddlepoint.turns import Turn
+from saddlepoint.types import Batch, VectorBatch
+
+RATES = {"autoencoder": 0.1, "critic": 0.2, "generator": 0.05}
+
+
+class Alone:
+    """What a game needs of a trainer, on one process."""
+
+    world_size, global_rank, precision_plugin = 1, 0, None
+
+
+class Adversarial(Game):
+    """An adversarial autoencoder: the encoder belongs to two players (Makhzani et al. 2015)."""
+
+    roles: Mapping[str, Sequence[str]] = {
+        "autoencoder": ("encoder", "decoder"),
+        "critic": ("critic",),
+        "generator": ("encoder",),
+    }
+
+    def reconstruction(self, batch: Batch) -> Turn:
+        x = batch.samples
+        loss = (self.networks["decoder"](self.networks["encoder"](x)) - x).square().mean()
+        return Turn(loss, self.networks, self.random, real=x)
+
+    def deception(self, batch: Batch) -> Turn:
+        loss = -self.networks["critic"](self.networks["encoder"](batch.samples)).square().mean()
+        return Turn(loss, self.networks, self.random)
+
+    def everything(self, batch: Batch) -> Turn:
+        return Turn(self.reconstruction(batch).loss + self.deception(batch).loss, self.networks, self.random)
+
+
+def networks() -> dict[str, nn.Module]:
+    torch.manual_seed(0)
+    return {"encoder": nn.Linear(3, 2), "decoder": nn.Linear(2, 3), "critic": nn.Linear(2, 1)}
+
+
+def sgd(rate: float, momentum: float = 0.0) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
+    return partial(torch.optim.SGD, lr=rate, momentum=momentum)
+
+
+def started(game: Game) -> Any:
+    """The game as it is when a run begins."""
+    game.trainer = Alone()  # type: ignore[assignment]
+    game.configure_optimizers()
+    game.on_fit_start()
+    return game
+
+
+def adversarial(momentum: float = 0.0, **options: Any) -> Any:
+    optimizers = {name: sgd(rate, momentum) for name, rate in RATES.items()}
+    return started(Adversarial(networks(), optimizers, **options))
+
+
+BATCH = VectorBatch(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)))
+
+
+def weights(game: Game) -> dict[str, dict[str, Tensor]]:
+    return {role: copy.deepcopy(network.state_dict()) for role, network in game.networks.items()}
+
+
+def moved(game: Game, before: Mapping[str, Mapping[str, Tensor]]) -> set[str]:
+    now = weights(game)
+    return {role for role in now if any(not torch.equal(now[role][key], before[role][key]) for key in now[role])}
+
+
+def plain_gradients(loss: Callable[[Any], Turn], game: Game, role: str) -> list[Tensor]:
+    """By autograd, on the present weights, with nothing frozen."""
+    game.random = torch.Generator()
+    return list(torch.autograd.grad(loss(BATCH).loss, list(game.networks[role].parameters())))
+
+
+def largest_difference(game: Game, role: str, before: Mapping[str, Tensor], step: Sequence[Tensor]) -> float:
+    """Between where a network is and where the step leads from where it was."""
+    names = [name for name, _ in game.networks[role].named_parameters()]
+    expected = [before[name] + delta for name, delta in zip(names, step, strict=True)]
+    return max(
+        float((now - then).detach().abs().max())
+        for now, then in zip(game.networks[role].parameters(), expected, strict=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "roles"),
+    [
+        (("autoencoder",), {"encoder", "decoder"}),
+        (("critic",), {"critic"}),
+        (("generator",), {"encoder"}),
+        (("autoencoder", "critic"), {"encoder", "decoder", "critic"}),
+        (("critic", "generator"), {"encoder", "critic"}),
+    ],
+)
+def test_the_union_moves_by_its_own_optimizers_along_autograds_gradient(
+    names: tuple[str, ...], roles: set[str]
+) -> None:
+    """The loss depends on all networks, so that only freezing keeps the others where they are."""
+    game = adversarial()
+    gradients = {role: plain_gradients(game.everything, game, role) for role in game.networks}
+    before = weights(game)
+    game.turn(*names, loss=game.everything, batch=BATCH)
+    assert moved(game, before) == roles
+    for name in names:
+        for role in game.roles[name]:
+            step = [-RATES[name] * gradient for gradient in gradients[role]]
+            assert largest_difference(game, role, before[role], step) < 1e-7
+    still = [p for role in game.networks.keys() - roles for p in game.networks[role].parameters()]
+    assert all(parameter.grad is None for parameter in still)
+    assert all(parameter.requires_grad for parameter in game.parameters())
+    assert game.progress.turns == dict.fromkeys(names, 1)
+
+
+def test_a_shared_network_has_an_optimizer_for_each_of_its_players() -> None:
+    """With momentum: each player's velocity holds its own turns' gradients alone."""
+    game = adversarial(momentum=0.9)
+    velocity: dict[str, list[Tensor]] = {}
+    losses = {"autoencoder": game.reconstruction, "generator": game.deception, "critic": game.deception}
+    for name in ("autoencoder", "generator", "critic", "autoencoder", "generator"):
+        gradients, before = plain_gradients(losses[name], game, "encoder"), weights(game)
+        game.turn(name, loss=losses[name], batch=BATCH)
+        if name == "critic":
+            assert moved(game, before) == {"critic"}
+            continue
+        old = velocity.get(name, [torch.zeros_like(gradient) for gradient in gradients])
+        velocity[name] = [0.9 * v + g for v, g in zip(old, gradients, strict=True)]
+        step = [-RATES[name] * v for v in velocity[name]]
+        assert largest_difference(game, "encoder", before["encoder"], step) < 1e-7
+        assert moved(game, before) == set(game.roles[name])
+    assert game.progress.turns == {"autoencoder": 2, "generator": 2, "critic": 1}
+
+
+def test_players_that_share_a_network_cannot_take_one_turn_together() -> None:
+    game = adversarial()
+    before = weights(game)
+    with pytest.raises(
+        ValueError, match="players autoencoder, generator share a network, which one turn would step twice"
+    ):
+        game.turn("autoencoder", "generator", loss=game.everything, batch=BATCH)
+    assert moved(game, before) == set()
+    assert game.progress.turns == {}
+    assert all(parameter.requires_grad for parameter in game.parameters())
+
+
+def test_after_a_failure_everybody_can_move_again() -> None:
+    game = adversarial()
+    with pytest.raises(ZeroDivisionError):
+        game.turn("critic", loss=lambda batch: 1 / 0, batch=BATCH)  # type: ignore[arg-type, return-value]
+    assert all(parameter.requires_grad for parameter in game.parameters())
+    assert game.progress.turns == {}
+
+
+def test_a_fault_of_one_player_keeps_all_of_the_turn_where_they_are() -> None:
+    game = adversarial()
+
+    def faulty(batch: Batch) -> Turn:
+        record = game.everything(batch)
+        record.loss = record.loss + (game.networks["critic"].bias * 0).sqrt().sum()  # an infinite slope, times 0
+        return record
+
+    before = weights(game)
+    with pytest.raises(NonFiniteError, match=r"the autoencoder\+critic's loss or gradient is not finite"):
+        game.turn("autoencoder", "critic", loss=faulty, batch=BATCH)
+    assert moved(game, before) == set()
+
+
+class Levels(Game):
+    """As many players as there are levels, each with a network of its own."""
+
+    def __init__(self, networks: Mapping[str, nn.Module], levels: int, **options: Any) -> None:
+        self.roles = {f"level_{i}": (f"net_{i}", "shared") for i in range(levels)}
+        self.averaged = [f"net_{i}" for i in range(levels)]
+        super().__init__(networks, **options)
+
+    def loss(self, batch: Batch) -> Turn:
+        return Turn(sum(network(batch.samples).square().mean() for network in self.networks.values()), {}, self.random)
+
+
+@pytest.mark.parametrize("levels", [1, 3])
+def test_roles_may_depend_on_arguments(levels: int) -> None:
+    torch.manual_seed(0)
+    nets: dict[str, nn.Module] = {f"net_{i}": nn.Linear(3, 1) for i in range(levels)} | {"shared": nn.Linear(3, 1)}
+    optimizers = {f"level_{i}": sgd(0.1) for i in range(levels)}
+    game = started(Levels(nets, levels, optimizers=optimizers, ema_decay=0.5))
+    assert list(game.players) == list(optimizers)
+    assert len(game.raw_optimizers) == levels
+    assert list(game.averages) == [f"net_{i}" for i in range(levels)]
+    assert "roles" not in vars(Levels)
+    last = levels - 1
+    before = weights(game)
+    game.turn(f"level_{last}", loss=game.loss, batch=BATCH)
+    assert moved(game, before) == {f"net_{last}", "shared"}
+    with pytest.raises(UserError) as raised:
+        Levels({"net_0": nn.Linear(3, 1), "shared": nn.Linear(3, 1)}, 2, optimizers={**optimizers, "level_1": sgd(1.0)})
+    assert raised.value.key == "networks.net_1"
+
+
+@pytest.mark.parametrize(
+    ("change", "key", "problem"),
+    [
+        ({"optimizers": {"autoencoder": sgd(0.1), "critic": sgd(0.1)}}, "optimizers.generator", "player 'generator'"),
+        ({"networks": {"encoder": nn.Linear(1, 1), "critic": nn.Linear(1, 1)}}, "networks.decoder", "'decoder'"),
+        ({"networks": {**networks(), "other": nn.Linear(1, 1)}}, "networks", "no use for a network 'other'"),
+        ({"regularizers": {"r": R1(player="critc")}}, "regularizers.r.player", "no player 'critc', .*'critic'?"),
+        ({"regularizers": {"r": Orthogonal(player="generator")}}, "regularizers.r.network", "no network 'generator'"),
+        ({"regularizers": {"r": Orthogonal(player="critic", network="encodr")}}, "regularizers.r.network", "'encodr'"),
+        ({"regularizers": {"r": R1(player="critic")}, "networks": {**networks(), "critic": nn.BatchNorm1d(2)}},
+         "regularizers.r", "R1 penalises a gradient for each sample"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused_by_its_key(change: dict[str, Any], key: str, problem: str) -> None:
+    options = {"networks": networks(), "optimizers": {name: sgd(0.1) for name in RATES}, **change}
+    with pytest.raises(UserError, match=problem) as raised:
+        Adversarial(**options)
+    assert raised.value.key == key
+
+
+def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
+    game = adversarial()
+    gradients = {role: plain_gradients(game.everything, game, role) for role in game.networks}
+    own = {"autoencoder": [*gradients["encoder"], *gradients["decoder"]], "critic": gradients["critic"]}
+    norms = {name: float(torch.cat([g.flatten() for g in parts]).norm()) for name, parts in own.items()}
+    low, high = sorted(norms.values())
+    assert high > 1.2 * low
+    clipped = adversarial(gradient_clip=(low + high) / 2)  # one of the two is clipped
+    before = weights(clipped)
+    clipped.turn("autoencoder", "critic", loss=clipped.everything, batch=BATCH)
+    for name in own:
+        factor = min(1.0, (low + high) / 2 / norms[name])
+        for role in clipped.roles[name]:
+            step = [-RATES[name] * factor * gradient for gradient in gradients[role]]
+            assert largest_difference(clipped, role, before[role], step) < 1e-6
+        assert clipped.logs[f"{name}/weight_gradient_norm"].item() == pytest.approx(norms[name], rel=1e-5)
+
+
+class Sum(Regularizer):
+    """The sum of a network's weights, whose gradient is 1."""
+
+    def penalty(self, turn: Turn) -> Tensor:
+        return self.weight * torch.stack([p.sum() for p in turn.networks[self.network].parameters()]).sum()
+
+
+def nothing(game: Game) -> Callable[[Batch], Turn]:
+    """A loss without a slope, so that penalties alone move weights."""
+
+    def loss(batch: Batch) -> Turn:
+        total = torch.stack([p.sum() for network in game.networks.values() for p in network.parameters()]).sum()
+        return Turn(0 * total, game.networks, game.random, real=batch.samples)
+
+    return loss
+
+
+def test_intervals_count_the_payers_own_turns() -> None:
+    """Whether alone or with others; a penalty counts as often as its interval is long."""
+    parts = {
+        "often": Sum(weight=1.0, player="critic", interval=2),
+        "seldom": Sum(weight=10.0, player="autoencoder", network="decoder", interval=3),
+    }
+    game = adversarial(regularizers=parts)
+    turns = [("critic",), ("autoencoder", "critic"), ("generator",), ("critic",), ("autoencoder",), ("autoencoder",)]
+    turns += [("autoencoder", "critic"), ("autoencoder", "critic")]
+    taken = {"critic": 0, "autoencoder": 0}
+    for names in turns:
+        before = weights(game)
+        game.turn(*names, loss=nothing(game), batch=BATCH)
+        expected = {}
+        for name, role, interval, weight in (("critic", "critic", 2, 1.0), ("autoencoder", "decoder", 3, 10.0)):
+            if name in names:
+                if taken[name] % interval == 0:
+                    expected[role] = -RATES[name] * interval * weight
+                taken[name] += 1
+        assert moved(game, before) == expected.keys()
+        for role, step in expected.items():
+            for key, value in game.networks[role].named_parameters():
+                torch.testing.assert_close(value.detach() - before[role][key], torch.full_like(value, step))
+    assert taken == {"critic": 5, "autoencoder": 5}
+    assert {name: game.progress.turns[name] for name in taken} == taken
+
+
+def test_a_penalty_is_its_payers_and_acts_on_the_network_it_names() -> None:
+    """The generator owns the encoder too, and does not pay."""
+    game = adversarial(regularizers={"sum": Sum(weight=1.0, player="autoencoder", network="encoder")})
+    for name, roles in (("generator", set()), ("critic", set()), ("autoencoder", {"encoder"})):
+        before = weights(game)
+        game.turn(name, loss=nothing(game), batch=BATCH)
+        assert moved(game, before) == roles
+        assert (f"{name}/sum" in game.logs) == (name == "autoencoder")
+
+
+def test_what_concerns_weights_concerns_those_of_the_network_it_names() -> None:
+    orthogonal, history = (
+        Orthogonal(weight=1.0, player="generator", network="encoder"),
+        HistoricalAveraging(weight=1.0, player="generator", network="encoder"),
+    )
+    clipping = WeightClipping(0.01, player="generator", network="encoder")
+    game = adversarial(regularizers={"orthogonal": orthogonal, "history": history, "clipping": clipping})
+    w = game.networks["encoder"].weight.detach().numpy().astype(float)
+    game.turn("critic", loss=nothing(game), batch=BATCH)
+    game.turn("autoencoder", loss=nothing(game), batch=BATCH)
+    assert history.turns == 0
+    assert np.abs(game.networks["encoder"].weight.detach().numpy()).max() > 0.01
+    game.turn("generator", loss=nothing(game), batch=BATCH)
+    off_diagonal = w @ w.T - np.diag(np.diag(w @ w.T))
+    assert game.logs["generator/orthogonal"].item() == pytest.approx((off_diagonal**2).sum(), rel=1e-5)
+    assert max(p.abs().max().item() for p in game.networks["encoder"].parameters()) <= 0.01
+    assert max(p.abs().max().item() for p in game.networks["decoder"].parameters()) > 0.01
+    assert history.turns == 1
+    assert torch.equal(history.get_buffer("average_0"), game.networks["encoder"].weight)
+
+
+def test_draws_are_keyed_by_the_joined_names_and_the_first_ones_turns() -> None:
+    game = adversarial(seed=5)
+    drawn: list[Tensor] = []
+
+    def loss(batch: Batch) -> Turn:
+        drawn.append(torch.cat([torch.rand(2, generator=game.random), torch.rand(2)]))  # dropout draws from the second
+        return game.everything(batch)
+
+    turns = [("critic",), ("autoencoder", "critic"), ("critic", "autoencoder"), ("autoencoder", "critic"), ("critic",)]
+    keys = [
+        ("critic", 0),
+        ("autoencoder+critic", 0),
+        ("critic+autoencoder", 2),
+        ("autoencoder+critic", 2),
+        ("critic", 4),
+    ]
+    for names, key in zip(turns, keys, strict=True):
+        game.turn(*names, loss=loss, batch=BATCH)
+        expected = torch.rand(4, generator=randomness.generator("cpu", 5, key[0], 0, key[1]))
+        assert torch.equal(drawn[-1], expected)
+
+
+def test_the_record_says_whose_turn_it_was_and_what_it_logs_bears_the_first_ones_name() -> None:
+    class Witness(Regularizer):
+        seen: ClassVar[list[tuple[Sequence[str], Mapping[str, int]]]] = []
+
+        def observe(self, turn: Turn) -> None:
+            self.seen.append((turn.players, dict(turn.turns)))
+            turn.logs["seen"] = torch.tensor(float(len(self.seen)))
+
+    game = adversarial(regularizers={"witness": Witness(player="critic")})
+    for names in (("critic",), ("autoencoder", "critic"), ("generator",)):
+        game.turn(*names, loss=game.everything, batch=BATCH)
+    assert Witness.seen == [
+        (("critic",), {"critic": 0}),
+        (("autoencoder", "critic"), {"autoencoder": 0, "critic": 1}),
+        (("generator",), {"generator": 0}),
+    ]
+    assert {key for key in game.logs if key.endswith("/seen")} == {"critic/seen", "autoencoder/seen", "generator/seen"}
+    assert game.logs["autoencoder/seen"] == 2
+    assert "autoencoder/loss" in game.logs
+
+
+def test_a_game_without_a_round_says_so() -> None:
+    with pytest.raises(NotImplementedError, match=r"Adversarial must implement round\(\)"):
+        adversarial().training_step(BATCH, 0)
