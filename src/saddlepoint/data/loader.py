@@ -207,7 +207,7 @@ class WorkerLoader(_Loader):
             collate_fn=_stacked_already,
             pin_memory=self.device.type == "cuda",
             prefetch_factor=PREFETCH if self.num_workers else None,
-            worker_init_fn=_ignore_signals,
+            worker_init_fn=_ignore_first_signals,
             generator=torch.Generator(),  # else it draws its workers' seed from the global stream
         )
         for draws, fetched in zip(self._draws(), loader, strict=True):
@@ -244,10 +244,13 @@ class _Fetch(Dataset[Any]):
             return error
 
 
-def _ignore_signals(worker: int) -> None:
-    """Let workers live until the run has finished its round: Ctrl-C and schedulers signal all processes of a run."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
+def _ignore_first_signals(worker: int) -> None:
+    """Keep a worker alive until the run has finished its round: Ctrl-C and schedulers signal all processes of a run.
+
+    Only the first SIGTERM is ignored, as PyTorch and multiprocessing end a worker that hangs by SIGTERM.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, lambda number, frame: signal.signal(number, signal.SIG_DFL))
 
 
 def _stacked_already(fetched: Any) -> Any:
