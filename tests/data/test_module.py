@@ -152,7 +152,7 @@ def test_the_cache_serves_and_is_rebuilt_when_unreadable(folder, tmp_path):
 def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     data = DataModule(ImageFolder(str(folder)), cache_dir=str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match=r"cannot keep decoded images .*; set another cache_dir"):
+    with pytest.warns(UserWarning, match=r"cannot cache decoded images .*; set another cache_dir"):
         assert len(data.arrays("train").samples) > 0
 
 

@@ -39,12 +39,12 @@ def test_labels_become_classes_in_their_order(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "no images": ({"pictures": GRAY}, "holds pictures; it must hold images"),
+    "no images": ({"pictures": GRAY}, "contains pictures; it must contain images"),
     "floats": ({"images": GRAY.astype(np.float32)}, "images is of type float32; save uint8"),
     "NaN": ({"images": np.full((2, 4, 4), np.nan)}, "images is of type float64; save uint8"),
     "objects": ({"images": np.array([GRAY, None], dtype=object)}, "images is of type object; save uint8"),
     "channels first": ({"images": np.zeros((2, 3, 8, 8), np.uint8)}, "move the channels to the end"),
-    "two channels": ({"images": np.zeros((2, 8, 8, 2), np.uint8)}, "C is 1, 3 or 4"),
+    "two channels": ({"images": np.zeros((2, 8, 8, 2), np.uint8)}, "C must be 1, 3 or 4"),
     "one image alone": ({"images": GRAY[0]}, r"images has shape \[4, 5\]"),
     "empty": ({"images": GRAY[:0]}, r"images has shape \[0, 4, 5\]"),
     "labels too few": ({"images": GRAY, "labels": np.zeros(1, int)}, r"labels are int64 \[1\]; save integers \[2\]"),

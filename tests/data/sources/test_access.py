@@ -62,7 +62,7 @@ def test_links_to_nothing_are_named(nested, tmp_path, target):
     folder = nested(tmp_path / "a")
     link = folder / "dog" / ("zz" if target == "zz" else "zz.png")
     link.symlink_to(target)
-    with pytest.raises(UserError, match=rf"^{re.escape(str(link))}: a link to nothing; remove it$"):
+    with pytest.raises(UserError, match=rf"^{re.escape(str(link))}: broken symbolic link; remove it$"):
         ImageFolder(str(folder)).open()
     with pytest.raises(UserError, match=r"zz.*: no such folder or zip file"):
         ImageFolder(str(link)).open()

@@ -126,13 +126,13 @@ def test_images_without_counterpart_are_named(tmp_path):
 def test_names_that_differ_in_their_suffix_alone_are_refused(tmp_path):
     for name in ("a/1.png", "b/1.png", "b/1.bmp"):
         save(tmp_path / name, 1)
-    assert "b/1.bmp and b/1.png differ in their suffix alone" in refusal(tmp_path).problem
+    assert "b/1.bmp and b/1.png differ only in their suffix" in refusal(tmp_path).problem
 
 
 def test_missing_sides_and_images_are_named(tmp_path):
     assert "no images inside" in refusal(tmp_path).problem
     save(tmp_path / "train" / "1.png", 1)
-    assert "no folders of two sides" in refusal(tmp_path).problem
+    assert "no folders for the sides a and b" in refusal(tmp_path).problem
     assert "one image cannot be split" in refusal(tmp_path, "side_by_side").problem
     assert refusal(tmp_path / "nowhere").key == "root"
 

@@ -84,7 +84,7 @@ def test_a_domain_without_held_out_folder_holds_out_a_tenth(tmp_path):
 
 @pytest.mark.parametrize("given", ["", "a", "b", "root a", "root a b"])
 def test_one_root_or_two_folders(given):
-    with pytest.raises(UserError, match="give either one folder with both domains, or a and b") as caught:
+    with pytest.raises(UserError, match="either root alone or both a and b must be given") as caught:
         UnpairedFolder(**dict.fromkeys(given.split(), "somewhere")).open()
     assert caught.value.key == "root"
 
