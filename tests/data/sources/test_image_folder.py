@@ -158,7 +158,7 @@ def test_empty_folders_files_that_are_no_zip_and_single_images_are_named(tmp_pat
 def test_images_beside_class_folders_are_named(tmp_path):
     with pytest.raises(UserError, match=r"stray\.png and 0 more are in no class folder, but others are") as caught:
         ImageFolder(str(make(tmp_path / "a", [*NESTED, "stray.png"]))).open()
-    assert (caught.value.key, caught.value.remedy) == ("labels", "move them, or set none")
+    assert (caught.value.key, caught.value.remedy) == ("labels", "move them, or set it to none")
     with pytest.raises(UserError) as caught:
         DataModule(ImageFolder(str(tmp_path / "a"))).inspect()
     assert caught.value.key == "source.labels"
