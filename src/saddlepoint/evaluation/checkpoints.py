@@ -50,9 +50,7 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
         f"{restored.about['choices']['model']} after {progress.images_seen:,} images, {restored.path}",
         _run_directory(restored.path) / "scores.jsonl",
         score,
-        {
-            "checkpoint": str(restored.path) if config.out else restored.path.name
-        },  # in the run's own directory, the name is enough
+        {"checkpoint": str(restored.path) if config.out else restored.path.name},  # the name suffices beside its run
         lambda cards: judges[-1].pictures(restored.system, cards),
     )
 

@@ -60,7 +60,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
 """The direction of every score by name; :func:`register_score` adds to it."""
 
 PREFIX = "reconstruction_"
-"""Of the scores of reconstructions, as in ``reconstruction_psnr``."""
+"""The prefix of scores of reconstructions, such as ``reconstruction_psnr``."""
 
 
 def build(names: Sequence[str], extractor: FeatureExtractor, seed: int, splits: int) -> list[Metric]:
@@ -84,7 +84,7 @@ def register_score(name: str, lower_is_better: bool) -> None:
     Args:
         name: without a suffix such as ``_classifier`` or ``_a_to_b``, which any score may have, and without the prefix
             ``reconstruction_``.
-        lower_is_better: its direction.
+        lower_is_better: the score's direction.
 
     Raises:
         ValueError: the score is known with the other direction.
