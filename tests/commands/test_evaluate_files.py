@@ -155,10 +155,16 @@ MISTAKES = {
     "two subjects": (["samples=a.npz", "checkpoint=x", "data=digits"], "checkpoint and samples are mutually exclusive"),
     "no samples": (["reference=b.npz"], "reference: applies only to samples=PATH"),
     "no folder": (["samples=a.npz", "reference=c"], "c: no such folder or zip file; give a folder or a zip file"),
-    "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n: 301 is more than the 300 samples in a.npz"),
-    "all, over seeds": (["samples=a.npz", "reference=b.npz", "seeds=2"], "seeds: 2 disjoint sets of 300 are more than the 300 samples in a.npz; set n to 150 or less"),
+    "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n: 301 is more than the 300"),
+    "all, over seeds": (
+        ["samples=a.npz", "reference=b.npz", "seeds=2"],
+        "seeds: 2 disjoint sets of 300 are more than the 300 samples in a.npz; set n to 150 or less",
+    ),
     "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "features: none gives no scores"),
-    "unchecked classifier": (["samples=a.npz", "reference=b.npz", "features=classifier"], "features: the classifier is tested on held-out images, and b.npz has none"),
+    "unchecked classifier": (
+        ["samples=a.npz", "reference=b.npz", "features=classifier"],
+        "features: the classifier is tested on held-out images, and b.npz has none",
+    ),
     "no weights": (["samples=a.npz", "reference=b.npz"], "features.weights: cannot download"),
     "no logits": (
         ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[is]"],
