@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 
 from saddlepoint.data import DataModule
 from saddlepoint.evaluation.sharing import Column, Generated, Task, Translated, announce
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.systems import GAN, Pix2Pix
+
+PROGRAM = Path(__file__).with_name("sharing_program.py")
 
 
 def task(n: int, seed: int = 0, ema: bool = True, labelled: bool = True) -> Task:
@@ -18,8 +26,7 @@ def task(n: int, seed: int = 0, ema: bool = True, labelled: bool = True) -> Task
 
 def test_generated_samples_are_the_systems(gan: GAN, digits: DataModule) -> None:
     with torch.no_grad():
-        gan.networks["generator"].get_submodule("")  # the raw weights differ from the averages
-        for weight in gan.networks["generator"].parameters():
+        for weight in gan.networks["generator"].parameters():  # the averages stay as they are
             weight.mul_(2)
     drawn = {}
     for ema in (True, False):
@@ -62,3 +69,23 @@ def test_a_column_is_a_data_set_without_labels(pairs: Any) -> None:
 def test_a_single_process_needs_no_broadcast() -> None:
     announce(task(10))
     assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_scores_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(PROGRAM.parent)
+    from sharing_program import evaluate
+
+    alone = evaluate(0)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    processes = [
+        subprocess.Popen([sys.executable, PROGRAM, str(rank), tmp_path], env=environment, stderr=subprocess.PIPE)
+        for rank in (0, 1)
+    ]
+    errors = [process.communicate()[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], errors
+    together, nothing = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert nothing == [{}, {}]
+    assert [list(scores) for scores in together] == [["fid_random"]] * 2
+    for ours, theirs in zip(together, alone, strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-6)
