@@ -60,7 +60,7 @@ class Fit:
         if self.policy == "resize":
             return pixels(image.resize(size, KERNEL))
         covering = self._covering(image)
-        if covering[0] * covering[1] > MAX_PIXELS:  # as a strip of 1 x 65535 would have
+        if covering[0] * covering[1] > MAX_PIXELS:  # such as for a strip of 1 x 65535 pixels
             image = self._middle(image)
             covering = self._covering(image)
         left, top = (covering[0] - self.width) // 2, (covering[1] - self.height) // 2

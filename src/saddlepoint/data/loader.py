@@ -179,7 +179,7 @@ class MemoryLoader(_Loader):
 
     def __iter__(self) -> Iterator[Batch]:
         for draws in self._draws():
-            fetched = [  # index_select copies whole rows, indexing single bytes
+            fetched = [  # index_select copies whole rows; indexing copies byte by byte
                 {name: column.index_select(0, drawn.indices) for name, column in columns.items()}
                 for columns, drawn in zip(self.columns, draws, strict=True)
             ]

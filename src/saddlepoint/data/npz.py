@@ -30,7 +30,7 @@ def read_images(path: Path) -> tuple[NDArray[np.uint8], Labels | None]:
         Images, uint8 [N, H, W, C] with C of 1, 3 or 4, and the file's labels, int64 [N] or None.
 
     Raises:
-        UserError: there is no such file, it is not an ``.npz``, or its content does not have this layout.
+        UserError: there is no such file, it is not an ``.npz``, or its content does not match :data:`LAYOUT`.
     """
     headers = _headers(path)
     key = next((key for key in KEYS if key in headers), None)

@@ -169,7 +169,7 @@ class Folder:
 
         for folder, folders, files in os.walk(self.path, onerror=refuse, followlinks=True):
             real = os.path.realpath(folder)
-            if real in visited:  # through a link
+            if real in visited:  # reached again through a link
                 folders.clear()
                 continue
             visited.add(real)

@@ -54,7 +54,7 @@ def panel(system: Game, data: DataModule, settings: Settings, extractor: Feature
 
 
 def assistants(system: Game, data: DataModule, extractor: FeatureExtractor | None) -> Panel:
-    """Build the judges of ranks other than 0, which compute a share of every set of samples."""
+    """Build the judges of ranks other than 0, each of which processes a share of a set of samples."""
     judges: list[Judge] = []
     if extractor is not None and data.info.is_image:
         judges += [Assistant(samples, type(extractor), cache_directory()) for samples, _ in _sources(system, data)]

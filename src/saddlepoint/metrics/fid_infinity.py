@@ -25,8 +25,8 @@ POINTS = 15
 SMALLEST_PART = 10
 """The smallest size is 1 / 10 of all samples, as in the paper: 5,000 of 50,000."""
 LEAST = 2
-"""The smallest size, in units of the number of features: with a singular covariance the distance is not linear in
-1 / N."""
+"""Lower limit of the smallest size, in units of the number of features: with a singular covariance the distance is not
+linear in 1 / N."""
 
 
 class FrechetInfinity(Metric):
