@@ -176,7 +176,7 @@ def test_init_from_other_networks(refuse: Callable[..., str], checkpoint: Path) 
         ("evaluate data=gaussians", "choose the data that it was trained on"),
         (
             "evaluate data=digits data.image_size=16",
-            "data: the data has shape (1, 16, 16), the checkpoint makes (1, 8, 8)",
+            "data: the data has shape (1, 16, 16), but the checkpoint was trained on (1, 8, 8)",
         ),
     ],
 )

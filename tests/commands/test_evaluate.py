@@ -64,7 +64,7 @@ def test_another_n_leaves_out_what_the_checkpoint_cannot_judge(evaluate: Any, in
     for metric in ("duplicates", "recall"):
         outcome = invoke("evaluate", checkpoint, "n=100", f"metrics=[{metric}]")
         assert outcome.code == 2
-        assert f"metric '{metric}' compares with as many real images as samples" in outcome.err
+        assert f"n: metric '{metric}' needs as many real images as samples" in outcome.err
         assert "n=64" in outcome.err
 
 
@@ -74,7 +74,7 @@ def test_another_n_leaves_out_what_the_checkpoint_cannot_judge(evaluate: Any, in
         (("data=digits", "+data.foo=1"), "data.foo: unknown key"),
         (("data=digits", "data.flip=maybe"), "data.flip: input should be a valid boolean"),
         (("data=digits", "features=random", "+features.foo=1"), "features.foo: unknown key"),
-        (("data=gaussians", "samples=images.zip"), "are points, and samples=images.zip holds none"),
+        (("data=gaussians", "samples=images.zip"), "is a data set of points, and images.zip contains none"),
     ],
 )
 def test_mistakes_in_what_is_held_against_are_one_line(invoke: Any, arguments: tuple[str, ...], named: str) -> None:

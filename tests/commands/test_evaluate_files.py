@@ -126,7 +126,8 @@ def test_another_size_is_refused_until_a_policy_is_stated(
     np.savez(tmp_path / "small.npz", images=digits[:200, :6, :6])
     asked = ("samples=small.npz", "reference=b.npz", "features=random", "metrics=[fid]")
     line = refuse("evaluate", *asked)
-    assert "6x6 of 1 channel, b is 8x8 of 1 channel; add fit=resize, crop or pad" in line
+    problem = "samples: images of small.npz are 6x6 with 1 channel, those of b 8x8 with 1 channel"
+    assert line.startswith(f"{problem}; set fit to resize, crop or pad")
     np.savez(tmp_path / "padded.npz", images=np.pad(digits[:200, :6, :6], ((0, 0), (1, 1), (1, 1))))
     padded = evaluate(*asked, "fit=pad")["fid_random"]
     assert padded["fit"] == "pad"
@@ -150,28 +151,34 @@ def test_points_are_scored_by_their_modes(evaluate: Any, tmp_path: Path) -> None
 
 
 MISTAKES = {
-    "nothing to compare with": (["samples=a.npz"], "samples= needs one thing to be held against"),
-    "two subjects": (["samples=a.npz", "checkpoint=x", "data=digits"], "are two questions"),
-    "no samples": (["reference=b.npz"], "reference= is for samples=PATH"),
+    "nothing to compare with": (["samples=a.npz"], "samples: needs exactly one reference"),
+    "two subjects": (["samples=a.npz", "checkpoint=x", "data=digits"], "checkpoint and samples are mutually exclusive"),
+    "no samples": (["reference=b.npz"], "reference: applies only to samples=PATH"),
     "no folder": (["samples=a.npz", "reference=c"], "c: no such folder or zip file; give a folder or a zip file"),
-    "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n=301 is more than the 300"),
-    "all, over seeds": (["samples=a.npz", "reference=b.npz", "seeds=2"], "holds 300: set n=150 or less"),
-    "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "features=none gives no scores"),
-    "unchecked classifier": (["samples=a.npz", "reference=b.npz", "features=classifier"], "b.npz holds out none"),
+    "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n: 301 is more than the 300"),
+    "all, over seeds": (
+        ["samples=a.npz", "reference=b.npz", "seeds=2"],
+        "seeds: 2 disjoint sets of 300 are more than the 300 samples in a.npz; set n to 150 or less",
+    ),
+    "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "features: none gives no scores"),
+    "unchecked classifier": (
+        ["samples=a.npz", "reference=b.npz", "features=classifier"],
+        "features: the classifier is tested on held-out images, and b.npz has none",
+    ),
     "no weights": (["samples=a.npz", "reference=b.npz"], "features.weights: cannot download"),
     "no logits": (
         ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[is]"],
-        "cannot give the metric 'is'",
+        "features=random do not support the metric 'is'",
     ),
     "few for a line": (
         ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[fid_infinity]"],
-        "fid_infinity fits a line over at least 1,024 samples of 256 features",
+        "n: fid_infinity needs at least 1,024 samples with 256 features",
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_question_without_an_answer_is_one_line(refuse: Any, digits: Any, name: str) -> None:
+def test_mistakes_are_one_line(refuse: Any, digits: Any, name: str) -> None:
     arguments, line = MISTAKES[name]
     assert line in refuse("evaluate", *arguments)
 

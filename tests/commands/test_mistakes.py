@@ -45,7 +45,7 @@ COMMAND_LINE = {
     "optimizer.gradient_clip=-1": "optimizer.gradient_clip: input should be greater than 0, got -1",
     "data.fit=squash": "data.fit: input should be 'pad', 'crop' or 'resize', got 'squash'",
     "data.num_workers=-1": "data.num_workers: input should be greater than or equal to 0, got -1",
-    "callbacks.scores.n=3 callbacks.scores.splits=4": "cannot be split in 4",
+    "callbacks.scores.n=3 callbacks.scores.splits=4": "3 samples cannot be split into 4 parts",
     # what does not fit together
     "data.image_size=9": "data.image_size: network 'dcgan' builds for images of 8 to 128 px",
     "data.image_size=136": "got 136x136; set it to 128",
@@ -176,7 +176,7 @@ def test_a_folder_that_is_too_small_for_scores(refuse: Callable[..., str], folde
     for number, image in enumerate(sorted(folder.glob("*.png"))):
         image.rename(folder / ("train" if number else "val") / image.name)
     line = refuse("train", *on_folder(folder, "features=random"))
-    assert "images holds out 1 image, and scores need two" in line
+    assert "images has 1 held-out image(s), and scores need at least two" in line
     assert "features=none" in line
 
 

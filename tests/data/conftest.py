@@ -10,14 +10,14 @@ import pytest
 from PIL import Image
 
 CAPABILITIES = 0x20080522
-"""Version 3 of Linux's interface: two sets of 32, each of effective, permitted and inheritable ones."""
+"""Version 3 of Linux's interface: two sets of 32 capabilities, each effective, permitted and inheritable."""
 OVERRIDE = 1 << 1 | 1 << 2
-"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH: root's ways round permissions."""
+"""CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which root bypasses permissions."""
 
 
 @pytest.fixture
 def permissions(tmp_path: Path) -> Iterator[None]:
-    """Permissions count in this thread, and in those that it starts, for root as well."""
+    """Enforce file permissions in this thread and the threads that it starts, also for root."""
     sets, before = (ctypes.c_uint32 * 6)(), (ctypes.c_uint32 * 6)()
     header = (ctypes.c_uint32 * 2)(CAPABILITIES, 0)
     libc = ctypes.CDLL(None) if sys.platform == "linux" else None
@@ -40,7 +40,7 @@ def permissions(tmp_path: Path) -> Iterator[None]:
 
 @pytest.fixture
 def nested() -> Callable[[Path], Path]:
-    """Makes a folder of three class folders with twenty images each."""
+    """Return a function that makes a folder of three class folders with twenty images each."""
 
     def make(root: Path) -> Path:
         for index in range(60):

@@ -1,4 +1,4 @@
-"""The data module on data of several columns and with jitter: shapes, sizes, rows, caches; and bits of old releases."""
+"""The data module on several columns and with jitter: shapes, sizes, rows, caches, and reproducing earlier versions."""
 
 import hashlib
 
@@ -32,7 +32,7 @@ def pairs(tmp_path):
 
 @pytest.fixture
 def domains(tmp_path):
-    """Two domains of other sizes, channels and numbers of images."""
+    """Two domains with different sizes, channels and numbers of images."""
     for name, count, size in (("trainA", 12, (10, 12, 1)), ("trainB", 9, (16, 9, 3)), ("testA", 7, (10, 12, 1))):
         for index in range(count):
             save(tmp_path / "domains" / name / f"{index}.png", *size)
@@ -55,7 +55,7 @@ def batches(data, **options):
     return list(data.train_dataloader())
 
 
-def test_pairs_have_a_shape_a_column(pairs):
+def test_pairs_have_one_shape_per_column(pairs):
     info = paired(pairs).inspect()
     assert info.columns == {"inputs": (3, 10, 12), "targets": (3, 10, 12)}
     assert info.shape == (3, 10, 12)
@@ -109,7 +109,7 @@ def test_jitter_crops_a_larger_fit_in_training(pairs):
     assert len(seen) > 100  # of 12 images with 16 crops each
 
 
-def test_evaluation_sees_no_jitter_and_no_flip(pairs):
+def test_evaluation_has_no_jitter_and_no_flip(pairs):
     plain, jittered = (
         paired(pairs, image_size=8, fit="resize"),
         paired(pairs, image_size=8, fit="resize", jitter=3, flip=True),
@@ -148,7 +148,7 @@ def test_batches_of_other_kinds(tmp_path):
     assert batch.labels is None
 
 
-def test_caches_of_columns_splits_and_jitters_are_apart(pairs):
+def test_columns_splits_and_jitters_have_separate_caches(pairs):
     data = paired(pairs, image_size=8, fit="resize", jitter=3)
     batches(data)
     assert len(data.batch("train", 0, 5)) == len(data.batch("held_out", 0, 5)) == 5
@@ -171,7 +171,7 @@ def test_keys_of_mistakes_are_arguments(tmp_path):
 
 
 def test_batches_and_fingerprints_are_those_of_earlier_versions():
-    """Recorded at revision adc0945: old runs resume, and caches stay valid."""
+    """Recorded at revision adc0945, so that old runs can be resumed and caches stay valid."""
     resized = DataModule(Digits(), image_size=32, fit="resize", channels=3)
     assert resized.info.fingerprint == "57aaf37dc4d67637697a4acf71359e63"
     digits, state = DataModule(Digits(), flip=True), hashlib.sha256()

@@ -1,4 +1,4 @@
-"""The files of the data group: every key is an argument or a placeholder, and every source is exported."""
+"""The data group's config files: every key is an argument or a placeholder, and every source is exported."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import saddlepoint.data
 from saddlepoint.config.check import signature_of
 from saddlepoint.config.directory import config_directory, options
 
-PLACEHOLDERS = {"root", "a", "b", "layout", "shape", "num_classes", "columns"}  # what other files interpolate
+PLACEHOLDERS = {"root", "a", "b", "layout", "shape", "num_classes", "columns"}  # interpolated by other files
 SEVERAL_COLUMNS = {"facades", "paired_folder", "unpaired_folder", "unpaired_mnist"}
 
 
@@ -23,7 +23,7 @@ def arguments(node: dict[str, Any]) -> set[str]:
 
 
 def composed(data: str) -> Any:
-    """A data set's file on top of what such a file may override."""
+    """Return a data set's file, merged with the defaults that it may override."""
     with initialize_config_dir(str(config_directory()), version_base="1.3"):
         config = compose(overrides=["+features=none", "+network=mlp", f"+data={data}"])
     return OmegaConf.to_container(config, resolve=False)
@@ -47,6 +47,6 @@ def test_keys_are_arguments(data: str) -> None:
 
 
 @pytest.mark.parametrize("data", sorted({*options("data")} - {"gaussians"}))
-def test_image_data_state_every_argument_of_the_module(data: str) -> None:
+def test_files_of_image_data_contain_every_argument_of_the_module(data: str) -> None:
     node = composed(data)["data"]
     assert set(node) - PLACEHOLDERS == arguments(node)

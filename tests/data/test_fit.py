@@ -1,4 +1,4 @@
-"""Pad, crop and resize, against plain array arithmetic and against Pillow on images where the answer is known."""
+"""Pad, crop and resize against array arithmetic, and on images with known results."""
 
 import numpy as np
 import pytest
@@ -36,7 +36,7 @@ def test_crop_takes_the_centre_of_a_size_that_needs_no_resize():
 @pytest.mark.parametrize(("height", "width"), [(7, 50), (50, 7), (64, 64), (5, 5), (33, 31), (1, 1), (1000, 3)])
 @pytest.mark.parametrize("policy", ["crop", "resize"])
 @pytest.mark.parametrize("size", [(16, 16), (8, 24)])
-def test_any_size_becomes_the_size(height, width, policy, size):
+def test_any_size_becomes_the_target_size(height, width, policy, size):
     assert Fit(*size, 3, policy).image(Image.fromarray(rgb(height, width)), "x").shape == (*size, 3)
 
 
@@ -60,7 +60,7 @@ def test_shrinking_is_antialiased():
 def test_transparent_colours_do_not_bleed_when_four_channels_shrink():
     image = np.zeros((8, 8, 4), dtype=np.uint8)
     image[:, :4] = [255, 0, 0, 255]
-    image[:, 4:] = [0, 255, 0, 0]  # invisible green
+    image[:, 4:] = [0, 255, 0, 0]  # transparent green
     got = Fit(2, 2, 4, "resize").image(Image.fromarray(image), "x")
     assert got[got[..., 3] > 0][:, 1].max() == 0
 
@@ -78,8 +78,8 @@ def test_stacks_fit_as_single_images_do(policy, channels, source_channels):
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 60_000), (60_000, 2)])
-def test_crop_of_a_strip_does_not_blow_it_up(height, width, monkeypatch):
-    """To cover 64x64 whole, 1 x 60,000 pixels become 64 x 3,840,000, nearly all of which is cut off again."""
+def test_crop_of_a_strip_is_not_resized_whole(height, width, monkeypatch):
+    """Resized to cover 64x64, 1 x 60,000 pixels would become 64 x 3,840,000, nearly all of which is cropped."""
     seen = []
     resize = Image.Image.resize
     monkeypatch.setattr(Image.Image, "resize", lambda self, size, *a: seen.append(size) or resize(self, size, *a))
@@ -90,7 +90,7 @@ def test_crop_of_a_strip_does_not_blow_it_up(height, width, monkeypatch):
     assert got.shape == (64, 64, 1)
     assert max(seen[0]) < 2_000
     across = got[32, :, 0] if height == 1 else got[:, 32, 0]
-    assert across[31] > 180  # the middle stays in the middle
+    assert across[31] > 180  # the centre stays in the centre
     assert across[32] > 180
 
 

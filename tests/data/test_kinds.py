@@ -1,4 +1,4 @@
-"""Both loaders on every kind of batch, by images whose pixels say which row, which crop and which flip they are."""
+"""Both loaders on every kind of batch, with images whose pixels encode row, crop and flip."""
 
 from itertools import islice
 
@@ -17,7 +17,7 @@ HEIGHT, WIDTH, JITTER = 9, 12, 4
 
 
 def marked(n):
-    """Images whose channels are the row of the table, the pixel's y and its x, uint8 [n, H, W, 3]."""
+    """Return images whose channels are the row of the table and the pixel's y and x, uint8 [n, H, W, 3]."""
     row, y, x = torch.meshgrid(torch.arange(n), torch.arange(HEIGHT), torch.arange(WIDTH), indexing="ij")
     return torch.stack([row, y, x], 3).to(torch.uint8)
 
@@ -26,7 +26,7 @@ ALL = marked(50)
 
 
 def read(images):
-    """What :func:`marked` images say: rows, flips and corners of a batch, having checked every pixel."""
+    """Return rows, flips and corners of a batch of :func:`marked` images, after checking every pixel."""
     values = ((images + 1) * 127.5).round().long()
     rows, top = values[:, 0, 0, 0], values[:, 1, 0, 0]
     flipped = values[:, 2, 0, 0] > values[:, 2, 0, 1]
@@ -69,7 +69,7 @@ def test_both_loaders_agree_bit_for_bit(kind, num_workers):
     memory = list(MemoryLoader(*tables(), **options))
     same(memory, WorkerLoader(*tables(), num_workers=num_workers, **options))
     assert all(isinstance(one, batch) for one in memory)
-    assert [len(one) for one in memory] == [8] * 11 + [9]  # the one image left over joins the last batch
+    assert [len(one) for one in memory] == [8] * 11 + [9]  # the one remaining image is merged into the last batch
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,7 +99,7 @@ def test_pairs_share_order_flip_and_crop():
         assert torch.equal(batch.condition, batch.inputs)
 
 
-def test_captions_follow_their_images():
+def test_captions_stay_with_their_images():
     for batch in MemoryLoader(*captioned(), batch_size=8, stop=80, **OPTIONS):
         rows, _, _ = read(batch.images)
         assert torch.equal(batch.captions, torch.stack([2.0 * rows, 2.0 * rows + 1], 1))
@@ -115,7 +115,7 @@ def test_unpaired_tables_have_orders_flips_and_crops_of_their_own():
 
 
 def test_unpaired_orders_are_independent():
-    """Row i of one table meets row j of the other 1 / n of the times: chi-squared with (n - 1)² degrees of freedom."""
+    """Rows i and j of the two tables are paired with frequency 1 / n: chi-squared with (n - 1)² degrees of freedom."""
     n, epochs = 5, 4000
     a, b = (IndexStream(n, 0, purpose).take(0, n * epochs) for purpose in ("order a", "order b"))
     counts = np.bincount((n * a + b).numpy(), minlength=n * n)

@@ -1,4 +1,4 @@
-"""Both loaders: the same batches, bit for bit, and exactly those that the stream states."""
+"""Both loaders yield bitwise identical batches, and exactly those of the stream."""
 
 from itertools import islice
 
@@ -63,7 +63,7 @@ def test_resuming_from_a_position_gives_the_same_batches(images, flip):
         _same(whole[step:], MemoryLoader(table(images, LABELS), start=step * 8, **options))
 
 
-def test_start_is_asked_when_iteration_begins(images):
+def test_start_is_called_when_iteration_begins(images):
     position = 0
     loader = MemoryLoader(table(images), batch_size=8, seed=2, start=lambda: position, stop=64)
     whole = list(loader)
@@ -88,7 +88,7 @@ def test_flips_are_keyed_by_position(images):
         assert torch.equal(one[row], plain[row].flip(2) if flipped else plain[row])
 
 
-def test_points_come_as_they_are():
+def test_points_are_unchanged():
     points = torch.randn(20, 2, generator=torch.Generator().manual_seed(0))
     batch = next(iter(MemoryLoader(Rows({"points": points}), batch_size=20, seed=0)))
     assert isinstance(batch, VectorBatch)
@@ -113,13 +113,13 @@ class _Broken:
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])
-def test_a_broken_file_in_a_worker_is_one_line(num_workers):
+def test_a_corrupt_file_in_a_worker_is_reported_in_one_line(num_workers):
     with pytest.raises(UserError) as caught:
         next(iter(WorkerLoader(table(_Broken()), batch_size=2, seed=0, num_workers=num_workers)))
     assert str(caught.value) == "3.png: corrupt image; replace it"
 
 
-def test_loading_leaves_the_global_random_state_alone(images):
+def test_loading_does_not_change_the_global_random_state(images):
     torch.manual_seed(0)
     expected = torch.rand(3)
     torch.manual_seed(0)

@@ -1,4 +1,4 @@
-"""The data module: what it finds, what it hands to training and evaluation, and what it keeps on disk."""
+"""The data module: inspection, batches for training and evaluation, and the cache."""
 
 import pickle
 import shutil
@@ -58,7 +58,7 @@ def test_sizes_that_differ_need_a_size(folder):
     assert module(folder, image_size=16, fit="crop").inspect().shape == (3, 16, 16)
 
 
-def test_one_colour_image_makes_the_data_colour(tmp_path):
+def test_data_with_one_colour_image_are_colour(tmp_path):
     for index, mode in enumerate(["L", "L", "RGB"]):
         (tmp_path / "a").mkdir(exist_ok=True)
         Image.new(mode, (4, 4)).save(tmp_path / "a" / f"{index}.png")
@@ -85,14 +85,14 @@ def test_workers_read_zip_files_that_the_parent_has_open(folder, tmp_path):
         assert torch.equal(one.images, other.images)
 
 
-def test_what_workers_read_can_be_sent_to_them(folder, tmp_path):
+def test_columns_can_be_sent_to_workers(folder, tmp_path):
     path = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", folder))
     for root in (folder, path):
         decoded = DecodedFiles(ImageFolder(str(root)).open().columns("train")["images"], Fit(8, 8, 3, "crop"))
         assert torch.equal(pickle.loads(pickle.dumps(decoded))[3], decoded[3])
 
 
-def test_auto_goes_by_the_limit(folder):
+def test_auto_depends_on_the_limit(folder):
     small, large = module(folder), module(folder, memory_limit_gb=1e-6)
     for data in (small, large):
         data.configure(8, 0)
@@ -130,14 +130,14 @@ def test_uint8_batches_are_each_split_once_in_order(folder, limit):
     assert torch.equal(torch.cat(labels), reference.labels)
 
 
-def test_splits_are_disjoint_and_whole(folder):
+def test_splits_are_disjoint_and_complete(folder):
     data = module(folder)
     train, held_out = (set(map(bytes, data.arrays(s).samples.numpy().reshape(-1, 360))) for s in ("train", "held_out"))
     assert not train & held_out
     assert len(train | held_out) == 40
 
 
-def test_the_cache_serves_and_is_rebuilt_when_unreadable(folder, tmp_path):
+def test_the_cache_is_read_and_is_rebuilt_if_unreadable(folder, tmp_path):
     expected = module(folder).arrays("train").samples
     (file,) = (tmp_path / "cache" / "decoded").glob("*-train.npy")
     np.save(file, np.full_like(np.load(file), 7))
@@ -149,10 +149,10 @@ def test_the_cache_serves_and_is_rebuilt_when_unreadable(folder, tmp_path):
     assert not list(file.parent.glob("*.part"))
 
 
-def test_a_cache_that_cannot_be_written_costs_nothing_but_a_warning(folder, tmp_path):
+def test_a_cache_that_cannot_be_written_is_a_warning(folder, tmp_path):
     (tmp_path / "file").write_text("in the way")
     data = DataModule(ImageFolder(str(folder)), cache_dir=str(tmp_path / "file"))
-    with pytest.warns(UserWarning, match=r"cannot keep decoded images .*; set another cache_dir"):
+    with pytest.warns(UserWarning, match=r"cannot cache decoded images .*; set another cache_dir"):
         assert len(data.arrays("train").samples) > 0
 
 
@@ -162,7 +162,7 @@ def test_setup_finds_broken_files_before_training(folder):
     broken = next(
         p for p in folder.rglob("*.png") if np.array_equal(np.asarray(Image.open(p)), first[0].permute(1, 2, 0))
     )
-    broken.write_bytes(broken.read_bytes()[:200])  # its header is whole
+    broken.write_bytes(broken.read_bytes()[:200])  # the header is intact
     again = module(folder)
     again.inspect()
     with pytest.raises(UserError, match=rf"{broken.name}: corrupt image"):
@@ -177,7 +177,7 @@ def test_workers_name_broken_files_in_one_line(folder):
     assert "\n" not in str(caught.value)
 
 
-def test_a_batch_larger_than_the_data_is_refused_at_once():
+def test_a_batch_larger_than_the_data_is_refused_by_configure():
     with pytest.raises(UserError, match="batch_size: 2000 is more than the 1,472 training samples"):
         DataModule(Digits()).configure(2000, 0)
 
@@ -200,7 +200,7 @@ def test_signatures_resolve_for_the_config_checker():
 
 
 class _Recorder(pl.LightningModule):
-    """Remembers the batches that Lightning hands over; counts images as a system does."""
+    """Records the batches that it receives from Lightning, and counts images as a system does."""
 
     def __init__(self):
         super().__init__()
@@ -226,7 +226,7 @@ def _fit(recorder, data, **options):
     return recorder.received
 
 
-def test_lightning_leaves_batches_as_they_are():
+def test_lightning_does_not_change_batches():
     received = _fit(_Recorder(), DataModule(Digits()))
     expected = batches(DataModule(Digits()), batch_size=64, stop=64 * 5 + 1)
     assert [len(batch.images) for batch in received] == [64, 64, 64, 64, 65]

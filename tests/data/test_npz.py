@@ -1,4 +1,4 @@
-"""Images in .npz: what is read, and what is refused in one line."""
+"""Images and points in .npz files: what is read, and errors in one line."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def test_labels_become_classes_in_their_order(tmp_path: Path) -> None:
 
 
 BAD: dict[str, tuple[dict[str, Any], str]] = {
-    "no images": ({"pictures": GRAY}, "holds pictures; it must hold images"),
+    "no images": ({"pictures": GRAY}, "contains pictures; it must contain images"),
     "floats": ({"images": GRAY.astype(np.float32)}, "images is of type float32; save uint8"),
     "NaN": ({"images": np.full((2, 4, 4), np.nan)}, "images is of type float64; save uint8"),
     "objects": ({"images": np.array([GRAY, None], dtype=object)}, "images is of type object; save uint8"),
     "channels first": ({"images": np.zeros((2, 3, 8, 8), np.uint8)}, "move the channels to the end"),
-    "two channels": ({"images": np.zeros((2, 8, 8, 2), np.uint8)}, "C is 1, 3 or 4"),
+    "two channels": ({"images": np.zeros((2, 8, 8, 2), np.uint8)}, "C must be 1, 3 or 4"),
     "one image alone": ({"images": GRAY[0]}, r"images has shape \[4, 5\]"),
     "empty": ({"images": GRAY[:0]}, r"images has shape \[0, 4, 5\]"),
     "labels too few": ({"images": GRAY, "labels": np.zeros(1, int)}, r"labels are int64 \[1\]; save integers \[2\]"),
@@ -53,7 +53,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_other_contents_are_one_line(tmp_path: Path, name: str) -> None:
+def test_other_contents_are_reported_in_one_line(tmp_path: Path, name: str) -> None:
     arrays, line = BAD[name]
     np.savez(tmp_path / "x.npz", **arrays)
     with pytest.raises(UserError, match=line) as caught:
@@ -62,7 +62,7 @@ def test_other_contents_are_one_line(tmp_path: Path, name: str) -> None:
     assert "x.npz" in str(caught.value)
 
 
-def test_an_archive_that_declares_more_than_memory_is_not_unpacked(tmp_path: Path) -> None:
+def test_an_array_larger_than_memory_is_not_unpacked(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive, archive.open("images.npy", "w") as member:
         header = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 1000, 1000)}
         np.lib.format.write_array_header_1_0(member, header)
@@ -71,7 +71,7 @@ def test_an_archive_that_declares_more_than_memory_is_not_unpacked(tmp_path: Pat
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 no zip", b"\x93NUMPY"])
-def test_broken_files_are_one_line(tmp_path: Path, content: bytes) -> None:
+def test_corrupt_files_are_reported_in_one_line(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "x.npz").write_bytes(content)
     with pytest.raises(UserError, match="not a readable"):
         read_images(tmp_path / "x.npz")
@@ -92,7 +92,7 @@ def test_points_are_finite_floats(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("splits", [False, True])
-def test_a_folder_is_one_whole_unless_its_splits_are_asked_for(tmp_path: Path, splits: bool) -> None:
+def test_a_folder_is_one_split_unless_its_splits_are_requested(tmp_path: Path, splits: bool) -> None:
     for index, name in enumerate(["train/a/0.png", "train/b/1.png", "test/a/2.png"]):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,7 +104,7 @@ def test_a_folder_is_one_whole_unless_its_splits_are_asked_for(tmp_path: Path, s
     assert contents.class_names == (("a", "b") if splits else ("test", "train"))
 
 
-def test_a_name_that_is_too_long_is_one_line(tmp_path: Path) -> None:
+def test_a_name_that_is_too_long_is_reported_in_one_line(tmp_path: Path) -> None:
     path = tmp_path / f"{'x' * 300}.npz"
     for look in (holds_points, read_images):
         with pytest.raises(UserError, match=r"x\.npz: cannot be read \(File name too long\); check the path$"):

@@ -1,4 +1,4 @@
-"""Batches and ranks partition the positions exactly, up to the budget."""
+"""Batches and ranks partition the positions up to the budget."""
 
 from itertools import pairwise
 
@@ -20,7 +20,7 @@ def test_ranks_share_every_position_up_to_the_budget_once(batch_size, world_size
     ranks = [list(Schedule(batch_size, start + left, r, world_size).spans(start)) for r in range(world_size)]
     assert len({len(spans) for spans in ranks}) == 1  # every rank takes the same number of steps
     assert sorted(position for spans in ranks for position in _positions(spans)) == list(range(start, start + left))
-    for batch in zip(*ranks, strict=True):  # ranks lie side by side, and none is left with one image
+    for batch in zip(*ranks, strict=True):  # shares are consecutive, and none has only one image
         for (first, count), (following, _) in pairwise(batch):
             assert following == first + count
         assert all(count >= min(2, batch_size) for _, count in batch)
@@ -34,7 +34,7 @@ def test_the_last_batch(stop, sizes):
     assert [count for _, count in Schedule(64, stop).spans(0)] == sizes
 
 
-def test_batches_of_one_stay_batches_of_one():
+def test_batches_of_one_are_not_merged():
     assert [count for _, count in Schedule(1, 3).spans(0)] == [1, 1, 1]
 
 
@@ -51,7 +51,7 @@ def test_resuming_gives_the_rest():
         assert list(schedule.spans(batch * 16)) == whole[batch:]
 
 
-def test_past_the_budget_there_is_nothing():
+def test_there_are_no_batches_beyond_the_budget():
     assert list(Schedule(8, 100).spans(100)) == []
     assert list(Schedule(8, 100).spans(200)) == []
 

@@ -1,4 +1,4 @@
-"""The order: a permutation each epoch, and a pure function of the position."""
+"""The order is a permutation in each epoch, and a pure function of the position."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def test_epochs_and_seeds_differ():
 
 
 def test_the_order_is_that_of_earlier_versions():
-    """What runs were trained on: recorded at revision adc0945."""
+    """Recorded at revision adc0945, so that old runs can be resumed."""
     assert IndexStream(1000, 0).take(995, 10).tolist() == [427, 371, 26, 378, 595, 128, 742, 125, 412, 425]
     assert IndexStream(50, 7).take(0, 8).tolist() == [30, 4, 41, 19, 33, 1, 35, 36]
     drawn = Stream(1000, 0, flip=True).draw(60, 16)
@@ -33,17 +33,17 @@ def test_take_is_a_function_of_the_position_alone():
     whole = IndexStream(10, seed=5).take(0, 200)
     worn = IndexStream(10, seed=5)
     random = torch.Generator().manual_seed(0)
-    for _ in range(200):  # backwards, forwards, over epochs' ends: never what was asked before
+    for _ in range(200):  # backwards, forwards and across epochs
         start, count = (int(torch.randint(100, (), generator=random)) for _ in range(2))
         assert torch.equal(worn.take(start, count), whole[start : start + count])
 
 
-def test_nothing_taken_is_empty():
+def test_taking_zero_indices_is_empty():
     assert IndexStream(3, 0).take(5, 0).dtype == torch.long
     assert len(IndexStream(3, 0).take(5, 0)) == 0
 
 
-def test_a_stream_of_nothing_is_refused():
+def test_an_empty_stream_is_refused():
     with pytest.raises(ValueError, match="at least one"):
         IndexStream(0, 0)
 

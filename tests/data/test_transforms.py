@@ -1,4 +1,4 @@
-"""Crops, flips and normalisation against naive loops, and their draws against their distributions."""
+"""Crops, flips and normalisation against naive loops, and random draws against their distributions."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def test_values_at_the_ends_and_between():
     assert values[0, 0, -1, -1] == 1
     expected = torch.arange(256, dtype=torch.float64).view(1, 1, 16, 16) / 127.5 - 1
     assert torch.allclose(values.double(), expected, atol=1e-7, rtol=0)
-    # and back: quantisation as evaluation does it loses nothing
+    # quantisation, as in evaluation, is the exact inverse
     assert torch.equal(((values + 1) * 127.5).round().to(torch.uint8).flatten(), torch.arange(256, dtype=torch.uint8))
 
 

@@ -126,5 +126,5 @@ def test_the_launcher_of_two_ranks_is_killed(user: Any) -> None:
 def test_a_mistake_is_one_line_of_two_ranks(user: Any) -> None:
     process = user.run(*user.tiny, *RANKS, "batch_size=5000", "run.dir=run")
     assert process.code() == 2
-    assert process.err == "error: batch_size: 5000 is more than the 1,472 training samples; make it smaller\n"
+    assert process.err == "error: batch_size: 5000 is more than the 1,472 training samples; reduce it\n"
     assert not (user.folder / "run").exists()

@@ -1,4 +1,4 @@
-"""Real digits (scikit-learn's, 8×8) behind the RealData protocol, and an extractor that a reader can check."""
+"""Scikit-learn's digits (8×8) as RealData, and an extractor whose features can be computed by hand."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from saddlepoint.types import DataInfo, Split
 
 
 class Images:
-    """Images in memory; counts how often they are read."""
+    """Images in memory that count how often they are read."""
 
     def __init__(self, splits: Mapping[Split, tuple[Tensor, Tensor | None]], fingerprint: str = "0123456789") -> None:
         self.splits, self.reads = splits, 0
@@ -34,7 +34,7 @@ class Images:
 
 
 class Grid(FeatureExtractor):
-    """The means of the four quarters of an image, as logits too; counts its calls."""
+    """The means of the four quarters of an image, also used as logits; counts its calls."""
 
     name = "grid"
     has_logits = True
@@ -50,7 +50,7 @@ class Grid(FeatureExtractor):
         return "1"
 
     def prepare(self, real: Any, cache_dir: Path) -> None:
-        """Nothing to prepare."""
+        """Do nothing."""
 
     def extract(self, images: Tensor) -> Features:
         self.calls.append(len(images))
@@ -86,7 +86,7 @@ def unlabelled() -> Images:
 
 @pytest.fixture
 def other_digits() -> Images:
-    """The first half of the digits, which is another data set and says so."""
+    """The first half of the digits, as another data set."""
     whole = make_digits()
     halves: dict[Split, tuple[Tensor, Tensor | None]] = {
         split: (images[: len(images) // 2], labels) for split, (images, labels) in whole.splits.items()
@@ -101,5 +101,5 @@ def grid() -> Grid:
 
 @pytest.fixture(scope="session")
 def session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that keeps the digits' classifier for all tests of the session."""
+    """A cache with the digits' classifier for all tests of the session."""
     return tmp_path_factory.mktemp("cache")

@@ -1,4 +1,4 @@
-"""One of the processes that torchrun starts to validate together: ``modules_program.py FOLDER``.
+"""A process of a validation that torchrun starts on several processes: ``modules_program.py FOLDER``.
 
 Each is given its part of the images; all figures, as hexadecimal floats, go to ``FOLDER/rank<rank>.json``.
 """
@@ -29,7 +29,7 @@ MEANS = torch.tensor([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]])
 
 
 class Judge(nn.Module):
-    """All metrics, as anybody's module holds them."""
+    """All metrics in a module."""
 
     def __init__(self) -> None:
         from conftest import Grid  # beside this program
@@ -56,25 +56,25 @@ class Judge(nn.Module):
 
 
 class Model(pl.LightningModule):
-    """A LightningModule with the metrics."""
+    """A LightningModule with all metrics."""
 
     def __init__(self) -> None:
         super().__init__()
         self.judge = Judge()
 
     def validation_step(self, batch: tuple[Tensor, bool], batch_idx: int) -> None:
-        """Add a batch, and log metrics of one figure themselves."""
+        """Add a batch, and log the metrics that have a single figure."""
         self.judge.update(*batch)
         self.log("logged_fid", self.judge.fid)
         self.log("logged_duplicates", self.judge.duplicates)
 
     def on_validation_epoch_end(self) -> None:
-        """Log metrics of several figures."""
+        """Log the metrics that have several figures."""
         self.log_dict(self.judge.figures())
 
 
 def batches() -> list[tuple[Tensor, bool]]:
-    """Return real digits, and held-out ones a little darker with a few copies as fakes, in batches."""
+    """Return batches of real digits, and of slightly darker held-out digits with a few copies as fakes."""
     from conftest import make_digits
 
     splits = make_digits().splits
@@ -91,13 +91,13 @@ def validate(parts: Sequence[tuple[Tensor, bool]], devices: int = 1) -> dict[str
     )  # fmt: skip
     model = Model()
     trainer.validate(model, DataLoader(parts, batch_size=None), verbose=False)
-    assert not model.judge.fid.update_called  # Lightning has reset what it was given
+    assert not model.judge.fid.update_called  # Lightning has reset the logged metrics
     assert model.state_dict() == {}
     return {name: float(value).hex() for name, value in trainer.callback_metrics.items()}
 
 
 def one_sided(rank: int) -> dict[str, str]:
-    """Return all figures where one process has all samples, and the other has none."""
+    """Return all figures if one process has all samples and the other has none."""
     judge = Judge()
     for images, real in batches() if rank == 1 else ():
         judge.update(images, real)
@@ -107,7 +107,7 @@ def one_sided(rank: int) -> dict[str, str]:
 if __name__ == "__main__":
     rank = int(os.environ["RANK"])
     parts = batches()
-    # consecutive batches of either kind, as many for one as for the other or one more
+    # consecutive batches of each kind; the numbers of batches per process differ by at most one
     kinds = ([part for part in parts if part[1] is real] for real in (True, False))
     own = [part for kind in kinds for part in (kind[: len(kind) // 2] if rank == 0 else kind[len(kind) // 2 :])]
     figures = {"validated": validate(own, devices=2), "one_sided": one_sided(rank)}

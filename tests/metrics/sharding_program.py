@@ -1,4 +1,4 @@
-"""One of two gloo processes that score together: ``sharding_program.py RANK FOLDER``."""
+"""One of two gloo processes that share an evaluation: ``sharding_program.py RANK FOLDER``."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ N = 300
 
 
 def fakes() -> tuple[torch.Tensor, torch.Tensor]:
-    """Held-out digits, a little darker, and their labels."""
+    """Return slightly darker held-out digits and their labels."""
     from conftest import make_digits
 
     images, labels = make_digits().splits["held_out"]
@@ -28,8 +28,8 @@ def fakes() -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def evaluate(folder: Path) -> dict[str, float]:
-    """Score this process's shard of the images; rank 0 learns all figures."""
-    from conftest import Grid, make_digits  # beside this program, when it runs as one
+    """Score this process's shard of the images; rank 0 returns all figures."""
+    from conftest import Grid, make_digits  # in this program's directory
 
     extractor = Grid()
     reference = RealStatistics.compute(make_digits(), extractor, folder, N, metrics=METRICS)

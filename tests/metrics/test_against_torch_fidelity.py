@@ -1,4 +1,4 @@
-"""Every published score of two folders of PNG files, with one weights file, equals torch-fidelity's own API."""
+"""Scores of two folders of PNG files equal those of torch-fidelity's API with the same weights file."""
 
 import hashlib
 import importlib.util
@@ -32,7 +32,7 @@ THEIRS = {
 
 
 class Folders:
-    """Two folders of images behind the protocol of a data set."""
+    """Two folders of images as RealData."""
 
     def __init__(self, splits: dict[str, torch.Tensor]) -> None:
         self.splits = splits
@@ -45,14 +45,14 @@ class Folders:
 
 
 def crops(name: str, n: int, side: int = 48) -> np.ndarray:
-    """Pieces of a photograph that comes with scikit-learn, uint8 [n, side, side, 3]."""
+    """Return crops of a photograph from scikit-learn, uint8 [n, side, side, 3]."""
     photograph, random = load_sample_image(name), np.random.default_rng(0)
     corners = random.integers(0, np.array(photograph.shape[:2]) - side, (n, 2))
     return np.stack([photograph[y : y + side, x : x + side] for y, x in corners])
 
 
 def folder(path: Path, images: np.ndarray, mode: str) -> torch.Tensor:
-    """Write images as PNG; return what is in the files, uint8 [N, C, H, W]."""
+    """Write images as PNG, and return the files' pixels, uint8 [N, C, H, W]."""
     path.mkdir()
     for index, image in enumerate(images):
         Image.fromarray(image).convert(mode).save(path / f"{index:03}.png")

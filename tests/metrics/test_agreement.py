@@ -1,4 +1,4 @@
-"""Scores of what was asked for as a class: agreement by hand, Fréchet distances against SciPy."""
+"""Scores of class-conditional samples: agreement by hand, Fréchet distances against SciPy."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ SEEN = torch.tensor([0, 0, 1, 1, 1, 2])
 ASKED = torch.tensor([0, 1, 1, 1, 2, 2])
 
 
-def test_it_is_the_share_of_samples_that_look_as_they_were_asked_for() -> None:
+def test_agreement_is_the_fraction_of_samples_of_the_requested_class() -> None:
     sample = Sample(logits=torch.eye(4)[SEEN], labels=ASKED)
     (figure,) = ClassAgreement().figures(sample, {}, ClassifierFeatures())
     assert figure.name == "class_agreement_classifier"
@@ -34,14 +34,14 @@ def test_it_is_the_share_of_samples_that_look_as_they_were_asked_for() -> None:
     assert figure.beside == {"worst_class": pytest.approx(0.5)}
 
 
-def test_who_was_asked_for_nothing_has_no_agreement() -> None:
+def test_unconditional_samples_have_no_agreement() -> None:
     assert ClassAgreement().figures(Sample(logits=torch.eye(4)[SEEN]), {}, ClassifierFeatures()) == []
     assert not ClassAgreement().applies_to(RandomFeatures())
     assert not catalogue.lower_is_better("class_agreement_classifier")
 
 
 def test_intra_fid_is_the_mean_of_the_classes_distances() -> None:
-    """Against SciPy's matrix root, with classes of which one is missing and one has a single sample."""
+    """Against SciPy's matrix root; one class has no samples, and another has a single one."""
     random = torch.Generator().manual_seed(0)
     pools, labels = torch.randn(2, 200, 3, generator=random), torch.arange(200) % 2
     pools[1] = pools[1] * 1.5 + labels[:, None]
@@ -78,7 +78,7 @@ def test_intra_fid_of_too_many_classes_is_refused_before_their_moments_fill_the_
 
 
 def collected(pool: torch.Tensor, labels: torch.Tensor) -> Sample:
-    """Pass features by as two batches."""
+    """Collect features in two batches."""
     collector = Collector(frozenset({"class_moments", "labels"}), pool.shape[1])
     for part in (slice(0, 90), slice(90, None)):
         images = torch.zeros(len(labels[part]), 1, 8, 8, dtype=torch.uint8)

@@ -1,4 +1,4 @@
-"""Score cards: complete, one line, finite."""
+"""Score cards are complete and finite, and written in one line."""
 
 import dataclasses
 import json
@@ -26,18 +26,18 @@ def test_round_trip_in_one_line() -> None:
 @pytest.mark.parametrize(
     ("real", "real_n", "shown"), [(1.0, 360, "1 (n=360)"), (0.52345678, 1000, "0.5235"), (None, None, "")]
 )
-def test_another_n_stands_beside_the_real_figure(real: float | None, real_n: int | None, shown: str) -> None:
+def test_another_n_is_shown_with_the_real_figure(real: float | None, real_n: int | None, shown: str) -> None:
     assert dataclasses.replace(CARD, real=real, real_n=real_n).real_shown == shown
 
 
 @pytest.mark.parametrize("changed", [{"value": float("nan")}, {"value": float("inf")}, {"real": float("nan")}])
-def test_numbers_that_are_none_are_refused(changed: dict[str, float]) -> None:
+def test_values_that_are_not_finite_are_refused(changed: dict[str, float]) -> None:
     with pytest.raises(FloatingPointError, match="fid_classifier"):
         dataclasses.replace(CARD, **changed)
 
 
 @pytest.mark.parametrize("line", ["", "{}", "[1]", '{"metric": "fid"}', "not json"])
-def test_other_lines_are_no_cards(line: str) -> None:
+def test_other_lines_are_refused(line: str) -> None:
     with pytest.raises(UserError) as caught:
         ScoreCard.from_json(line)
     assert caught.value.problem.startswith("not a score card")

@@ -35,8 +35,8 @@ def test_equal_the_full_matrix_in_any_blocks(block: int, kind: str) -> None:
         assert {(i, j) for i, j in found} == expected
 
 
-def test_a_pair_at_the_very_radius_is_near() -> None:
-    """At 1e6 from the origin, float32 products could not tell 3.0 from 3.1."""
+def test_a_pair_exactly_at_the_radius_is_near() -> None:
+    """At 1e6 from the origin, float32 products could not distinguish 3.0 from 3.1."""
     rows = torch.tensor([[1e6, 0.0], [1e6 + 3, 0.0], [-1e6, 0.0], [-1e6, 3.125]])
     assert near_copies(rows, 3.0).tolist() == [1, 1, 0, 0]
     assert near_copies(rows, 2.999999).tolist() == [0, 0, 0, 0]
@@ -58,7 +58,7 @@ def test_rows_without_a_near_one_need_not_be_looked_at() -> None:
 
 
 def test_products_are_full_float32_whatever_training_has_set(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is doubtful is told by float32's rounding: TF32, which rounds to 10 bits, would hide copies."""
+    """Doubtful pairs are found by a bound on float32's rounding; TF32, which rounds to 10 bits, would miss copies."""
     inside, addmm = [], torch.addmm
 
     @contextmanager

@@ -21,7 +21,7 @@ from saddlepoint.metrics.densities import (
 
 
 def exact_divergence(a: float, b: float, sigma: float, tau: float) -> float:
-    """JS of N(a, σ²) and N(b, τ²) by adaptive quadrature."""
+    """Return JS of N(a, σ²) and N(b, τ²) by adaptive quadrature."""
     p, q = norm(a, sigma), norm(b, tau)
 
     def integrand(x: float) -> float:
@@ -54,7 +54,7 @@ def test_the_optimal_discriminators_logits_imply_the_divergence() -> None:
     fake = torch.randn(200_000, generator=random, dtype=torch.float64) + 1
     true = exact_divergence(-1, 1, 1, 1)
     assert jensen_shannon_of_discriminator(-2 * real, -2 * fake) == pytest.approx(true, abs=3e-3)
-    assert jensen_shannon_of_discriminator(-real, -fake) < true - 0.01  # any other D says less
+    assert jensen_shannon_of_discriminator(-real, -fake) < true - 0.01  # smaller for any other D
     assert jensen_shannon_of_discriminator(0 * real, 0 * fake) == pytest.approx(0, abs=1e-12)
 
 
@@ -67,8 +67,8 @@ def test_a_mixtures_density_in_the_plane_is_scipys() -> None:
 
 
 @pytest.mark.parametrize("layout", ["line", "ring", "grid"])
-def test_the_data_itself_is_no_distance_away_and_half_the_modes_are_log_2_of_a_quarter(layout: str) -> None:
-    """Of p over M modes and q over sM: JS = ½ [(1 - s) log 2 + s log(2s / (1 + s)) + log(2 / (1 + s))]."""
+def test_the_divergence_of_the_data_itself_and_of_half_the_modes(layout: str) -> None:
+    """For p over M modes and q over sM: JS = ½ [(1 - s) log 2 + s log(2s / (1 + s)) + log(2 / (1 + s))]."""
     source = Gaussians(layout)  # type: ignore[arg-type]
     grid, random = Grid(source.means, source.std), torch.Generator().manual_seed(0)
     assert grid.data.sum() * grid.volume == pytest.approx(1, abs=1e-3)
@@ -88,7 +88,7 @@ def test_denormal_tails_do_not_become_infinite() -> None:
     assert jensen_shannon(np.array([5e-324, 1.0]), np.array([300.0, 1.0]), 1e-3) == pytest.approx(0.15 * math.log(2))
 
 
-def test_points_far_away_are_counted_as_told_apart() -> None:
+def test_points_outside_the_grid_are_counted_as_disjoint() -> None:
     source = Gaussians("ring")
     grid = Grid(source.means, source.std)
     far = torch.full((100, 2), 50.0)
@@ -96,7 +96,7 @@ def test_points_far_away_are_counted_as_told_apart() -> None:
     assert grid.divergence(grid.estimate(far)) == pytest.approx(math.log(2), abs=1e-3)
 
 
-def test_what_is_shown_keeps_the_mass_and_names_its_places() -> None:
+def test_the_shown_density_has_the_same_mass_and_its_points() -> None:
     source = Gaussians("ring")
     grid = Grid(source.means, source.std)
     shown = grid.shown(grid.data)

@@ -46,14 +46,14 @@ def test_closest_pairs_equal_the_full_matrix() -> None:
 
 
 def sample(rows: torch.Tensor, logits: torch.Tensor | None = None, **baselines: Sample) -> Sample:
-    """Rows that are features and pixels at once, of images that all look alike."""
+    """Return a sample whose features and pixels are these rows, with equal sharpness."""
     return Sample(
         pool=rows.float(), pixels=rows, logits=logits, sharpness=torch.zeros(len(rows), 2), baselines=baselines
     )
 
 
 def test_shares_of_planted_copies(grid) -> None:
-    """Of 200 distinct images, 10 get a copy each: 20 of 210 samples have one, and 10 of all pairs are near."""
+    """Of 200 distinct images, 10 are copied: 20 of 210 samples have a copy, and 10 of all pairs are near."""
     metric = Duplicates()
     rows = pixels(200, 1)
     reference = metric.reference(sample(pixels(500, 2)))
@@ -82,7 +82,7 @@ def test_the_threshold_is_the_quantile_of_the_full_matrix() -> None:
     assert Support.from_tensor(reference["pixels.loose_support"]).pairs == near.sum() // 2
 
 
-def test_baselines_are_judged_at_the_same_threshold() -> None:
+def test_baselines_have_the_same_threshold() -> None:
     rows, held_out, blurred = pixels(300), pixels(100, 3), pixels(80, 4) // 8
     reference = Duplicates().reference(sample(rows, held_out=sample(held_out), blurred=sample(blurred)))
     threshold = float(reference["pixels"])
@@ -95,15 +95,15 @@ def test_baselines_are_judged_at_the_same_threshold() -> None:
 
 
 def test_the_20_closest_pairs_are_exactly_those_of_the_full_matrix() -> None:
-    """Also in a tight cluster, where one image takes part in many of them."""
+    """Also in a tight cluster, where one image is part of many pairs."""
     rows = torch.cat([pixels(200).float(), torch.randn(9, 48, generator=torch.Generator().manual_seed(0))])
     matrix = cdist(rows.double().numpy(), rows.double().numpy())
     _, lengths = closest_pairs(*nearest_neighbours(rows, NEIGHBOURS), pairs=PAIRS)
     np.testing.assert_allclose(lengths, np.sort(matrix[np.triu_indices(209, 1)])[:PAIRS], rtol=1e-6)
 
 
-def test_the_class_that_repeats_itself_is_named(grid) -> None:
-    """Class 1 gives 5 images again and again; class 0 is as rich as real images."""
+def test_the_collapsed_class_is_named(grid) -> None:
+    """Class 1 consists of copies of 5 images; class 0 is as diverse as real images."""
     metric = Duplicates()
     classes = torch.arange(400) % 2
     logits = torch.nn.functional.one_hot(classes, 2).float()
@@ -121,7 +121,7 @@ def test_the_class_that_repeats_itself_is_named(grid) -> None:
     assert found.details["classes"].tolist() == [0, 1]
 
 
-def test_no_verdict_where_samples_look_otherwise(grid) -> None:
+def test_no_verdict_if_the_sharpness_differs(grid) -> None:
     metric = Duplicates()
     reference = metric.reference(sample(pixels(300)))
     rows = sample(pixels(300, 1)[torch.arange(300) % 10])
@@ -136,7 +136,7 @@ def test_no_verdict_where_samples_look_otherwise(grid) -> None:
 
 @pytest.mark.parametrize("heavy", [0.0, 0.3])
 def test_a_sampler_of_known_support_lies_inside_the_interval(digits, heavy: float) -> None:
-    """40 distinct digits, equally likely or one of them 30 % of the time; 300 samples; 90 of 100 seeds."""
+    """300 samples of 40 distinct digits, equally likely or one with 30 %; in at least 90 of 100 seeds."""
     rows = small_pixels(digits.splits["train"][0])
     radius = float(Duplicates().reference(sample(rows[:500]))["pixels"])
     support_images = rows[500:540]

@@ -1,4 +1,4 @@
-"""The extrapolated Fréchet distance against a distance that is known in closed form."""
+"""The extrapolated Fréchet distance against a closed form."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ TRUE = DIM * (0.01 + 1)
 REAL = Gaussian(torch.zeros(DIM, dtype=torch.float64), torch.eye(DIM, dtype=torch.float64))
 
 
-def test_the_bias_of_the_number_of_samples_is_taken_out(pools: list[torch.Tensor]) -> None:
+def test_the_bias_from_the_number_of_samples_is_removed(pools: list[torch.Tensor]) -> None:
     infinite = np.array([extrapolate(*curve(REAL, rows)) for rows in pools])
     plain = np.array([curve(REAL, rows)[1][-1] for rows in pools])
-    assert plain.mean() - TRUE > 5 * plain.std(ddof=1) / len(pools) ** 0.5  # of 800 samples it is too large
+    assert plain.mean() - TRUE > 5 * plain.std(ddof=1) / len(pools) ** 0.5  # biased upwards for 800 samples
     assert abs(infinite.mean() - TRUE) < (plain.mean() - TRUE) / 2
 
 
-def test_the_curve_is_that_of_each_number_by_itself(pools: list[torch.Tensor]) -> None:
+def test_the_curve_equals_separate_distances(pools: list[torch.Tensor]) -> None:
     numbers, distances = curve(REAL, pools[0])
     assert (len(numbers), numbers[0], numbers[-1]) == (POINTS, 80, 800)
     for number, distance in list(zip(numbers, distances, strict=True))[::7]:

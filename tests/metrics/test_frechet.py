@@ -58,7 +58,7 @@ def test_diagonal_gaussians_have_a_closed_form() -> None:
 
 @pytest.mark.parametrize(("n_real", "n_fake"), [(500, 400), (500, 20), (20, 500), (25, 30)])
 def test_equals_scipys_root_of_the_product(n_real: int, n_fake: int) -> None:
-    """With fewer samples than the 40 features, covariances are singular: the usual case of a short evaluation."""
+    """With fewer samples than the 40 features, covariances are singular, as is usual in short evaluations."""
     real, fake = moments(draw(n_real, 40, 1)), moments(draw(n_fake, 40, 2))
     root = np.real(scipy.linalg.sqrtm(real.covariance.numpy() @ fake.covariance.numpy()))
     difference = (real.mean - fake.mean).numpy()
@@ -68,7 +68,7 @@ def test_equals_scipys_root_of_the_product(n_real: int, n_fake: int) -> None:
 
 
 def test_rank_deficient_equals_the_nuclear_norm_of_the_samples() -> None:
-    """With few samples, tr (Σ₁Σ₂)^½ is the nuclear norm of the centred samples' product: exact, and no root at all."""
+    """With few samples, tr (Σ₁Σ₂)^½ is the nuclear norm of the centred samples' product, which needs no matrix root."""
     x, y = draw(12, 60, 1), draw(9, 60, 2)
     centred_x, centred_y = (x - x.mean(0)) / 11**0.5, (y - y.mean(0)) / 8**0.5
     cross = torch.linalg.svdvals(centred_x @ centred_y.T).sum()
@@ -79,7 +79,7 @@ def test_rank_deficient_equals_the_nuclear_norm_of_the_samples() -> None:
 
 @pytest.mark.parametrize("smallest", [1e-8, 1e-12, 1e-16, 0.0])
 def test_nearly_singular_covariances(smallest: float) -> None:
-    """Spectra that fall over many orders, as pooled features' do, in two different bases, and in one: a closed form."""
+    """Spectra over many orders of magnitude, as of pooled features; in a common basis there is a closed form."""
     spectrum = torch.cat([torch.logspace(0, -8, 29, dtype=torch.float64), torch.full((3,), smallest).double()])
     bases = [torch.linalg.qr(draw(32, 32, seed)).Q for seed in (1, 2)]
     first, second, other = (

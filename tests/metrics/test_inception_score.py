@@ -1,4 +1,4 @@
-"""The Inception Score against its extremes, a naive computation and torchmetrics."""
+"""The Inception Score against its limits, a naive computation and torchmetrics."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ def test_certain_and_balanced_predictions_score_the_number_of_classes() -> None:
     assert inception_score(logits, splits=2) == (pytest.approx(6), pytest.approx(0, abs=1e-12))
 
 
-def test_impossible_classes_count_nothing() -> None:
+def test_impossible_classes_contribute_nothing() -> None:
     logits = torch.full((8, 4), -torch.inf)
     logits[:, :2] = 0
     assert inception_score(logits, splits=1)[0] == pytest.approx(1)

@@ -40,7 +40,7 @@ def test_seeds_choose_the_subsets() -> None:
 
 
 def test_is_unbiased_for_equal_distributions() -> None:
-    """The mean over many draws is zero within its standard error, and single draws fall on both sides."""
+    """The mean over many draws is zero within its standard error, and single draws have both signs."""
     values = torch.cat([kernel_distances(features(40, 0, 2 * s), features(40, 0, 2 * s + 1)) for s in range(200)])
     assert abs(float(values.mean())) < 3 * float(values.std()) / 200**0.5
     assert values.min() < 0 < values.max()

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage against their formulas written out over full distance matrices."""
+"""Precision, recall, density and coverage against their formulas on full distance matrices."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ AT = {
 def naive(
     real: torch.Tensor, fake: torch.Tensor, k: int = 3, k_density: int = 5, k_fake: int | None = None
 ) -> tuple[float, float, float, float]:
-    """The papers' formulas, one loop each."""
+    """Return the figures by the papers' formulas, with loops."""
     x, y = real.double().numpy(), fake.double().numpy()
     across, own_x, own_y = cdist(x, y), np.sort(cdist(x, x), 1), np.sort(cdist(y, y), 1)  # column 0 is the row itself
     reach_x, reach_y, reach_density = own_x[:, k], own_y[:, k_fake or k], own_x[:, k_density]
@@ -56,26 +56,26 @@ def test_precision_and_recall_equal_torch_fidelitys() -> None:
 def test_known_cases() -> None:
     real = draw(200, 5, 6)
     assert compare(real, real + 1000) == (0, 0, 0, 0)
-    # One memorised image, many times over: precise, and nothing else.
+    # Copies of one memorised image have precision only.
     precision, recall, density, coverage = compare(real, real[:1].repeat(200, 1))
     assert precision == 1
     assert recall == 1 / 200
     assert coverage <= 40 / 200
     assert density == pytest.approx(200 * coverage / 5)
-    # A far outlier among the real images has a ball that holds everything: density is not taken in by it.
+    # The ball of a distant real outlier contains everything; density is robust to it.
     outlier = torch.cat([real, torch.full((1, 5), 1e3)])
     found = compare(outlier, draw(100, 5, 7, 3.0, 30.0))
     assert (found.precision, found.density) == (1, pytest.approx(1 / 5))
 
 
-def test_copies_of_real_images_lie_on_edges() -> None:
-    """Each is the k-th neighbour of k others on average: with their edges, the balls of density would hold 6/5."""
+def test_copies_of_real_images_are_on_the_edges_of_balls() -> None:
+    """Each is the k-th neighbour of k others on average: with closed balls, density would be 6/5."""
     real = draw(150, 30, 8) * 7 + 50
     assert compare(real, real, block=32) == (1, 1, 1, 1)
 
 
 def test_rows_on_a_lattice_lie_on_many_edges() -> None:
-    """In float32, far from the origin, none of these comparisons would come out right by itself; few differ at all."""
+    """Far from the origin, float32 cannot decide these comparisons, most of which are equalities."""
     lattice = torch.cartesian_prod(*[torch.arange(4.0)] * 4) / 3
     far = torch.tensor([4000.0, -3000.0, 2000.0, 1000.0])
     real, fake = torch.cat([lattice + far, lattice[:64] - far]), torch.cat([lattice[::2] + far, lattice[:40] - far])
@@ -96,7 +96,7 @@ def test_few_rows_have_fewer_neighbours() -> None:
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_scores_of_images_equal_the_formulas(channels: int, unlabelled, tmp_path) -> None:
-    """Gray and RGB, through an extractor and the whole evaluation, with the held-out images' own figures beside."""
+    """Gray and RGB images, through the extractor and the evaluation, with the figures of held-out images."""
     splits = {s: (images[:150].repeat(1, channels, 1, 1), None) for s, (images, _) in unlabelled.splits.items()}
     data, extractor = type(unlabelled)(splits), RandomFeatures()
     names = ("precision", "recall", "density", "coverage")

@@ -1,4 +1,4 @@
-"""Distances to the nearest training image against SciPy, and copies told from fresh images."""
+"""Distances to the nearest training image against SciPy, and copies distinguished from new images."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ def nearest(digits, images: torch.Tensor) -> np.ndarray:
 
 
 def test_figures_equal_the_full_matrix(evaluator, digits) -> None:
-    """All 1,437 training images are searched, not as many as there are samples."""
+    """All 1,437 training images are searched, not only as many as there are samples."""
     images = 255 - digits.splits["held_out"][0][:200]
     ratio, share = evaluator.score([images], **AT)
     own = nearest(digits, images)
@@ -43,7 +43,7 @@ def test_figures_equal_the_full_matrix(evaluator, digits) -> None:
     assert (ratio.real, share.real) == (1, 2 / 200)
 
 
-def test_copies_are_told_from_fresh_images(evaluator, digits) -> None:
+def test_copies_are_distinguished_from_new_images(evaluator, digits) -> None:
     train, held_out = digits.splits["train"][0], digits.splits["held_out"][0]
     ratio, share = evaluator.score([train[500:700]], **AT)
     assert (ratio.value, share.value) == (0, 1)
@@ -56,7 +56,7 @@ def test_copies_are_told_from_fresh_images(evaluator, digits) -> None:
     assert 0.25 <= share.value < 0.35
 
 
-def test_without_held_out_images_training_images_are_the_measure(digits, tmp_path) -> None:
+def test_without_held_out_images_training_images_are_the_baseline(digits, tmp_path) -> None:
     train = digits.splits["train"]
     alone = type(digits)({"train": train, "held_out": (train[0][:0], None)})
     extractor = RandomFeatures()
@@ -67,12 +67,12 @@ def test_without_held_out_images_training_images_are_the_measure(digits, tmp_pat
     np.testing.assert_allclose(reference.tensors["nearest_train.fresh"], expected, rtol=1e-9)
 
 
-def test_which_way_is_up() -> None:
+def test_directions() -> None:
     assert not lower_is_better("nearest_train_random")
     assert lower_is_better("memorised_random")
 
 
-def test_large_statistics_stay_out_of_checkpoints(digits, tmp_path, monkeypatch) -> None:
+def test_large_statistics_are_not_stored_in_checkpoints(digits, tmp_path, monkeypatch) -> None:
     extractor = RandomFeatures()
     statistics = RealStatistics.compute(digits, extractor, tmp_path, n=100, metrics=("fid", "nearest_train"))
     assert RealStatistics.from_state(statistics.state()).header == statistics.header

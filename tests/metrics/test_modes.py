@@ -1,4 +1,4 @@
-"""Mode coverage by hand."""
+"""Mode coverage against values computed by hand."""
 
 import math
 
@@ -12,7 +12,7 @@ SQUARE = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
 
 
 def test_every_part_by_hand() -> None:
-    """Two samples at the first mode, one inside and one outside 3σ of the second, none elsewhere."""
+    """Two samples at the first mode, one within and one outside 3σ of the second, none elsewhere."""
     points = torch.tensor([[0.0, 0.0], [0.1, 0.0], [10.0, 0.29], [10.0, 0.31]])
     found = mode_coverage(points, SQUARE, std=0.1)
     assert found.modes == 2
@@ -26,7 +26,7 @@ def test_every_part_by_hand() -> None:
     assert found.mixture_kl == pytest.approx(expected)
 
 
-def test_mixture_divergence_sees_collapse_and_blur() -> None:
+def test_mixture_divergence_detects_collapse_and_blur() -> None:
     random = torch.Generator().manual_seed(0)
     collapsed = 0.1 * torch.randn(4000, 2, generator=random)
     blurred = SQUARE[torch.arange(4000) % 4] + 2.0 * torch.randn(4000, 2, generator=random)
@@ -58,7 +58,7 @@ def test_divergence_by_hand() -> None:
     assert histogram_divergence(torch.tensor([3, 1]), torch.tensor([5, 5])) == pytest.approx(expected)
 
 
-def test_points_that_are_no_numbers_are_refused() -> None:
+def test_points_that_are_not_finite_are_refused() -> None:
     with pytest.raises(FloatingPointError):
         mode_coverage(torch.tensor([[float("nan"), 0.0]]), SQUARE, 0.1)
 
@@ -74,7 +74,8 @@ def test_class_histogram_by_hand(grid) -> None:
     assert figure.beside["confidence"] == pytest.approx(1)
     assert figure.beside["classes"] == 2
     assert figure.value == pytest.approx(0.75 * math.log(1.5) + 0.25 * math.log(0.5))
-    # 4 samples of a fair coin: 0 or 4 heads (2 of 16) cost log 2, 1 or 3 (8 of 16) what we have here, 2 nothing
+    # 4 samples of a fair coin: the divergence is log 2 for 0 or 4 heads (2 of 16), this value for 1 or 3 (8 of 16), 0
+    # for 2
     assert figure.beside["floor"] == pytest.approx(2 / 16 * math.log(2) + 8 / 16 * figure.value)
 
 

@@ -1,4 +1,4 @@
-"""The torchmetrics modules: figures equal the score cards', on one process and on two, in a LightningModule."""
+"""The torchmetrics modules equal the score cards, on one process and on two, and in a LightningModule."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def updated(metric: TwoSampleMetric, real: Iterable[Tensor], fake: Iterable[Tens
 
 @pytest.mark.parametrize(("n", "reference_n"), [(300, None), (1000, 200)])
 def test_figures_are_those_of_the_score_cards(digits, tmp_path, n: int, reference_n: int | None) -> None:
-    """To the bit; with more samples than real images, as many of them are compared."""
+    """Bitwise; with more samples than real images, only as many are compared."""
     extractor = RandomFeatures()
     reference = RealStatistics.compute(
         digits, extractor, tmp_path, n=n, seed=7, metrics=METRICS, reference_n=reference_n
@@ -88,13 +88,13 @@ def test_coverage_of_a_mixture_is_that_of_the_score_cards() -> None:
     assert {name: float(value) for name, value in metric.compute().items()} == {c.metric: c.value for c in cards}
     other = MixtureCoverage(means, std=0.2)
     other.update(points[:100])
-    batch = other(points[100:])  # forward: the figures of the batch
+    batch = other(points[100:])  # forward returns the figures of the batch
     assert float(batch["modes"]) == 2
     assert other.compute() == metric.compute()
 
 
 def test_two_processes_in_a_lightning_module_give_the_figures_of_one(tmp_path, monkeypatch) -> None:
-    """Also where one of them has no samples at all."""
+    """Also if one of them has no samples."""
     monkeypatch.syspath_prepend(PROGRAM.parent)
     from modules_program import batches, one_sided, validate
 
@@ -111,7 +111,7 @@ def test_two_processes_in_a_lightning_module_give_the_figures_of_one(tmp_path, m
         assert figures.keys() == ranks[0][kind].keys()
         for name, value in figures.items():
             together, expected = float.fromhex(ranks[0][kind][name]), float.fromhex(value)
-            if name.endswith("fid"):  # moments are merged in another order
+            if name.endswith("fid"):  # moments are merged in a different order
                 assert together == pytest.approx(expected, rel=1e-11), kind
             else:
                 assert together == expected, (kind, name)
@@ -120,7 +120,7 @@ def test_two_processes_in_a_lightning_module_give_the_figures_of_one(tmp_path, m
 
 
 def test_processes_merge_moments_exactly() -> None:
-    """As far as float64 goes, though the mean is a million times the deviation."""
+    """Up to float64's rounding, with a mean of a million standard deviations."""
     rows = 1e6 + torch.randn(200, 3, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     whole, *parts = (FrechetFeatureDistance(3) for _ in range(4))
     whole.update(rows, real=True)
@@ -145,7 +145,7 @@ def test_reset_can_keep_the_real_samples(kind: type, keep: bool) -> None:
     metric.update(second, real=False)
     if keep:
         assert metric.compute() == expected
-        batch = metric(first, real=False)  # forward: the figure of the batch, and one batch more for the next
+        batch = metric(first, real=False)  # forward returns the figure of the batch and adds it
         assert batch == updated(kind(2), [real], [first]).compute()
         expected = float(updated(kind(2), [real], [second, first]).compute())
         assert float(metric.compute()) == expected
@@ -154,7 +154,7 @@ def test_reset_can_keep_the_real_samples(kind: type, keep: bool) -> None:
             metric.compute()
 
 
-def test_samples_are_no_part_of_a_state_dict(grid) -> None:
+def test_samples_are_not_part_of_a_state_dict(grid) -> None:
     images = torch.randint(0, 256, (9, 1, 8, 8), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     kinds = (FrechetFeatureDistance, DuplicateRate, EffectiveSupport, PrecisionRecallDensityCoverage)
     collection = MetricCollection([kind(grid) for kind in kinds])

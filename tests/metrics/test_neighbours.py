@@ -1,4 +1,4 @@
-"""Nearest neighbours and closest pairs against SciPy's full distance matrix, and their memory."""
+"""Nearest neighbours and closest pairs against SciPy's full distance matrix, and their memory use."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ def draw(n: int, dim: int, seed: int = 0) -> torch.Tensor:
 
 
 def matrix(rows: torch.Tensor, others: torch.Tensor | None = None) -> np.ndarray:
-    """All distances; infinite from a row to itself."""
+    """Return all distances, infinite from a row to itself."""
     result = cdist(rows.double().numpy(), (rows if others is None else others).double().numpy())
     if others is None:
         np.fill_diagonal(result, np.inf)
@@ -43,7 +43,7 @@ def test_among_themselves_equals_the_full_matrix(block: int) -> None:
     np.testing.assert_array_equal(indices, np.argsort(expected, 1)[:, :4])
 
 
-def test_neighbours_are_cut_to_what_there_is() -> None:
+def test_neighbours_are_limited_to_the_available_rows() -> None:
     assert nearest_neighbours(draw(3, 2), 9)[0].shape == (3, 2)
     assert nearest_neighbours(draw(3, 2), 9, draw(1, 2))[0].shape == (3, 1)
     with pytest.raises(ValueError, match="one other row"):
@@ -51,8 +51,8 @@ def test_neighbours_are_cut_to_what_there_is() -> None:
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_clusters_tighter_than_float32_are_told_apart(own: bool) -> None:
-    """Ten clusters a thousandth wide among norms of 800: in float32 their squared distances are all rounding."""
+def test_clusters_below_float32_resolution_are_ranked(own: bool) -> None:
+    """Ten clusters of width 0.001 with norms of 800: in float32, squared distances within them are rounding errors."""
     rows = 100 * draw(10, 64).repeat(30, 1).double() + 1e-4 * draw(300, 64, 1)
     others = None if own else rows + 1e-4 * draw(300, 64, 2)
     distances, indices = nearest_neighbours(rows, 2, others, block=64)
@@ -62,7 +62,7 @@ def test_clusters_tighter_than_float32_are_told_apart(own: bool) -> None:
 
 
 def test_many_copies_are_at_distance_zero() -> None:
-    """Ten memorised images: every sample has a hundred copies, and none at a small distance above zero."""
+    """Ten memorised images, a hundred copies of each; no distance is slightly above zero."""
     rows = draw(10, 30).repeat(100, 1) + 500
     distances, indices = nearest_neighbours(rows, 3, block=128)
     assert distances.max() == 0
@@ -70,8 +70,8 @@ def test_many_copies_are_at_distance_zero() -> None:
     assert bool((indices != torch.arange(1000)[:, None]).all())
 
 
-def test_no_close_pair_hides_behind_others() -> None:
-    """A tight clique of 12 holds 66 pairs; one neighbour a row shows 6 to 11 of them."""
+def test_close_pairs_within_a_cluster_are_all_found() -> None:
+    """A tight cluster of 12 rows has 66 pairs, of which one neighbour per row gives only 6 to 11."""
     rows = draw(200, 3)
     rows[40:52] = rows[40] + 1e-3 * draw(12, 3, 1)
     expected = matrix(rows)[np.triu_indices(200, 1)]
@@ -84,7 +84,7 @@ def test_no_close_pair_hides_behind_others() -> None:
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux's /proc")
 def test_eight_thousand_rows_need_no_matrix() -> None:
-    """It would take 256 MB in float32, and the neighbours' distances from the samples 512 MB in float64."""
+    """The full matrix would need 256 MB in float32, and all exact distances 512 MB in float64."""
     program = r"""
 import pathlib, re, torch
 torch.set_num_threads(1)

@@ -1,4 +1,4 @@
-"""A swing is found, and noise is none."""
+"""Oscillations are detected, and noise is not significant."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_white_noise_is_significant_as_often_as_it_should_be(n: int) -> None:
         assert (p < level).mean() == pytest.approx(level, abs=4 * (level * (1 - level) / 1000) ** 0.5)
 
 
-def test_too_little_to_say() -> None:
+def test_short_or_constant_series_have_no_result() -> None:
     assert oscillation(np.arange(10.0), np.arange(10.0)) is None
     assert oscillation(np.full(100, 2.5), np.arange(100.0)) is None
-    assert oscillation(np.arange(100.0), np.arange(100.0)) is None  # a trend is no oscillation
+    assert oscillation(np.arange(100.0), np.arange(100.0)) is None  # a trend is not an oscillation

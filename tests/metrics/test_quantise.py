@@ -25,6 +25,6 @@ def test_half_precision_is_quantised_in_float32() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
-def test_what_has_no_level_is_refused(value: float) -> None:
+def test_values_that_are_not_finite_are_refused(value: float) -> None:
     with pytest.raises(FloatingPointError, match="diverged"):
         quantise(torch.tensor([0.0, value]))

@@ -1,4 +1,4 @@
-"""Real statistics: cached under what they depend on, and only that."""
+"""Real statistics are cached by exactly the settings that they depend on."""
 
 import dataclasses
 
@@ -14,13 +14,13 @@ from saddlepoint.metrics.rows import selection
 
 
 def same(first: RealStatistics, second: RealStatistics) -> bool:
-    """Whether both keep the same bits; NaN stands for what a class lacks."""
+    """Return whether both are bitwise equal; NaN are missing values of classes."""
     return first.tensors.keys() == second.tensors.keys() and all(
         np.array_equal(tensor, second.tensors[name], equal_nan=True) for name, tensor in first.tensors.items()
     )
 
 
-def test_moments_are_the_whole_splits(digits, grid, tmp_path) -> None:
+def test_moments_are_of_the_whole_split(digits, grid, tmp_path) -> None:
     statistics = RealStatistics.compute(digits, grid, tmp_path, n=100)
     pool = grid(digits.splits["train"][0]).pool.double().numpy()
     root = statistics.tensors["fid.root"].numpy()
@@ -29,7 +29,7 @@ def test_moments_are_the_whole_splits(digits, grid, tmp_path) -> None:
     assert statistics.reference == "digits/train:1437@01234567"
 
 
-def test_the_second_time_reads_no_image(digits, grid, tmp_path) -> None:
+def test_the_second_time_no_image_is_read(digits, grid, tmp_path) -> None:
     first = RealStatistics.compute(digits, grid, tmp_path, n=100)
     reads, calls = digits.reads, len(grid.calls)
     second = RealStatistics.compute(digits, grid, tmp_path, n=100)
@@ -39,7 +39,7 @@ def test_the_second_time_reads_no_image(digits, grid, tmp_path) -> None:
 
 
 @pytest.mark.parametrize("change", [{"n": 99}, {"seed": 1}, {"splits": 5}, {"metrics": ("fid",)}, {"reference_n": 900}])
-def test_another_setting_is_computed_anew(digits, grid, tmp_path, change) -> None:
+def test_other_settings_are_computed_again(digits, grid, tmp_path, change) -> None:
     RealStatistics.compute(digits, grid, tmp_path, n=100)
     reads = digits.reads
     RealStatistics.compute(digits, grid, tmp_path, **({"n": 100} | change))
@@ -61,7 +61,7 @@ def test_another_extractor_gives_new_figures(digits, grid, tmp_path) -> None:
 
 
 def test_another_resize_kernel_gives_new_figures(digits, grid, tmp_path) -> None:
-    """Even where an extractor's author forgot to raise its version."""
+    """Even if the extractor's version was not changed."""
     first = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=("fid",))
     grid.resize = "bicubic-8"
     reads = digits.reads
@@ -70,8 +70,8 @@ def test_another_resize_kernel_gives_new_figures(digits, grid, tmp_path) -> None
     assert (first.header["resize"], second.header["resize"]) == ("none", "bicubic-8")
 
 
-def test_a_file_under_anothers_name_is_not_taken(digits, other_digits, grid, tmp_path) -> None:
-    """Its header says what it is about: a copied, renamed or colliding file never gives another data set's figures."""
+def test_a_file_with_another_header_is_not_used(digits, other_digits, grid, tmp_path) -> None:
+    """The header identifies the data set, so copied or renamed files and hash collisions cannot give wrong figures."""
     RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=("fid",))
     (path,) = (tmp_path / "features").iterdir()
     stale = path.read_bytes()
@@ -99,7 +99,7 @@ def test_a_damaged_file_is_rebuilt(digits, grid, tmp_path, fault) -> None:
     assert torch.equal(second.tensors["kid.rows"], first.tensors["kid.rows"])
 
 
-def test_a_cache_that_cannot_be_written_costs_only_time(digits, grid, tmp_path) -> None:
+def test_a_cache_that_cannot_be_written_is_a_warning(digits, grid, tmp_path) -> None:
     (tmp_path / "features").write_text("a file where the folder should be")
     with pytest.warns(UserWarning, match="cannot cache"):
         statistics = RealStatistics.compute(digits, grid, tmp_path, n=100)
@@ -123,7 +123,7 @@ def test_state_of_another_format_is_refused() -> None:
 
 
 def test_references_that_share_memory_are_cached(digits, grid, tmp_path) -> None:
-    """Both metrics keep the mean of all images, which is one tensor."""
+    """Both metrics store the mean of all images, which is the same tensor."""
     names = ("fid", "fid_infinity")
     first = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=names)
     assert torch.equal(first.tensors["fid.mean"], first.tensors["fid_infinity.mean"])
@@ -132,7 +132,7 @@ def test_references_that_share_memory_are_cached(digits, grid, tmp_path) -> None
     assert digits.reads == reads
 
 
-def test_held_out_figures_rest_on_n_or_on_all_there_are(digits, grid, tmp_path) -> None:
+def test_held_out_figures_are_of_n_images_or_of_all(digits, grid, tmp_path) -> None:
     assert RealStatistics.compute(digits, grid, tmp_path, n=100).held_out["fid_grid"][1] == 100
     assert RealStatistics.compute(digits, grid, tmp_path, n=1000).held_out["fid_grid"][1] == 360
 
@@ -144,7 +144,7 @@ def test_choices_are_nested() -> None:
     assert not torch.equal(small, selection(1000, 10, seed=4))
 
 
-def test_only_rows_that_a_metric_needs_pass_the_extractor(digits, grid, tmp_path) -> None:
+def test_the_extractor_is_applied_only_to_the_rows_that_metrics_need(digits, grid, tmp_path) -> None:
     both = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=("is", "fid"))
     assert sum(grid.calls) == 1437 + 100
     grid.calls.clear()

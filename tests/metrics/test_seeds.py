@@ -28,12 +28,12 @@ def test_mean_and_sample_deviation_are_numpys() -> None:
     assert over_seeds(runs)[1].beside == {"p": 1.0}
 
 
-def test_one_seed_keeps_its_cards() -> None:
+def test_cards_of_one_seed_are_unchanged() -> None:
     only = [card("is", 3.0, interval=(2.5, 3.5))]
     assert over_seeds([only]) == only
 
 
-def test_a_score_that_one_seed_lacks_has_no_mean_and_notes_are_kept() -> None:
+def test_a_score_missing_for_one_seed_has_no_mean_and_notes_are_kept() -> None:
     runs = [[card("a", 1.0, note="x"), card("b", 1.0)], [card("a", 3.0, note="y")]]
     (merged,) = over_seeds(runs)
     assert (merged.metric, merged.value, merged.note) == ("a", 2.0, "x; y")

@@ -1,4 +1,4 @@
-"""An evaluation that several processes share gives the figures of one."""
+"""An evaluation on several processes gives the figures of a single process."""
 
 import json
 import os
@@ -21,7 +21,7 @@ def test_two_gloo_processes_give_the_scores_of_one(tmp_path, monkeypatch) -> Non
     monkeypatch.syspath_prepend(PROGRAM.parent)
     from sharding_program import N, evaluate
 
-    alone = evaluate(tmp_path)  # keeps the real statistics in the folder, for the two to find
+    alone = evaluate(tmp_path)  # caches the real statistics in the folder for the two processes
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     processes = [
         subprocess.Popen([sys.executable, PROGRAM, str(rank), tmp_path], env=environment, stderr=subprocess.PIPE)

@@ -1,4 +1,4 @@
-"""Sharpness by closed forms, and what blur and noise do to it."""
+"""Sharpness against closed forms, and the effects of blur and noise."""
 
 import math
 
@@ -17,18 +17,18 @@ from saddlepoint.metrics.sharpness import (
 
 
 def test_white_noise_has_the_sharpness_of_white_noise() -> None:
-    """Second differences have 1 + 4 + 1 variances, first ones 2."""
+    """Second differences have 1 + 4 + 1 times the variance, first differences twice."""
     noise = torch.randint(0, 256, (1, 1, 400, 400), generator=torch.Generator().manual_seed(0)).byte()
     assert float(log_sharpness(noise).exp()) == pytest.approx(3, rel=0.02)
 
 
 def test_a_wave_has_its_frequencys_sharpness() -> None:
-    """2 - 2 cos ω for a sine of frequency ω, here ω = 0.5 along the rows."""
+    """It is 2 - 2 cos ω for a sine of frequency ω, here 0.5 along the rows."""
     wave = (127.5 + 127.5 * torch.sin(0.5 * torch.arange(600))).round().byte().expand(1, 1, 600, 600)
     assert float(log_sharpness(wave).exp()) == pytest.approx(2 - 2 * math.cos(0.5), rel=0.01)
 
 
-def test_brightness_does_not_move_it_and_flat_images_have_none(digits) -> None:
+def test_brightness_has_no_effect_and_constant_images_have_zero(digits) -> None:
     images = digits.splits["train"][0][:50] // 2
     torch.testing.assert_close(log_sharpness(images), log_sharpness(images + 100))
     assert log_sharpness(torch.full((2, 3, 8, 8), 9, dtype=torch.uint8)).tolist() == [0, 0]
@@ -51,7 +51,7 @@ def test_noise_has_its_deviation() -> None:
     assert noised(grey, torch.Generator().manual_seed(0), 10.0).double().std() == pytest.approx(10, rel=0.02)
 
 
-def test_blurred_and_faint_digits_are_told_from_real_ones(digits) -> None:
+def test_blurred_and_faint_digits_are_distinguished_from_real_ones(digits) -> None:
     train, held_out = digits.splits["train"][0], digits.splits["held_out"][0]
     real = sharpness_and_contrast(train).median(0).values
 

@@ -1,4 +1,4 @@
-"""The effective support: closed forms, and samplers of known support."""
+"""The effective support against closed forms and samplers of known support."""
 
 import itertools
 import math
@@ -13,7 +13,7 @@ from saddlepoint.metrics.support import Support
 
 
 def degrees_of(counts: np.ndarray) -> torch.Tensor:
-    """Each sample's copies, where sample i of the support was drawn ``counts[i]`` times."""
+    """Return each sample's number of copies if sample i of the support is drawn ``counts[i]`` times."""
     counts = counts[counts > 0]
     return torch.from_numpy(np.repeat(counts - 1, counts))
 
@@ -43,15 +43,15 @@ def test_a_known_support_lies_inside_the_interval(name: str) -> None:
     assert sum(one.at_least <= true <= one.at_most for one in found) >= 90
 
 
-def test_no_interval_is_wide_without_need() -> None:
-    """Where there are many collisions, a few per cent: the relative error of a count of 5,000 is 1.4 %."""
+def test_intervals_are_narrow_with_many_collisions() -> None:
+    """A few per cent: the relative error of a count of 5,000 is 1.4 %."""
     found = support.estimate(draw(np.ones(100), 1000, 0))
     assert found.at_most / found.at_least < 1.1
     assert found.size == pytest.approx(100, rel=0.05)
 
 
 def test_rate_and_variance_are_those_of_the_pairs() -> None:
-    """Against the sum over all pairs and all triples, one by one."""
+    """Against explicit sums over all pairs and triples."""
     samples = torch.tensor([0, 0, 0, 1, 1, 2, 3, 3, 4, 5, 5, 5, 5, 6])
     n = len(samples)
     same = samples[:, None] == samples
@@ -75,19 +75,19 @@ def test_garwoods_interval_has_its_tails(count: int) -> None:
 
 
 def test_without_collisions_there_is_only_a_lower_bound() -> None:
-    """Even one frequent sample would have shown twice in 1000 but for 5 % of the time: (1 + λ) e^-λ = 5 %, λ = 4.74."""
+    """A sample with λ = 4.74 expected occurrences occurs less than twice with probability (1 + λ) e^-λ = 5 %."""
     found = support.estimate(torch.zeros(1000, dtype=torch.long))
     assert (found.rate, found.low, found.at_most) == (0, 0, math.inf)
     assert found.at_least == pytest.approx((1000 / 4.7439) ** 2, rel=1e-4)
     assert found.size == 1000 * 999 / 2 + 1
 
 
-def test_all_alike() -> None:
+def test_equal_samples() -> None:
     found = support.estimate(torch.full((50,), 49))
     assert (found.rate, found.size, found.at_least) == (1, 1, 1)
 
 
-def test_fields_survive_a_file() -> None:
+def test_fields_are_stored_in_a_tensor() -> None:
     found = support.estimate(draw(np.ones(30), 100, 0))
     assert Support.from_tensor(found.tensor()) == found
 
@@ -98,7 +98,7 @@ def pairs_among(samples: np.ndarray) -> torch.Tensor:
 
 @pytest.mark.parametrize("s", [2, 3, 5, 8])
 def test_the_curve_is_the_chance_that_a_subset_has_a_pair(s: int) -> None:
-    """Against all subsets of 12 samples of 5 kinds."""
+    """Against all subsets of 12 samples with 5 different values."""
     samples = np.random.default_rng(1).integers(5, size=12)
     subsets = list(itertools.combinations(samples, s))
     exact = np.mean([len(set(subset)) < s for subset in subsets])
@@ -107,7 +107,7 @@ def test_the_curve_is_the_chance_that_a_subset_has_a_pair(s: int) -> None:
 
 
 def test_the_birthday_paradox() -> None:
-    """23 people: the probability passes one half, and the s implies 365 days."""
+    """With 23 people the probability exceeds one half, and s = 23 implies a support of 365."""
     counts = np.random.default_rng(0).integers(365, size=1000)
     first = support.first_collisions(pairs_among(counts), 1000, seed=0)
     half = support.half_size(first)
@@ -116,7 +116,7 @@ def test_the_birthday_paradox() -> None:
     assert support.implied_support(1000) == pytest.approx(0.72 * 1000**2, rel=0.01)
 
 
-def test_no_pair_no_collision() -> None:
+def test_without_pairs_there_is_no_collision() -> None:
     first = support.first_collisions(torch.empty(0, 2, dtype=torch.long), 10, seed=0)
     assert support.half_size(first) == math.inf
     assert support.curve(first, torch.tensor([2, 10])).tolist() == [0, 0]
@@ -129,5 +129,5 @@ def test_verdicts() -> None:
     assert support.verdict(many, few).startswith("no collapse seen")
     assert support.verdict(few, few).startswith("no collapse seen")
     assert support.verdict(few, many, "too blurred") == "no verdict: too blurred"
-    # a tenth fewer than real images is no collapse
+    # a tenth less than real images is not a collapse
     assert support.verdict(support.estimate(draw(np.ones(45), 1000, 1)), few).startswith("no collapse seen")

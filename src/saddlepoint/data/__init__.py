@@ -1,4 +1,4 @@
-"""Data: sources read files, the module makes batches. A config may name the classes in ``__all__`` as ``_target_``."""
+"""Data sources and the data module. A config may use the classes in ``__all__`` as ``_target_``."""
 
 from saddlepoint.data.module import DataModule
 from saddlepoint.data.sources.binarised_mnist import BinarisedMNIST

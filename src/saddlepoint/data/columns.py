@@ -1,4 +1,4 @@
-"""The columns of an opened source at the size that networks see: decoded when asked for, then kept in memory."""
+"""Columns of an opened source, fitted to the networks' input size: decoded on first access, then kept in memory."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from saddlepoint.types import DataInfo, Split
 class Columns:
     """Access to a source's columns by split and name.
 
-    A ``margin`` asks for images that are so many pixels larger in height and width, for random crops.
+    A ``margin`` makes images larger by that many pixels in height and width, for random crops.
 
     Args:
         contents: the opened source.
-        fits: how each column of images is fitted, by name.
-        info: what the data set is.
-        cache_dir: where decoded files are kept between runs.
+        fits: the :class:`~saddlepoint.data.fit.Fit` of each image column, by name.
+        info: description of the data set.
+        cache_dir: directory in which decoded files are cached between runs.
     """
 
     def __init__(self, contents: Contents, fits: Mapping[str, Fit], info: DataInfo, cache_dir: Path):
@@ -39,7 +39,7 @@ class Columns:
         self._kept: dict[tuple[Split, str, int], Tensor] = {}
 
     def table(self, split: Split, column: str) -> Table:
-        """Return the table that a column is in."""
+        """Return the table that contains a column."""
         return next(table for table in self.contents.splits[split] if column in table.columns)
 
     def labels(self, split: Split, column: str) -> Tensor | None:
@@ -48,7 +48,7 @@ class Columns:
         return None if labels is None else torch.from_numpy(labels)
 
     def gigabytes(self, split: Split, column: str | None = None, margin: int = 0) -> float:
-        """Return what a column, or all columns of a split, take in memory, in 10⁹ bytes."""
+        """Return the memory needed for one column, or for all columns of a split, in 10⁹ bytes."""
         columns = self.contents.columns(split)
         return sum(self._bytes(columns[name], name, margin) for name in ([column] if column else columns)) / 1e9
 
@@ -59,13 +59,13 @@ class Columns:
         return len(values) * math.prod(fit.larger(margin).shape)
 
     def rows(self, split: Split, column: str, rows: slice, limit: float) -> Tensor:
-        """Return some rows: uint8 [n, H, W, C] or float32 [n, D].
+        """Return a slice of a column: uint8 [n, H, W, C] or float32 [n, D].
 
         Args:
             split: "train" or "held_out".
-            column: its name.
-            rows: which.
-            limit: in 10⁹ bytes; files of a column that takes more are decoded for these rows alone.
+            column: name of the column.
+            rows: the slice.
+            limit: memory limit in 10⁹ bytes. If the whole column exceeds it, only the requested files are decoded.
         """
         values = self.table(split, column).columns[column]
         if isinstance(values, FileColumn) and self.gigabytes(split, column) > limit:
@@ -73,10 +73,10 @@ class Columns:
         return self.whole(split, column)[rows]
 
     def whole(self, split: Split, column: str, margin: int = 0) -> Tensor:
-        """Return a column in memory: uint8 [N, H, W, C] or float32 [N, D].
+        """Return a whole column, which is then kept in memory: uint8 [N, H, W, C] or float32 [N, D].
 
         Raises:
-            UserError: a file is corrupt or does not fit.
+            UserError: a file is corrupt, or its image does not fit.
         """
         key = split, column, margin
         if key not in self._kept:
@@ -96,7 +96,7 @@ class Columns:
         return cached_decode(values, fit, self.cache_dir / f"{'-'.join(parts)}.npy")
 
     def tables(self, split: Split, margin: int, in_memory: bool) -> list[Rows[Any]]:
-        """Return a split's tables for a loader: decoded, or with files that are decoded row by row."""
+        """Return a split's tables for a loader, either decoded or with files that are decoded row by row on access."""
 
         def column(name: str, values: Column) -> Readable:
             if isinstance(values, FileColumn) and not in_memory:
@@ -109,6 +109,6 @@ class Columns:
         ]
 
     def _conditions(self, split: Split, table: Table) -> Tensor | None:
-        """Return the labels that a batch takes from a table: those of the samples, where labels are conditions."""
+        """Return the labels that batches take from a table: the samples' if labels are conditions, else None."""
         sampled = self.info.batch.sampled
         return self.labels(split, sampled) if self.info.class_names and sampled in table.columns else None

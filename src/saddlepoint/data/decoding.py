@@ -1,7 +1,7 @@
-"""Decoding files of images: row by row, or a whole column in parallel with the result kept on disk.
+"""Decoding of image files: row by row, or a whole column in parallel with the result cached on disk.
 
-Measured on two cores: CIFAR-10's 50,000 training images, WebP in a zip file, decode in 5 to 12 s; reading the 154 MB
-array back takes 0.1 to 0.6 s.
+Measured on two cores: decoding CIFAR-10's 50,000 training images, WebP in a zip file, takes 5 to 12 s; reading the
+154 MB array from the cache takes 0.1 to 0.6 s.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from saddlepoint.writing import whole
 T = TypeVar("T")
 
 PROGRESS_FROM = 5_000
-CHUNK = 64  # files a task: a small file decodes in about 0.1 ms, less than handing over a task costs
+CHUNK = 64  # files per task: decoding a small file takes about 0.1 ms, less than the overhead of a task
 THREADS = min(8, os.cpu_count() or 1)
 
 
 class DecodedFiles:
-    """A column of files by index, decoded on access: what worker processes read."""
+    """A column of files that decodes each image on access, for worker processes."""
 
     def __init__(self, column: FileColumn, fit: Fit):
         self.column = column
@@ -45,14 +45,14 @@ class DecodedFiles:
 
     def __getitem__(self, index: int) -> Tensor:
         """Return an image, uint8 [H, W, C]."""
-        return torch.from_numpy(decode_row(self.column, index, self.fit).copy())  # Pillow's own memory is read-only
+        return torch.from_numpy(decode_row(self.column, index, self.fit).copy())  # Pillow's buffer is read-only
 
 
 def decode_row(column: FileColumn, index: int, fit: Fit) -> Pixels:
     """Decode one image and fit it: uint8 [H, W, C].
 
     Raises:
-        UserError: the file is corrupt, or does not fit.
+        UserError: the file is corrupt, or its image does not fit.
     """
     where = column.where(index)
     image = decode(column.store.read(column.names[index]), where, fit.channels)
@@ -67,7 +67,7 @@ def decode_column(column: FileColumn, fit: Fit) -> Pixels:
     """Decode and fit all images of a column: uint8 [N, H, W, C].
 
     Raises:
-        UserError: a file is corrupt, or does not fit.
+        UserError: a file is corrupt, or its image does not fit.
     """
     values = np.empty((len(column), *fit.shape), dtype=np.uint8)
 
@@ -80,16 +80,16 @@ def decode_column(column: FileColumn, fit: Fit) -> Pixels:
         try:
             for _ in _progress((task.result() for task in tasks), len(column), "Decoding images"):
                 pass
-        except BaseException:  # the first broken file, or Ctrl-C: do not decode the rest first
+        except BaseException:  # a corrupt file or Ctrl-C: cancel the remaining tasks
             pool.shutdown(cancel_futures=True)
             raise
     return values
 
 
 def cached_decode(column: FileColumn, fit: Fit, file: Path) -> Pixels:
-    """Return :func:`decode_column`'s result from ``file``, or decode and try to write it there.
+    """Return the result of :func:`decode_column`, read from ``file`` if possible, else computed and written to it.
 
-    A cache that cannot be written costs time, not the run.
+    If the file cannot be written, a warning is issued.
     """
     with contextlib.suppress(OSError, ValueError, EOFError):  # missing or unreadable: decode again
         values = np.load(file, allow_pickle=False)
@@ -101,12 +101,12 @@ def cached_decode(column: FileColumn, fit: Fit, file: Path) -> Pixels:
         with whole(file) as part:
             np.save(part, values, allow_pickle=False)
     except OSError as error:
-        warnings.warn(f"{file}: cannot keep decoded images ({error.strerror}); set another cache_dir", stacklevel=2)
+        warnings.warn(f"{file}: cannot cache decoded images ({error.strerror}); set another cache_dir", stacklevel=2)
     return values
 
 
 def read_headers(column: FileColumn) -> list[Header]:
-    """Read every image's header.
+    """Return the headers of all images of a column.
 
     Raises:
         UserError: a file is not an image.
@@ -127,7 +127,7 @@ def _header(column: FileColumn, index: int) -> Header:
 
 
 def _half_width(width: int, where: str) -> int:
-    """Return the width of either half; the middle column of an odd width is in neither."""
+    """Return the width of each half; if the width is odd, the middle column of pixels belongs to neither."""
     if width < 2:
         raise UserError(f"{where}: 1 pixel wide, so it cannot hold two images side by side", None, "remove the file")
     return width // 2

@@ -1,4 +1,4 @@
-"""Brings images of any size to the size that networks see, by a stated policy."""
+"""Fitting of images to the networks' input size by padding, cropping or resizing."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from saddlepoint.errors import UserError
 
 Policy = Literal["pad", "crop", "resize"]
 
-# Antialiased in Pillow whenever it shrinks, and computed on uint8: the kernel that evaluation protocols use, too.
+# The kernel of evaluation protocols. Pillow antialiases when it shrinks an image, and computes on uint8.
 KERNEL = Image.Resampling.BICUBIC
-KERNEL_REACH = 2  # pixels on either side
+KERNEL_REACH = 2  # pixels on each side
 
 
 @dataclass(frozen=True)
 class Fit:
-    """Size and channels that networks see, and how images get there.
+    """The target size and channels of images, and the policy for images of another size.
 
     Attributes:
         height: in pixels.
         width: in pixels.
-        channels: 1 gray, 3 RGB, 4 RGBA.
-        policy: ``pad`` centres the image on 0 (-1 to networks; the odd row and column go below and right) and never
-            shrinks; ``crop`` resizes until the image just covers the size, then cuts out the centre; ``resize``
-            stretches straight to the size.
+        channels: 1 for gray, 3 for RGB, 4 for RGBA.
+        policy: ``pad`` centres the image on a background of 0 (-1 after normalisation), with any odd row or column
+            below and to the right, and rejects larger images; ``crop`` resizes the image to the smallest size that
+            covers the target and crops the centre; ``resize`` ignores the aspect ratio.
     """
 
     height: int
@@ -39,18 +39,18 @@ class Fit:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """The result's shape, (H, W, C)."""
+        """Shape of the fitted images, (H, W, C)."""
         return self.height, self.width, self.channels
 
     def larger(self, margin: int) -> Fit:
-        """Return the same for a size of ``margin`` more pixels in height and width."""
+        """Return a copy whose height and width are larger by ``margin`` pixels."""
         return replace(self, height=self.height + margin, width=self.width + margin)
 
     def image(self, image: Image.Image, where: str) -> Pixels:
-        """Fit one image whose channels are right: uint8 [H, W, C].
+        """Fit one image that already has the target's channels: uint8 [H, W, C].
 
         Raises:
-            UserError: it is too large for ``pad``.
+            UserError: the image is too large for ``pad``.
         """
         size = self.width, self.height
         if image.size == size:
@@ -60,7 +60,7 @@ class Fit:
         if self.policy == "resize":
             return pixels(image.resize(size, KERNEL))
         covering = self._covering(image)
-        if covering[0] * covering[1] > MAX_PIXELS:  # a strip of 1 x 65535 would grow by the square of its length
+        if covering[0] * covering[1] > MAX_PIXELS:  # such as for a strip of 1 x 65535 pixels
             image = self._middle(image)
             covering = self._covering(image)
         left, top = (covering[0] - self.width) // 2, (covering[1] - self.height) // 2
@@ -68,12 +68,12 @@ class Fit:
         return pixels(image.resize(covering, KERNEL).crop(box))
 
     def _covering(self, image: Image.Image) -> tuple[int, int]:
-        """Return the smallest size, in the image's proportions, that covers the wanted one: (width, height)."""
+        """Return the smallest size, (width, height), with the image's aspect ratio that covers the target size."""
         scale = max(self.width / image.width, self.height / image.height)
         return max(self.width, round(image.width * scale)), max(self.height, round(image.height * scale))
 
     def _middle(self, image: Image.Image) -> Image.Image:
-        """Cut off before resizing what crop cuts off afterwards, except for the pixels that the kernel still reads."""
+        """Crop an image before resizing to the part that ``crop`` keeps, plus the margin that the kernel reads."""
         scale = max(self.width / image.width, self.height / image.height)
         margin = math.ceil(KERNEL_REACH * max(1.0, 1 / scale))
         cut = [
@@ -100,7 +100,7 @@ class Fit:
         return padded
 
     def check(self, height: int, width: int, where: str) -> None:
-        """Refuse an image that cannot be padded to the size.
+        """Check that an image of this size can be fitted.
 
         Raises:
             UserError: the policy is ``pad`` and the image is larger.

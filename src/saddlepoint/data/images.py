@@ -1,7 +1,7 @@
-"""From the bytes of an image file to pixels, safely.
+"""Safe decoding of image files to pixels, uint8 [H, W, C].
 
-Pixels are uint8 [H, W, C]. Gray stays one channel, a palette or CMYK becomes RGB, 16 bits become 8 (65535 → 255), the
-camera's orientation is applied and alpha is composited on white, unless four channels are asked for.
+Gray images have one channel, palettes and CMYK are converted to RGB, and 16 bits are scaled to 8 (65535 → 255). The
+EXIF orientation is applied. Alpha is composited on white unless four channels are requested.
 """
 
 from __future__ import annotations
@@ -22,20 +22,21 @@ Pixels = NDArray[np.uint8]
 Channels = Literal[1, 3, 4]
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
-MAX_PIXELS = 89_478_485  # Pillow's own bound, a quarter of a gigabyte of RGB: above it Pillow warns of a bomb
+MAX_PIXELS = 89_478_485  # Pillow's limit, a quarter of a gigabyte of RGB, above which it warns of a decompression bomb
 
-ORIENTATION = 0x0112  # the EXIF tag; 5 … 8 turn the image by a quarter
+ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 exchange height and width
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
-# Pillow only warns of a decompression bomb. The filter is per process, so `_opened` checks the size as well.
+# Makes Pillow's warning of a decompression bomb an error. Other code may reset the process's filters, so `_opened`
+# also checks the size.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
-# These warn of what surrounds an image that decodes: broken EXIF, a second picture, a film.
+# These warnings concern damaged EXIF data and further frames in files whose image can be decoded.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Jpeg|Png)ImagePlugin")
 
 
 class Header(NamedTuple):
-    """What an image file's header says: its size as displayed, and 1 for gray or 3 for colour (alpha apart)."""
+    """The size at which an image file is displayed, and its channels without alpha: 1 for gray, 3 for colour."""
 
     height: int
     width: int
@@ -44,7 +45,7 @@ class Header(NamedTuple):
 
 @contextmanager
 def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
-    """Open an image; any exception of a decoder becomes a UserError that names the file."""
+    """Open an image; exceptions of decoders are converted to UserErrors that name the file."""
     try:
         with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS:
@@ -53,15 +54,15 @@ def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
     except UserError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        problem = f"{where}: more than {MAX_PIXELS:,} pixels, refused"
+        problem = f"{where}: more than {MAX_PIXELS:,} pixels"
         raise UserError(problem, None, "shrink or remove the file") from None
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error … over broken bytes
+    except Exception as error:  # for corrupt files, decoders raise OSError, SyntaxError, ValueError, struct.error …
         reason = "not a PNG, JPEG, WebP or BMP" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UserError(f"{where}: corrupt image ({reason})", None, "replace or remove the file") from None
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation that the header states; PNG's own ``getexif`` would decode the image."""
+    """Return the EXIF orientation in the header, without decoding the image as ``getexif`` of a PNG would."""
     orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
     return orientation if isinstance(orientation, int) else 1
 
@@ -74,11 +75,11 @@ def _is_gray(image: Image.Image) -> bool:
 
 
 def read_header(raw: bytes, where: str) -> Header:
-    """Read size and colour of an image file without decoding it.
+    """Return the size and channels of an image file without decoding it.
 
     Args:
         raw: the file's bytes.
-        where: the file's name, for the message.
+        where: the file's name, for error messages.
 
     Raises:
         UserError: the file is not an image, or too large.
@@ -91,20 +92,20 @@ def read_header(raw: bytes, where: str) -> Header:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit gray to 8 bits, rounding; Pillow's own conversion would clip at 255."""
+    """Scale 16-bit gray to 8 bits with rounding; Pillow's conversion would clip at 255."""
     values = np.asarray(image).astype(np.int64).clip(0, 65535)
     return Image.fromarray(((values + 128) // 257).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
-    """Composite on white, round(alpha · colour + (1 - alpha) · 255), in integers."""
+    """Composite an image on white, round(alpha · colour + (1 - alpha) · 255), in integer arithmetic."""
     rgba = np.asarray(image.convert("RGBA")).astype(np.uint32)
     colour, alpha = rgba[..., :3], rgba[..., 3:]
     return Image.fromarray(((colour * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8))
 
 
 def to_channels(image: Image.Image, channels: Channels) -> Image.Image:
-    """Convert an image of any mode to mode L, RGB or RGBA of 8 bits."""
+    """Convert an image of any mode to 8-bit L, RGB or RGBA."""
     if image.mode.startswith("I"):
         image = _eight_bits(image)
     if channels != 4 and image.has_transparency_data:
@@ -117,11 +118,11 @@ def decode(raw: bytes, where: str, channels: Channels) -> Image.Image:
 
     Args:
         raw: the file's bytes.
-        where: the file's name, for the message.
-        channels: 1 gray, 3 RGB, 4 RGBA.
+        where: the file's name, for error messages.
+        channels: 1 for gray, 3 for RGB, 4 for RGBA.
 
     Returns:
-        An image of mode L, RGB or RGBA, turned as its EXIF orientation says.
+        An image of mode L, RGB or RGBA, with its EXIF orientation applied.
 
     Raises:
         UserError: the file is corrupt, not an image, or too large.

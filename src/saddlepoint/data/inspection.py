@@ -1,4 +1,4 @@
-"""Finds out what networks will see, from the files and what the user asked for."""
+"""Inspection of a source: the size, channels and fingerprint of its data, given the user's options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saddlepoint.data.sources.base import Column, Contents, digest
 from saddlepoint.errors import UserError
 from saddlepoint.types import BATCHES, DataInfo
 
-# Part of every fingerprint: raise it when decoding or fitting changes a single pixel, so that no cache outlives that.
+# Part of every fingerprint. Increase it when a change to decoding or fitting changes pixels, so that caches expire.
 PIXELS_VERSION = 1
 
 Shape = tuple[int, int, int]
@@ -23,20 +23,20 @@ Shape = tuple[int, int, int]
 def choose_fits(
     contents: Contents, name: str, size: tuple[int, int] | None, channels: Channels | None, policy: Policy
 ) -> dict[str, Fit]:
-    """Return how each column of images is fitted, by name. All have one size; each has its own number of channels.
+    """Return the fit of each image column, by name. All columns have the same size; the channels may differ.
 
-    No header is read where size, channels and policy already determine the result.
+    Headers are read only if size, channels and policy do not determine the result.
 
     Args:
         contents: the opened source.
-        name: the source's name, for messages.
+        name: the source's name, for error messages.
         size: (H, W), or None for the common size of all images.
-        channels: of every column; None for 1 where all of a column's images are gray, else 3.
+        channels: of every column; None for 1 if all images of a column are gray, else 3.
         policy: see :class:`~saddlepoint.data.fit.Fit`.
 
     Raises:
-        UserError: a file is not an image; the images have no common size and none was asked for; one is too large to
-            pad.
+        UserError: a file is not an image, the images have different sizes and ``size`` is None, or an image is too
+            large to be padded.
     """
     columns = {name: column for name, column in contents.columns("train").items() if _holds_images(column)}
     if size is not None and channels is not None and policy != "pad":
@@ -46,7 +46,7 @@ def choose_fits(
     if size is None and len(sizes) > 1:
         some = ", ".join(f"{height}x{width}" for height, width in sizes[:3])
         raise UserError(
-            f"{name} has images of {len(sizes)} sizes ({some} …)", "image_size", "set it, with a fit of crop or resize"
+            f"{name} has images of {len(sizes)} sizes ({some} …)", "image_size", "set it, and set fit to crop or resize"
         )
     fits = {}
     for column, shapes in found.items():
@@ -62,7 +62,7 @@ def _holds_images(column: Column) -> bool:
 
 
 def _shapes(contents: Contents, column: str, name: str) -> dict[Shape, str]:
-    """Return each (height, width, channels) that occurs in a column, and where for the first time."""
+    """Return the different (height, width, channels) of a column's images, and where each occurs first."""
     if contents.files_shape is not None:
         return {contents.files_shape: name}
     found: dict[Shape, str] = {}
@@ -77,7 +77,7 @@ def _shapes(contents: Contents, column: str, name: str) -> dict[Shape, str]:
 
 
 def describe(contents: Contents, fits: Mapping[str, Fit], name: str, policy: Policy) -> DataInfo:
-    """Return what networks will see of a source whose images are fitted so."""
+    """Return the description of the data set whose images are fitted by ``fits``."""
     shapes: dict[str, tuple[int, ...]] = {}
     for column, values in contents.columns("train").items():
         if isinstance(values, np.ndarray) and values.ndim == 2:

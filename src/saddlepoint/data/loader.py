@@ -1,7 +1,7 @@
-"""Two loaders that yield the same batches, bit for bit: tables in memory, and tables decoded by worker processes.
+"""Two loaders with bitwise identical batches: one for tables in memory, one that decodes in worker processes.
 
-Order, crops and flips are functions of the position alone (images consumed over all ranks), and both loaders crop, flip
-and normalise in the same place, on the training device.
+Order, crops and flips depend only on the position, which is the number of images consumed by all ranks. Both loaders
+crop, flip and normalise on the training device.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from saddlepoint.data.stream import Draws, IndexStream, Stream
 from saddlepoint.errors import UserError
 from saddlepoint.types import BATCHES, Batch
 
-READ_AHEAD = 1 << 14  # positions whose draws go to the device at once, rather than batch by batch
-PREFETCH = 4  # batches each worker keeps ready
+READ_AHEAD = 1 << 14  # positions whose draws are moved to the device at once, instead of batch by batch
+PREFETCH = 4  # batches per worker
 
 
 class Readable(Protocol):
-    """A column with random access; picklable, as it travels to worker processes. A tensor is one."""
+    """A column with random access, such as a tensor. Must be picklable to be sent to worker processes."""
 
     def __len__(self) -> int: ...
 
@@ -36,7 +36,7 @@ class Readable(Protocol):
         """Return an image, uint8 [H, W, C], or a point, float32 [D].
 
         Raises:
-            UserError: its file is broken.
+            UserError: its file is corrupt.
         """
 
 
@@ -45,10 +45,10 @@ C_co = TypeVar("C_co", bound=Readable, covariant=True)
 
 @dataclass(frozen=True)
 class Rows(Generic[C_co]):
-    """A table as loaders read it.
+    """A table in the form that loaders read.
 
     Attributes:
-        columns: by name, each with the same number of rows.
+        columns: by name, all with the same number of rows.
         labels: of the rows, long [N], or None; at most one table of a loader has labels.
     """
 
@@ -60,7 +60,7 @@ class Rows(Generic[C_co]):
 
 
 def check_batch(batch_size: int, world_size: int, n: int) -> None:
-    """Refuse a batch larger than the data.
+    """Check that a global batch is not larger than the data.
 
     Raises:
         UserError: ``batch_size * world_size > n``.
@@ -68,22 +68,23 @@ def check_batch(batch_size: int, world_size: int, n: int) -> None:
     if batch_size * world_size > n:
         ranks = f" on each of {world_size} ranks" if world_size > 1 else ""
         problem = f"{batch_size}{ranks} is more than the {n:,} training samples"
-        raise UserError(problem, "batch_size", "make it smaller")
+        raise UserError(problem, "batch_size", "reduce it")
 
 
 class LoaderOptions(TypedDict, total=False):
-    """What every loader takes.
+    """Options of both loaders.
 
     Attributes:
-        batch_size: images a rank and batch.
+        batch_size: number of images per rank and batch.
         seed: of orders, crops and flips.
-        start: images that all ranks together have consumed; where a function, it is called when iteration begins.
-        stop: the budget in images over all ranks, see :class:`~saddlepoint.data.schedule.Schedule`; None for no end.
-        rank: this process.
+        start: number of images consumed so far by all ranks, or a function that returns it; called when iteration
+            begins.
+        stop: the budget in images over all ranks, see :class:`~saddlepoint.data.schedule.Schedule`; None for no limit.
+        rank: of this process.
         world_size: number of processes.
         flip: mirror half of the images.
-        jitter: pixels by which the tables' images are larger than those of batches, which are random crops of them.
-        device: where batches lie.
+        jitter: number of pixels by which the tables' images exceed those of batches, which are random crops of them.
+        device: of the batches.
     """
 
     batch_size: Required[int]
@@ -98,11 +99,11 @@ class LoaderOptions(TypedDict, total=False):
 
 
 class _Loader:
-    """What both loaders share: the schedule, the draws and the way from rows to a batch.
+    """Base class of both loaders: the schedule, the random draws, and building batches from rows.
 
     Args:
-        tables: one, or several with orders of their own.
-        options: what every loader takes.
+        tables: one, or several that are shuffled independently.
+        options: see :class:`LoaderOptions`.
 
     Raises:
         UserError: a batch is larger than a table.
@@ -122,11 +123,11 @@ class _Loader:
 
     @property
     def start(self) -> int:
-        """The position at which iteration begins now."""
+        """The position at which the next iteration begins."""
         return self._start() if callable(self._start) else self._start
 
     def _draws(self) -> Iterator[list[Draws]]:
-        """Yield each batch's draws, a table each, on the device."""
+        """Yield each batch's draws, one element per table, on the device."""
         spans = self.schedule.spans(self.start)
         while chunk := list(islice(spans, max(1, READ_AHEAD // self.schedule.batch_size))):
             drawn = [trees.concatenate(*(stream.draw(*span) for span in chunk)) for stream in self.streams]
@@ -136,18 +137,18 @@ class _Loader:
                 yield trees.take(ahead, slice(start, end))
 
     def _batch(self, fetched: Sequence[Mapping[str, Tensor]], draws: Sequence[Draws]) -> Batch:
-        """Put a batch together from the tables' rows."""
+        """Return the batch that consists of these rows of the tables."""
         fields: dict[str, Tensor] = {}
         labels = None
         for rows, drawn, known in zip(fetched, draws, self.labels, strict=True):
-            fields |= {name: self._seen(values, drawn) for name, values in rows.items()}
+            fields |= {name: self._transformed(values, drawn) for name, values in rows.items()}
             labels = known[drawn.indices] if known is not None else labels
         kind: Any = BATCHES[tuple(fields)]
         batch: Batch = kind(**fields, labels=labels)
         return batch
 
-    def _seen(self, values: Tensor, drawn: Draws) -> Tensor:
-        """Return rows as networks see them: images cropped, mirrored and normalised; points as they are."""
+    def _transformed(self, values: Tensor, drawn: Draws) -> Tensor:
+        """Return rows as network inputs: images cropped, mirrored and normalised; points unchanged."""
         if values.dim() != 4:
             return values
         if drawn.corners is not None:
@@ -158,13 +159,13 @@ class _Loader:
 
 
 class MemoryLoader(_Loader):
-    """Batches of tables that lie on the training device; iterate to get them.
+    """An iterable over batches of tables that are kept on the training device.
 
-    Images are kept as uint8 [N, H, W, C], a quarter of their float size, so that a batch is one gather, and
+    Images are kept as uint8 [N, H, W, C]: a quarter of the size of floats, gathered in one operation, and
     channels_last without a copy.
 
     Args:
-        tables: images, uint8 [N, H, W, C], and points, float32 [N, D]; one table, or two of unpaired data.
+        tables: images, uint8 [N, H, W, C], and points, float32 [N, D]; one table, or two for unpaired data.
         options: see :class:`LoaderOptions`.
 
     >>> table = Rows({"images": torch.zeros(8, 4, 4, 1, dtype=torch.uint8)})
@@ -178,7 +179,7 @@ class MemoryLoader(_Loader):
 
     def __iter__(self) -> Iterator[Batch]:
         for draws in self._draws():
-            fetched = [  # index_select copies whole rows; indexing goes byte by byte
+            fetched = [  # index_select copies whole rows; indexing copies byte by byte
                 {name: column.index_select(0, drawn.indices) for name, column in columns.items()}
                 for columns, drawn in zip(self.columns, draws, strict=True)
             ]
@@ -186,11 +187,13 @@ class MemoryLoader(_Loader):
 
 
 class WorkerLoader(_Loader):
-    """Batches decoded by worker processes, for data that does not fit in memory; the same as :class:`MemoryLoader`'s.
+    """An iterable over batches that worker processes decode, for data that does not fit in memory.
+
+    The batches are those of :class:`MemoryLoader`.
 
     Args:
-        tables: what the workers read; one table, or two of unpaired data.
-        num_workers: number of processes; 0 decodes in this one.
+        tables: one table, or two for unpaired data.
+        num_workers: number of worker processes; 0 decodes in this process.
         options: see :class:`LoaderOptions`.
     """
 
@@ -208,7 +211,7 @@ class WorkerLoader(_Loader):
             pin_memory=self.device.type == "cuda",
             prefetch_factor=PREFETCH if self.num_workers else None,
             worker_init_fn=_ignore_first_signals,
-            generator=torch.Generator(),  # else it draws its workers' seed from the global stream
+            generator=torch.Generator(),  # otherwise the workers' seed is drawn from the global generator
         )
         for draws, fetched in zip(self._draws(), loader, strict=True):
             if isinstance(fetched, UserError):
@@ -218,7 +221,7 @@ class WorkerLoader(_Loader):
 
 
 class _Spans(Sampler[list[list[int]]]):
-    """The same indices as :meth:`_Loader._draws`, for the workers: of each batch a list a table."""
+    """The indices of :meth:`_Loader._draws` for the workers: for each batch, one list per table."""
 
     def __init__(self, streams: Sequence[IndexStream], schedule: Schedule, start: int):
         self.streams, self.schedule, self.start = streams, schedule, start
@@ -229,7 +232,10 @@ class _Spans(Sampler[list[list[int]]]):
 
 
 class _Fetch(Dataset[Any]):
-    """Stacks a batch in the worker. A broken file is returned, not raised: torch would wrap it in a traceback."""
+    """Stacks a batch in the worker.
+
+    The error of a corrupt file is returned instead of raised, because torch would wrap it in a traceback.
+    """
 
     def __init__(self, tables: Sequence[Mapping[str, Readable]]):
         self.tables = tables
@@ -258,12 +264,12 @@ def _stacked_already(fetched: Any) -> Any:
 
 
 class Lists:
-    """A loader's batches in lists, each of which ends where the batches so far are a multiple of ``size``.
+    """Groups a loader's batches into lists that end at multiples of ``size`` batches.
 
     Args:
-        loader: yields batches.
-        size: batches in a list.
-        done: returns how many batches were consumed before; called when iteration begins.
+        loader: an iterable of batches.
+        size: number of batches in a list.
+        done: returns the number of batches consumed before; called when iteration begins.
 
     >>> [len(batches) for batches in Lists(range(7), 3, lambda: 2)]
     [1, 3, 3]

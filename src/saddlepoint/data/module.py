@@ -1,4 +1,4 @@
-"""The data module: inspects a source, brings its images to the size that networks see, and returns batches."""
+"""The data module: inspects a source, fits its images to the networks' input size, and returns batches."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Arrays(NamedTuple):
 
     Attributes:
         samples: images, uint8 [N, C, H, W] (channels_last), or points, float32 [N, D], on the CPU.
-        labels: long [N], or None; of a mixture of Gaussians, the modes.
+        labels: long [N], or None; for a mixture of Gaussians, the modes.
     """
 
     samples: Tensor
@@ -39,21 +39,21 @@ class Arrays(NamedTuple):
 
 
 class DataModule(pl.LightningDataModule):
-    """One data set for training and evaluation.
+    """A data set for training and evaluation.
 
     Args:
-        source: where samples come from.
-        image_size: pixels, a number or [height, width]; None takes the common size of all images.
-        fit: what happens to images of another size, see :class:`~saddlepoint.data.fit.Fit`.
-        channels: 1, 3 or 4; None takes 1 for a column whose images are all gray, else 3 (alpha is composited on white).
+        source: the source of the samples.
+        image_size: in pixels, a number or [height, width]; None for the common size of all images.
+        fit: how images of another size are fitted, see :class:`~saddlepoint.data.fit.Fit`.
+        channels: 1, 3 or 4; None for 1 if all images of a column are gray, else 3 (alpha is composited on white).
         flip: mirror half of the training images at random.
-        jitter: pixels; training images are fitted to a size that is so much larger, and cropped at random. Other images
-            are fitted to ``image_size`` directly.
-        loader: ``memory`` keeps the decoded train split on the training device, ``workers`` decodes it again and again
-            in processes, ``auto`` is memory where it fits ``memory_limit_gb``.
-        num_workers: processes of ``workers``; 0 decodes in the training process.
-        memory_limit_gb: limit for ``auto``, in 10⁹ bytes.
-        cache_dir: where decoded images are kept; None is the user's cache folder.
+        jitter: in pixels; in training, images are fitted to a size that is larger by this, and cropped at random. In
+            evaluation they are fitted to ``image_size`` directly.
+        loader: ``memory`` keeps the decoded train split on the training device; ``workers`` decodes it in worker
+            processes in every epoch; ``auto`` is ``memory`` if the split fits in ``memory_limit_gb``.
+        num_workers: number of processes for ``workers``; 0 decodes in the training process.
+        memory_limit_gb: limit on decoded data in memory, in 10⁹ bytes.
+        cache_dir: directory in which decoded images are cached; None for the user's cache directory.
     """
 
     def __init__(
@@ -85,12 +85,12 @@ class DataModule(pl.LightningDataModule):
 
     @property
     def info(self) -> DataInfo:
-        """What :meth:`inspect` returns."""
+        """The result of :meth:`inspect`."""
         return self._columns.info
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """The labels' names in order, or None."""
+        """The names of the labels 0 … K - 1, or None."""
         return self.info.class_names
 
     @property
@@ -100,14 +100,14 @@ class DataModule(pl.LightningDataModule):
         return self._opened
 
     def inspect(self) -> DataInfo:
-        """Return what networks will see, from the files' headers where they must be read.
+        """Return the description of the data set; the images' headers are read if necessary.
 
-        The fingerprint hashes the content and the options that change pixels. ``flip`` and ``jitter`` are not among
-        them, since they change training draws alone.
+        The fingerprint is a hash of the content and of the options that change pixels. ``flip`` and ``jitter`` are not
+        included, since they only affect random draws in training.
 
         Raises:
-            UserError: the data is missing, empty or broken, or its images have no common size and none was asked for.
-                Its key is an argument of this class, or ``source.`` and an argument of the source.
+            UserError: the data is missing, empty or corrupt, or its images have different sizes and ``image_size`` is
+                None. Its key is an argument of this class, or ``source.`` and an argument of the source.
         """
         return self.info
 
@@ -137,17 +137,18 @@ class DataModule(pl.LightningDataModule):
         rounds_per_step: int = 1,
         rounds: Callable[[], int] = lambda: 0,
     ) -> None:
-        """Say how training reads the data.
+        """Set how training reads the data.
 
         Args:
-            batch_size: images a rank and batch, of each table.
+            batch_size: number of images per rank and batch, from each table.
             seed: of orders, crops and flips.
-            stop: the budget in images over all ranks, met exactly; None for no end.
-            start: returns the images consumed so far over all ranks. It is called when iteration begins, so a system's
-                own counter, restored from its checkpoint, is the only position there is.
-            rounds_per_step: above 1, batches come in lists of so many, a list for each training step.
-            rounds: returns the batches consumed so far: lists end at multiples of ``rounds_per_step``, in a resumed run
-                too.
+            stop: the budget in images over all ranks, which is met exactly; None for no limit.
+            start: returns the number of images consumed so far by all ranks. It is called when iteration begins, so the
+                position is stored only once: in the system's counter, which is restored from checkpoints.
+            rounds_per_step: number of batches per training step; if above 1, batches are yielded in lists of this
+                length.
+            rounds: returns the number of batches consumed so far. Lists end at multiples of ``rounds_per_step``, also
+                in a resumed run.
 
         Raises:
             UserError: the batch is larger than a table of the train split.
@@ -162,16 +163,16 @@ class DataModule(pl.LightningDataModule):
         self.setup("fit")
 
     def setup(self, stage: str) -> None:
-        """Decode the train split if it is kept in memory, so that a broken file is found before training.
+        """Decode the train split if it is kept in memory, so that corrupt files are found before training.
 
         Raises:
-            UserError: a file is corrupt or does not fit.
+            UserError: a file is corrupt, or its image does not fit.
         """
         if stage == "fit" and self._train_in_memory():
             self._columns.tables("train", self.jitter, in_memory=True)
 
     def train_dataloader(self) -> MemoryLoader | WorkerLoader | Lists:
-        """Return an iterable of batches, for the trainer's rank and device; without a trainer, for one CPU process.
+        """Return an iterable of batches for the trainer's rank and device, or without a trainer for one CPU process.
 
         Raises:
             UserError: a global batch is larger than the train split.
@@ -193,7 +194,7 @@ class DataModule(pl.LightningDataModule):
         return WorkerLoader(*tables, num_workers=self.num_workers, **options)
 
     def images_at(self, position: int) -> int:
-        """Return how many images, over all ranks, the training batch at ``position`` has."""
+        """Return the number of images, over all ranks, of the training batch at ``position``."""
         if self._options is None:
             raise RuntimeError("call configure(batch_size, seed) before images_at()")
         ranks = self.trainer.world_size if self.trainer is not None else 1
@@ -204,12 +205,12 @@ class DataModule(pl.LightningDataModule):
             return self._columns.gigabytes("train", margin=self.jitter) <= self.memory_limit_gb
         return self.loader == "memory" or not self.info.is_image
 
-    # Rows in their fixed order, as evaluation and pictures see them: neither flipped nor jittered
+    # Rows in their fixed order for evaluation and pictures, neither flipped nor jittered
 
     def batch(self, split: Split, start: int, count: int) -> Batch:
-        """Return rows ``start … start + count - 1`` of all columns on the CPU, fewer where a column ends before.
+        """Return rows ``start … start + count - 1`` of all columns on the CPU, or fewer at the end of a column.
 
-        Images are float [n, C, H, W] in [-1, 1]. Labels are the samples', or None without classes.
+        Images are float [n, C, H, W] in [-1, 1]. Labels are those of the samples, or None without classes.
 
         Raises:
             UserError: a file is corrupt.
@@ -224,7 +225,7 @@ class DataModule(pl.LightningDataModule):
         return batch
 
     def column(self, split: Split, column: str, start: int, count: int) -> Tensor:
-        """Return rows ``start …`` of one column as networks see them, fewer where it ends before.
+        """Return rows ``start … start + count - 1`` of one column as network inputs, or fewer at its end.
 
         Raises:
             UserError: a file is corrupt.
@@ -233,28 +234,28 @@ class DataModule(pl.LightningDataModule):
         return normalise(values) if values.dim() == 4 else values
 
     def size(self, split: Split, column: str) -> int:
-        """Return how many rows a column has; unpaired columns may differ."""
+        """Return the number of rows of a column; unpaired columns may differ."""
         return len(self._columns.table(split, column))
 
     def uint8_batches(
         self, split: Split, batch_size: int = 500, column: str | None = None
     ) -> Iterator[tuple[Tensor, Tensor | None]]:
-        """Yield a column of a split once.
+        """Yield all images of a column in their fixed order.
 
         Args:
             split: "train" or "held_out".
-            batch_size: images a batch; the last may be smaller.
-            column: its name; by default the samples', which ``info.shape`` describes.
+            batch_size: number of images per batch; the last batch may be smaller.
+            column: name of the column; by default that of the samples, which ``info.shape`` describes.
 
         Yields:
             Images, uint8 [N, C, H, W] on the CPU, and labels, long [N] or None.
 
         Raises:
-            UserError: the data set is one of points, or a file is corrupt.
+            UserError: the data set contains points, or a file is corrupt.
         """
         if not self.info.is_image:
             problem = f"{self.info.name} is a data set of points, not of images"
-            raise UserError(problem, None, "choose metrics of points, or another data set")
+            raise UserError(problem, None, "choose metrics for points, or another data set")
         column = column or self.info.batch.sampled
         labels = self.labels(split, column)
         for start in range(0, self.size(split, column), batch_size):
@@ -266,7 +267,7 @@ class DataModule(pl.LightningDataModule):
         """Return all samples of a split.
 
         Raises:
-            UserError: they take more than ``memory_limit_gb``, or a file is corrupt.
+            UserError: the samples need more than ``memory_limit_gb``, or a file is corrupt.
         """
         sampled = self.info.batch.sampled
         needed = self._columns.gigabytes(split, sampled)
@@ -278,11 +279,11 @@ class DataModule(pl.LightningDataModule):
         return Arrays(samples.permute(0, 3, 1, 2) if self.info.is_image else samples, labels)
 
     def labels(self, split: Split, column: str | None = None) -> Tensor | None:
-        """Return the labels of a column's rows, by default the samples', long [N]; None without classes."""
+        """Return the labels of a column's rows, by default of the samples, long [N]; None without classes."""
         return self._columns.labels(split, column or self.info.batch.sampled) if self.class_names else None
 
     def label_counts(self) -> Tensor:
-        """Count the train split's labels, long [K]; empty without classes."""
+        """Return the number of training samples of each class, long [K]; empty without classes."""
         labels = self.labels("train")
         return torch.bincount(torch.empty(0).long() if labels is None else labels, minlength=self.info.num_classes)
 

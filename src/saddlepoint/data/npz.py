@@ -1,4 +1,4 @@
-"""Images in NumPy's ``.npz``, a layout that many tools read and write. Nothing in it is ever unpickled."""
+"""Reading images and points from NumPy's ``.npz`` files, without unpickling."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from saddlepoint.data.store import is_file
 from saddlepoint.errors import UserError
 
 KEYS = ("images", "arr_0")
-"""The names that images may have: ours, and NumPy's for an array that was saved without a name."""
-LAYOUT = "it must hold images (or arr_0), uint8 [N, H, W] or [N, H, W, C], and may hold labels, integers [N]"
+"""Accepted names of the images' array; the second is NumPy's for an array that was saved without a name."""
+LAYOUT = "it must contain images (or arr_0), uint8 [N, H, W] or [N, H, W, C], and may contain labels, integers [N]"
 
 
 def read_images(path: Path) -> tuple[NDArray[np.uint8], Labels | None]:
-    """Read images, and labels where there are any.
+    """Read images, and labels if there are any.
 
     Args:
         path: the file.
 
     Returns:
-        Images, uint8 [N, H, W, C] with C of 1, 3 or 4, and labels, int64 [N] or None, as the file has them.
+        Images, uint8 [N, H, W, C] with C of 1, 3 or 4, and the file's labels, int64 [N] or None.
 
     Raises:
-        UserError: there is no such file, it is not an ``.npz``, or its content is not what :data:`LAYOUT` says.
+        UserError: there is no such file, it is not an ``.npz``, or its content does not match :data:`LAYOUT`.
     """
     headers = _headers(path)
     key = next((key for key in KEYS if key in headers), None)
     if key is None:
-        raise UserError(f"{path}: holds {', '.join(headers) or 'nothing'}", None, LAYOUT)
+        raise UserError(f"{path}: contains {', '.join(headers) or 'no arrays'}", None, LAYOUT)
     shape, dtype = headers[key]
     if dtype != np.uint8:
         problem = f"{path}: {key} is of type {dtype}"
@@ -43,7 +43,7 @@ def read_images(path: Path) -> tuple[NDArray[np.uint8], Labels | None]:
     if len(shape) not in (3, 4) or 0 in shape:
         raise UserError(f"{path}: {key} has shape {list(shape)}", None, LAYOUT)
     if len(shape) == 4 and shape[3] not in (1, 3, 4):
-        remedy = "move the channels to the end" if shape[1] in (1, 3, 4) else "C is 1, 3 or 4"
+        remedy = "move the channels to the end" if shape[1] in (1, 3, 4) else "C must be 1, 3 or 4"
         raise UserError(f"{path}: {key} has shape {list(shape)}, not [N, H, W, C]", None, remedy)
     images = _load(path, key, headers)
     labels = None
@@ -57,7 +57,7 @@ def read_images(path: Path) -> tuple[NDArray[np.uint8], Labels | None]:
 
 
 def holds_points(path: Path) -> bool:
-    """Whether a file is an ``.npz`` that holds points, as ``sample.py`` writes them."""
+    """Return whether a file is an ``.npz`` of points, as written by ``sample.py``."""
     return path.suffix == ".npz" and is_file(path) and "points" in _headers(path)
 
 
@@ -73,13 +73,13 @@ def read_points(path: Path) -> NDArray[np.float32]:
         raise UserError(f"{path}: points are {dtype} {list(shape)}", None, "save floats [N, D]")
     points = _load(path, "points", headers).astype(np.float32)
     if not np.isfinite(points).all():
-        problem = f"{path}: points hold NaN or infinite values"
-        raise UserError(problem, None, "take another checkpoint, or remove those rows")
+        problem = f"{path}: points contain NaN or infinite values"
+        raise UserError(problem, None, "use another checkpoint, or remove these rows")
     return points
 
 
 def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Return every array's shape and type, by its name, without reading it: an object array is refused by its type."""
+    """Return each array's shape and type by its name, without reading the array, which could contain objects."""
     if not is_file(path):
         raise UserError(f"{path}: no such file", None, LAYOUT)
     found = {}
@@ -93,13 +93,13 @@ def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
                     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
                     shape, _, dtype = read[version](member)
                 found[name.removesuffix(".npy")] = shape, dtype
-    except Exception as error:  # zipfile and NumPy raise half a dozen kinds over broken bytes
+    except Exception as error:  # for corrupt files, zipfile and NumPy raise exceptions of many types
         raise UserError(f"{path}: not a readable .npz file ({error})", None, LAYOUT) from None
     return found
 
 
 def _load(path: Path, key: str, headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> NDArray[Any]:
-    """Read one array, if this machine's memory can hold it: what is declared may be far larger than the file."""
+    """Read one array if it fits into this machine's memory; compressed, the file may be far smaller than the array."""
     shape, dtype = headers[key]
     size, memory = math.prod(shape) * dtype.itemsize, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     if size > memory:

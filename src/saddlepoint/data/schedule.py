@@ -1,4 +1,4 @@
-"""Which positions of the index stream make up each batch, on each rank, up to an exact budget."""
+"""The positions of the index stream that each batch consists of on each rank, up to an exact budget."""
 
 from __future__ import annotations
 
@@ -10,18 +10,17 @@ from saddlepoint.errors import UserError
 
 @dataclass(frozen=True)
 class Schedule:
-    """The positions of each batch. A position counts the images consumed by all ranks together.
+    """The positions of each batch. A position is a number of images consumed by all ranks together.
 
-    The global batch at position p is positions p … p + size - 1. Unpaired images have the same positions in both of
-    their tables.
+    The global batch at position p consists of positions p … p + size - 1. For unpaired data they apply to both tables.
 
     Attributes:
-        batch_size: images a rank and batch, >= 1.
+        batch_size: number of images per rank and batch, >= 1.
         stop: the budget in images over all ranks, or None for an endless schedule. It is met exactly: the last batch
-            may be partial. Where a partial batch would leave a rank fewer than two images, too few for BatchNorm, the
-            rest joins the batch before; with a batch size of one no batch is joined.
-        rank: this process, 0 … world_size - 1.
-        world_size: number of processes. Each takes its contiguous share of every global batch.
+            may be partial. If a rank would have fewer than two images of a partial batch, too few for BatchNorm, that
+            batch is merged into the previous one, unless the batch size is one.
+        rank: of this process, 0 … world_size - 1.
+        world_size: number of processes. Each takes a contiguous share of every global batch.
     """
 
     batch_size: int
@@ -31,16 +30,16 @@ class Schedule:
 
     @property
     def global_batch(self) -> int:
-        """Images a batch over all ranks."""
+        """Number of images per batch over all ranks."""
         return self.batch_size * self.world_size
 
     @property
     def smallest_batch(self) -> int:
-        """The fewest images, over all ranks, that may be a batch of their own."""
+        """Minimum number of images per batch over all ranks."""
         return min(2, self.batch_size) * self.world_size
 
     def spans(self, start: int) -> Iterator[tuple[int, int]]:
-        """Yield this rank's (first position, number of images) of each batch from position ``start`` on.
+        """Yield this rank's (first position, number of images) in each batch from position ``start`` on.
 
         Raises:
             UserError: the budget leaves too few images after ``start`` for one batch.
@@ -60,7 +59,7 @@ class Schedule:
             position += size
 
     def size(self, position: int) -> int:
-        """Return how many images, over all ranks, the batch at ``position`` has.
+        """Return the number of images, over all ranks, of the batch at ``position``.
 
         Raises:
             UserError: the budget leaves too few images after ``position`` for one batch.
@@ -73,7 +72,7 @@ class Schedule:
         left = self.stop - position
         if left < self.smallest_batch:
             raise UserError(
-                f"{left} image(s) left after {position} cannot be a batch on {self.world_size} rank(s)",
+                f"{left} image(s) left after {position} are too few for a batch on {self.world_size} rank(s)",
                 "budget.images",
                 f"raise it by at least {self.smallest_batch - left}",
             )

@@ -1,4 +1,4 @@
-"""Image files by name, in a folder or a zip archive, read into memory. Nothing is ever extracted."""
+"""Access to image files by name, in a folder or a zip archive. Archives are not extracted to disk."""
 
 from __future__ import annotations
 
@@ -16,26 +16,26 @@ from saddlepoint.errors import UserError
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
 
-# Limits on what an archive may ask for, far above any photograph and any image data set.
+# Limits on archives, far above the sizes of real images and data sets.
 MAX_FILE_BYTES = 256 << 20
 MAX_FILES = 20_000_000
 
-# Not data, and often unreadable: macOS writes the first into archives, file systems keep the second at their root.
-LITTER = frozenset({"__MACOSX", "lost+found"})
+# Folders without data, often unreadable: macOS adds the first to archives, file systems have the second at their root.
+IGNORED_FOLDERS = frozenset({"__MACOSX", "lost+found"})
 NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
-# Folders up to this size are hashed whole: a second or so.
+# Folders up to this size are hashed completely, in about a second.
 HASH_WHOLE_BYTES = 256 << 20
 HASH_SAMPLE_FILES = 256
 
 
 class Store(Protocol):
-    """Encoded image files by name; names are relative, with forward slashes."""
+    """Encoded image files by relative name, with forward slashes."""
 
     path: Path
 
     def names(self) -> list[str]:
-        """Return the sorted names of the image files, without hidden files and files of other kinds."""
+        """Return the sorted names of the image files; hidden files and files of other types are ignored."""
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes.
@@ -45,11 +45,11 @@ class Store(Protocol):
         """
 
     def digest(self, names: Sequence[str]) -> str:
-        """Hash the content of these files."""
+        """Return a hash of the content of these files."""
 
 
 def is_image_name(name: str) -> bool:
-    """Whether a name is an image's, and neither it nor a folder above it is hidden.
+    """Return whether a name has an image's suffix and neither the file nor a parent folder is hidden.
 
     >>> is_image_name("cat/1.PNG"), is_image_name("__MACOSX/cat/1.png"), is_image_name("cat/._1.png")
     (True, False, False)
@@ -60,25 +60,25 @@ def is_image_name(name: str) -> bool:
 
 
 def raw_name(name: str) -> bytes:
-    """Return a name's bytes. Names need not be valid UTF-8; Python keeps other bytes as surrogates."""
+    """Return a name's bytes. Names need not be valid UTF-8: Python represents invalid bytes as surrogates."""
     return name.encode("utf-8", "surrogateescape")
 
 
 def given_path(text: str) -> Path:
-    """Return a path that a user typed, with ``~`` expanded: shells do not expand it after ``data.root=``."""
-    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises where there is no such user
+    """Return a path given by the user with ``~`` expanded, which shells do not do after ``data.root=``."""
+    return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for unknown users
 
 
 def real_name(path: Path) -> str:
-    """Return the last part of a path, links followed. ``Path.resolve`` would raise on a circle of links."""
+    """Return the last component of a path after resolving links. ``Path.resolve`` would raise for circular links."""
     return os.path.basename(os.path.realpath(path))  # noqa: PTH119
 
 
 def status(path: Path) -> os.stat_result | None:
-    """Return the status of a path, links followed; None where there is nothing.
+    """Return the status of a path after following links, or None if it does not exist.
 
     Raises:
-        UserError: the path cannot be looked up: a folder above it is closed, or the name is too long.
+        UserError: a parent folder is not accessible, or the name is too long.
     """
     try:
         return path.stat()
@@ -91,18 +91,18 @@ def status(path: Path) -> os.stat_result | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path is a regular file; raises as :func:`status` does."""
+    """Return whether a path is a regular file; raises as :func:`status` does."""
     found = status(path)
     return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _listed(path: Path) -> os.stat_result:
-    """Return the status of a path that a folder lists."""
+    """Return the status of a path from a folder's listing."""
     found = status(path)
     if found is None and path.is_symlink():
-        raise UserError(f"{path}: a link to nothing", None, "remove it")
+        raise UserError(f"{path}: broken symbolic link", None, "remove it")
     if found is None:
-        raise UserError(f"{path}: no longer there", None, "put it back, and start again")
+        raise UserError(f"{path}: no longer exists", None, "restore it and start again")
     return found
 
 
@@ -110,7 +110,7 @@ def file_size(path: Path) -> int:
     """Return a file's size in bytes.
 
     Raises:
-        UserError: it is not a regular file. Reading a FIFO would block.
+        UserError: it is not a regular file; reading a FIFO would block.
     """
     found = _listed(path)
     if not stat.S_ISREG(found.st_mode):
@@ -132,25 +132,25 @@ def read_file(path: Path) -> bytes:
 
 
 def unreadable(error: OSError, path: Path) -> NoReturn:
-    """Raise a UserError for an OSError over a path."""
+    """Raise a UserError for an OSError that concerns a path."""
     remedy = "change its permissions, or remove it" if isinstance(error, PermissionError) else "check the path"
     raise UserError(f"{path}: cannot be read ({error.strerror})", None, remedy) from None
 
 
 @contextlib.contextmanager
 def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
-    """Remove ``folder``, and folders above it, if they are created within the context and stay empty."""
+    """Remove ``folder`` and its parent folders on exit if they were created within the context and are empty."""
     made = [one for one in (folder, *folder.parents) if not one.exists()]
     try:
         yield
     finally:
         for one in made:
-            with contextlib.suppress(OSError):  # it has content, or was never created
+            with contextlib.suppress(OSError):  # not empty, or never created
                 one.rmdir()
 
 
 class Folder:
-    """The images under a folder, at any depth."""
+    """The images in a folder and its subfolders."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -159,7 +159,7 @@ class Folder:
         """See :meth:`Store.names`. Links to folders are followed, as data folders are often links.
 
         Raises:
-            UserError: a folder cannot be read; leaving it out would make another data set.
+            UserError: a folder cannot be read. Omitting it would silently change the data set.
         """
         found = []
         visited = set()
@@ -169,14 +169,14 @@ class Folder:
 
         for folder, folders, files in os.walk(self.path, onerror=refuse, followlinks=True):
             real = os.path.realpath(folder)
-            if real in visited:  # a link that leads back up
+            if real in visited:  # reached again through a link
                 folders.clear()
                 continue
             visited.add(real)
-            folders[:] = [name for name in folders if not name.startswith(".") and name not in LITTER]
+            folders[:] = [name for name in folders if not name.startswith(".") and name not in IGNORED_FOLDERS]
             relative = Path(folder).relative_to(self.path)
             for file in files:
-                if "." not in file and Path(folder, file).is_symlink():  # probably to a folder that is missing
+                if "." not in file and Path(folder, file).is_symlink():  # probably a broken link to a folder
                     _listed(Path(folder, file))
             found += [(relative / file).as_posix() for file in files]
         return sorted(name for name in found if is_image_name(name))
@@ -186,9 +186,9 @@ class Folder:
         return read_file(self.path / name)
 
     def digest(self, names: Sequence[str]) -> str:
-        """Hash names, sizes and bytes: all bytes below 256 MiB, else those of 256 files at even distances.
+        """Return a hash of names, sizes and contents: of all files up to 256 MiB, else of 256 evenly spaced files.
 
-        In a larger folder, a file replaced by another of exactly its size can therefore go unnoticed.
+        In larger folders, replacing a file by another of exactly the same size may therefore not be detected.
         """
         sizes = [file_size(self.path / name) for name in names]
         whole = sum(sizes) <= HASH_WHOLE_BYTES
@@ -202,7 +202,7 @@ class Folder:
 
 
 class Archive:
-    """The images in a zip file. Workers and threads may share one, since every process opens the file itself."""
+    """The images in a zip file. May be shared by threads and worker processes; each process opens the file itself."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -230,25 +230,25 @@ class Archive:
             problem = f"{self.path}: {len(members):,} members, more than {MAX_FILES:,}"
             raise UserError(problem, None, "split the archive")
         for member in members:
-            if _leads_outside(member):
-                problem = f"{self.path}: {member.filename!r} leads out of the archive, so it is refused"
-                raise UserError(problem, None, "remove it")
+            if _points_outside(member):
+                problem = f"{self.path}: {member.filename!r} points outside the archive"
+                raise UserError(problem, None, "remove it from the archive")
         return sorted({member.filename for member in members if not member.is_dir() and is_image_name(member.filename)})
 
     def read(self, name: str) -> bytes:
-        """See :meth:`Store.read`. The declared size bounds what is unpacked, and the CRC is checked."""
+        """See :meth:`Store.read`. The declared size is checked, which zipfile does not exceed, and so is the CRC."""
         size = self._file().getinfo(name).file_size
         if size > MAX_FILE_BYTES:
             problem = f"{self.path}:{name}: {size:,} bytes unpacked, more than {MAX_FILE_BYTES:,}"
             raise UserError(problem, None, "remove it")
         try:
             return self._file().read(name)
-        except Exception as error:  # zipfile raises five kinds: bad CRC, bad deflate, a password, an unknown method …
+        except Exception as error:  # of many types: bad CRC, bad deflate data, encryption, unknown method …
             problem = f"{self.path}:{name}: cannot be unpacked ({error})"
             raise UserError(problem, None, "copy the archive again") from None
 
     def digest(self, names: Sequence[str]) -> str:
-        """Hash names, sizes and CRC-32s of these members. Every read checks the CRC, so content need not be read."""
+        """Return a hash of names, sizes and CRC-32s of these members; contents are compared with the CRC when read."""
         state = hashlib.blake2b(digest_size=16)
         for name in names:
             member = self._file().getinfo(name)
@@ -256,10 +256,10 @@ class Archive:
         return state.hexdigest()
 
 
-def _leads_outside(member: zipfile.ZipInfo) -> bool:
-    """Whether a member is a link, or its name is absolute or contains ``..``: unpacked, it would write elsewhere.
+def _points_outside(member: zipfile.ZipInfo) -> bool:
+    """Return whether a member is a link, or has a name that is absolute or contains ``..``.
 
-    Nothing is unpacked here, but such an archive is malicious or damaged.
+    Extracting it could write elsewhere. Nothing is extracted here, but such an archive is malicious or damaged.
     """
     parts = member.filename.replace("\\", "/").split("/")
     absolute = parts[0] == "" or parts[0][1:] == ":"
@@ -271,11 +271,11 @@ def open_store(path: Path, remedy: str, key: str = "root") -> Store:
 
     Args:
         path: the folder or file.
-        remedy: what a user without it should do.
-        key: the argument that names it.
+        remedy: what the user should do if the path does not exist or is of another type.
+        key: the argument that the path was given as.
 
     Raises:
-        UserError: there is nothing at ``path``, it cannot be read, or it is neither a folder nor a zip file.
+        UserError: ``path`` does not exist, cannot be read, or is neither a folder nor a zip file.
     """
     found = status(path)
     if found is None:

@@ -1,4 +1,4 @@
-"""What training draws for the rows of a table: order, flips and crops, each a function of the position alone."""
+"""Random draws for the rows of a table: order, flips and crops, each a function of the position alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from saddlepoint.randomness import generator
 
 
 class Draws(NamedTuple):
-    """What is drawn for a table's rows of a batch.
+    """The random draws for a table's rows of a batch.
 
     Attributes:
-        indices: which rows, long [n].
-        flips: whether each is mirrored, bool [n], or None.
+        indices: of the rows, long [n].
+        flips: whether each row is mirrored, bool [n], or None.
         corners: the top left corner of each crop, long [n, 2], or None.
     """
 
@@ -28,13 +28,13 @@ class Draws(NamedTuple):
 class IndexStream:
     """The indices 0 … n - 1 in an endless sequence of epochs, each a permutation keyed by (seed, purpose, epoch).
 
-    ``take(start, count)`` is a pure function of the position: a run that resumes at the number of images it has
-    consumed continues exactly, batches may straddle epochs, and ranks share a batch by slicing it.
+    ``take(start, count)`` is a pure function of the position, so a run that resumes at the number of images that it has
+    consumed continues exactly, batches may span two epochs, and ranks take slices of a global batch.
 
     Args:
         n: number of rows, >= 1.
-        seed: the order's seed.
-        purpose: tells apart the orders of several tables.
+        seed: of the order.
+        purpose: distinguishes the orders of several tables.
 
     >>> stream = IndexStream(5, seed=0)
     >>> sorted(stream.take(10, 5).tolist())
@@ -64,7 +64,7 @@ class IndexStream:
 
     def _permutation(self, epoch: int) -> Tensor:
         if epoch not in self._permutations:
-            while len(self._permutations) >= 2:  # a batch straddles at most two epochs
+            while len(self._permutations) >= 2:  # a batch spans at most two epochs
                 del self._permutations[next(iter(self._permutations))]
             order = torch.randperm(self.n, generator=generator("cpu", self.seed, self.purpose, epoch))
             self._permutations[epoch] = order
@@ -79,7 +79,7 @@ class Stream:
         seed: of all draws.
         flip: mirror half of the rows.
         jitter: largest offset of a crop in pixels; 0 for no crops.
-        name: tells apart the draws of several tables; empty for the only one.
+        name: distinguishes the draws of several tables; empty if there is only one.
     """
 
     def __init__(self, n: int, seed: int, flip: bool = False, jitter: int = 0, name: str = ""):

@@ -1,1 +1,1 @@
-"""Scores of a system or of files: who judges what, and who draws the samples."""
+"""Evaluation of systems and of images in files: judges, and the sampling that several processes share."""

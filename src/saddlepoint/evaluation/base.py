@@ -1,4 +1,4 @@
-"""What every judge promises: it turns a system into score cards."""
+"""The interface of judges, which compute the score cards of a system."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from saddlepoint.systems.game import Game
 from saddlepoint.types import Batch, Split
 
 AT_ONCE = 250
-"""Held-out samples that pass through a system at a time."""
+"""Number of held-out samples that a system processes at a time."""
 LARGEST_N = 10_000
-"""Samples in an evaluation, where as many are held out and nobody asks for more."""
+"""Default limit on the number of held-out samples that are used."""
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,13 @@ class Settings:
     """How a system is evaluated.
 
     Attributes:
-        n: samples; None for as many as are held out, but 100 to 10,000.
+        n: number of samples; None for the number of held-out samples, clamped to 100 … 10,000.
         seed: of the samples and of all subsets.
-        splits: of the Inception Score; None for 10, fewer where a split would have under 500 samples.
-        metrics: names of scores; None for all that the data and the features allow.
-        ema: judge the averaged weights, where there are some.
-        importance: importance samples of a likelihood; 0 gives the bound that the system is trained on alone.
+        splits: of the Inception Score; None for 10, or fewer if a split would have under 500 samples.
+        metrics: names of scores; None for all that the data and the features support.
+        ema: evaluate the averaged weights, if there are any.
+        importance: number of importance samples of a likelihood; with 0, only the bound that the system is trained on
+            is computed.
     """
 
     n: int | None = None
@@ -49,10 +50,12 @@ class Settings:
 
 
 class Judge:
-    """Turns a system into score cards. This one gives none: for runs without scores, and for ranks without a share.
+    """Computes score cards of a system.
+
+    This base class returns none, for runs without scores and for ranks that have no share in an evaluation.
 
     Attributes:
-        monitor: the score that says which checkpoint is best, or None.
+        monitor: the score that determines the best checkpoint, or None.
     """
 
     monitor: str | None = None
@@ -62,23 +65,23 @@ class Judge:
         return []
 
     def at(self, seed: int) -> Judge:
-        """Return a judge against the same reference that draws by another seed."""
+        """Return a judge with the same reference and another seed."""
         return self
 
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
-        """Return pictures of what the last scores, of this system, rest on, by name."""
+        """Return pictures, by name, of the samples behind ``cards``, the last scores of this system."""
         return {}
 
     def state(self) -> dict[str, Any] | None:
-        """Return what a checkpoint needs so that this judge can be rebuilt without the data set, or None."""
+        """Return the state that a checkpoint stores to rebuild this judge without the data set, or None."""
         return None
 
 
 class Panel(Judge):
-    """Several judges as one.
+    """Several judges combined.
 
     Args:
-        judges: in the order of their cards; the first one that has a monitor says which checkpoint is best.
+        judges: in the order of their cards; the first one with a monitor determines the best checkpoint.
     """
 
     def __init__(self, judges: Sequence[Judge]) -> None:
@@ -90,7 +93,7 @@ class Panel(Judge):
         return [card for judge in self.judges for card in judge.score(system)]
 
     def at(self, seed: int) -> Panel:
-        """Return the same judges, drawing by another seed."""
+        """Return the same judges with another seed."""
         return Panel([judge.at(seed) for judge in self.judges])
 
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
@@ -98,16 +101,16 @@ class Panel(Judge):
         return {name: picture for judge in self.judges for name, picture in judge.pictures(system, cards).items()}
 
     def state(self) -> dict[str, Any] | None:
-        """Return the state of the judge that has one; no two have."""
+        """Return the state of the judge that has one; at most one does."""
         return next((state for judge in self.judges if (state := judge.state()) is not None), None)
 
 
 class HeldOutJudge(Judge):
-    """Base of the judges that show a system held-out samples.
+    """Base class of judges that evaluate a system on held-out samples.
 
     Args:
-        data: whose held-out split is used.
-        settings: of the evaluation; of ``n`` samples, 10,000 or as many as there are by default.
+        data: the data set whose held-out split is used.
+        settings: of the evaluation; by default ``n`` is 10,000, limited to the number of held-out samples.
     """
 
     def __init__(self, data: DataModule, settings: Settings) -> None:
@@ -115,26 +118,26 @@ class HeldOutJudge(Judge):
         self.n = min(settings.n or LARGEST_N, data.info.sizes["held_out"])
 
     def at(self, seed: int) -> Self:
-        """Return a judge of the same samples that draws by another seed."""
+        """Return a judge with the same samples and another seed."""
         other = copy.copy(self)
         other.settings = replace(self.settings, seed=seed)
         return other
 
     def batches(self, split: Split = "held_out", n: int | None = None) -> Iterator[Batch]:
-        """Yield the first n samples of a split, as many as are judged by default, in batches of floats."""
+        """Yield the first n samples of a split in batches of floats; by default those that are evaluated."""
         n = self.n if n is None else n
         for start in range(0, n, AT_ONCE):
             yield self.data.batch(split, start, min(AT_ONCE, n - start))
 
     def card(self, system: Game, metric: str, values: Tensor, seconds: float, **about: Any) -> ScoreCard:
-        """Return the card of a mean over samples, plus and minus one standard error.
+        """Return the card of a mean over samples, with the interval of plus and minus one standard error.
 
         Args:
-            system: that was judged.
-            metric: the score's name.
-            values: of each sample, [N].
-            seconds: that they took.
-            about: further fields of the card.
+            system: the evaluated system.
+            metric: name of the score.
+            values: one per sample, [N].
+            seconds: time to compute them.
+            about: further fields of the card, or replacements.
         """
         mean, error = float(values.double().mean()), float(values.double().std(correction=0)) / len(values) ** 0.5
         info = self.data.info
@@ -158,7 +161,7 @@ class HeldOutJudge(Judge):
 
 
 def circumstances(system: Game, ema: bool) -> Circumstances:
-    """Return what a score card says of the system."""
+    """Return the fields of a score card that describe the system."""
     statistics = any(uses_batch_statistics(system.networks[role]) for role in system.averaged)
     return Circumstances(
         ema=ema and bool(system.averages),
@@ -171,5 +174,5 @@ def circumstances(system: Game, ema: bool) -> Circumstances:
 
 
 def cache_directory() -> Path:
-    """Return where extractors and real statistics are kept between runs."""
+    """Return the directory in which extractors and real statistics are cached between runs."""
     return Path(platformdirs.user_cache_dir("saddlepoint"))

@@ -1,4 +1,4 @@
-"""``python evaluate.py checkpoint=PATH``: scores a checkpoint alone, or on data that is named."""
+"""``python evaluate.py checkpoint=PATH``: scores a checkpoint by the statistics that it contains, or on a data set."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from saddlepoint.metrics.real import RealStatistics
 
 
 def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subject:
-    """Choose what a checkpoint is judged by: the data or features that are named, or what it carries.
+    """Prepare the evaluation of a checkpoint by the given data or features, or by the statistics that it contains.
 
     Args:
         config: of ``evaluate.py``.
@@ -32,12 +32,11 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
         features_off: the user chose ``features=none``.
 
     Raises:
-        UserError: nothing can judge it, or the data do not fit it.
+        UserError: the checkpoint cannot be scored, or the data do not fit it.
     """
-    if config.fit is not None or config.image_size is not None:
-        raise UserError(
-            "fit= and image_size= are for samples=PATH", None, "with checkpoint=PATH, set data.fit or data.image_size"
-        )
+    for key in ("fit", "image_size"):
+        if config[key] is not None:
+            raise UserError("applies only to samples=PATH", key, f"with checkpoint=PATH, set data.{key}")
     named = any(config.get(key) is not None for key in ("data", "features"))
     judge = _on_data(config, restored, features_off) if named or features_off else _alone(config, restored)
     progress = restored.system.progress
@@ -51,54 +50,61 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
         f"{restored.about['choices']['model']} after {progress.images_seen:,} images, {restored.path}",
         _run_directory(restored.path) / "scores.jsonl",
         score,
-        {"checkpoint": str(restored.path) if config.out else restored.path.name},  # in its own run the name says it all
+        {"checkpoint": str(restored.path) if config.out else restored.path.name},  # the name suffices beside its run
         lambda cards: judges[-1].pictures(restored.system, cards),
     )
 
 
 def _alone(config: DictConfig, restored: Restored) -> Judge:
-    """Judge by the extractor and the statistics that the checkpoint carries."""
+    """Return the judge with the extractor and the statistics that the checkpoint contains."""
     scoring = restored.about.get("scoring")
     data = restored.about["choices"].get("data")
     if scoring is None:
-        raise UserError("this checkpoint carries nothing to be scored by", "checkpoint", f"add data={data}")
+        problem = f"{restored.path} contains no statistics of real data"
+        raise UserError(problem, "checkpoint", f"add data={data}")
     n = config.n or scoring["n"]
     if scoring["kind"] == "points":
         return PointJudge(scoring["means"], scoring["std"], scoring["reference"], n, config.seed, config.ema)
     if scoring["reference"] is None:
         raise UserError(
-            f"the statistics of features={scoring['features']} are too large for a checkpoint",
+            f"the real statistics of features={scoring['features']} are too large for checkpoints",
             "checkpoint",
-            f"add data={data}, so that they are computed or found in the cache",
+            f"add data={data} to compute them or read them from the cache",
         )
     extractor = extractor_from_state(scoring["extractor"], cache_directory())
     reference = RealStatistics.from_state(scoring["reference"])
     splits = config.splits or default_splits(n)
     metrics = list(config.metrics or reference.header["metrics"])
     if n != reference.header["n"]:
-        metrics = _free_of_n(metrics, extractor, reference.header["n"], asked=config.metrics is not None)
+        metrics = _independent_of_n(metrics, extractor, reference.header["n"], requested=config.metrics is not None)
     evaluator = Evaluator(extractor, reference, metrics, n, config.seed, splits)
     check_servable(config.metrics, evaluator)
     return SetJudge(evaluator, ema=config.ema)
 
 
-def _free_of_n(names: list[str], extractor: FeatureExtractor, kept: int, *, asked: bool) -> list[str]:
-    """Leave out metrics whose kept reference is of another number of images: they would be wrong, and not say so.
+def _independent_of_n(names: list[str], extractor: FeatureExtractor, n: int, *, requested: bool) -> list[str]:
+    """Return the metrics without those that would be wrong because the checkpoint's reference has another n.
+
+    Args:
+        names: of metrics.
+        extractor: the checkpoint's.
+        n: of the checkpoint's reference.
+        requested: whether the user named the metrics.
 
     Raises:
-        UserError: the user asked for one of them by name.
+        UserError: the user requested one of the omitted metrics, or none is left.
     """
     bound = [name for name in names if any(m.bound_to_n for m in catalogue.build([name], extractor, 0, 1))]
     free = [name for name in names if name not in bound]
-    if (bound and asked) or not free:
-        what = f"metric '{bound[0]}' compares" if asked else "all metrics of the run compare"
-        problem = f"{what} with as many real images as samples, and the checkpoint keeps n={kept}"
-        raise UserError(problem, "n", "leave n out, or add data=NAME")
+    if (bound and requested) or not free:
+        what = f"metric '{bound[0]}' needs" if requested else "all metrics of the run need"
+        problem = f"{what} as many real images as samples, and the checkpoint has statistics for n={n}"
+        raise UserError(problem, "n", "leave it out, or add data=NAME")
     return free
 
 
 def _on_data(config: DictConfig, restored: Restored, features_off: bool) -> Panel:
-    """Judge on the data set that is named, or the run's own, by the features that are named, or the run's own."""
+    """Return the judges for the given data set and features; what is not given is the run's own."""
     run_config: Any = OmegaConf.create(restored.about["config"])
     if config.get("data") is not None:
         run_config.data = config.data
@@ -115,7 +121,7 @@ def _on_data(config: DictConfig, restored: Restored, features_off: bool) -> Pane
     )
     judge = panel(restored.system, data, settings, extractor)
     if not judge.judges:
-        raise UserError("features=none gives no scores here", "features", "use classifier, inception or random")
+        raise UserError("none gives no scores", "features", "choose classifier, inception or random")
     for one in judge.judges:
         if isinstance(one, SetJudge):
             one.judges_labels = info.class_names == restored.info.class_names
@@ -129,10 +135,10 @@ def _check_shapes(restored: Restored, shape: tuple[int, ...], columns: Mapping[s
         raise UserError(f"the checkpoint was trained on {theirs}", "data", "choose data of the same kind")
     if shape == info.shape and columns == info.columns:
         return
-    hint = "choose the data that it was trained on"
+    remedy = "choose the data that it was trained on"
     if len(shape) == 3 and info.is_image:
-        hint = f"set data.image_size={_size(info.shape)} and data.channels={info.shape[0]}"
-    raise UserError(f"the data has shape {shape}, the checkpoint makes {info.shape}", "data", hint)
+        remedy = f"set data.image_size={_size(info.shape)} and data.channels={info.shape[0]}"
+    raise UserError(f"the data has shape {shape}, but the checkpoint was trained on {info.shape}", "data", remedy)
 
 
 def _size(shape: tuple[int, ...]) -> str:

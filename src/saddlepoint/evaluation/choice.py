@@ -1,4 +1,4 @@
-"""What an evaluation is of: images in files, or a checkpoint."""
+"""The choice between evaluating a checkpoint and evaluating images in files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from saddlepoint.evaluation.subject import Subject
 
 
 def subject_of(config: DictConfig, features_off: bool) -> Subject:
-    """Check what is asked for, and prepare all that it is scored by.
+    """Check the config and prepare the evaluation.
 
     Args:
-        config: of ``evaluate.py``, of the schema.
+        config: of ``evaluate.py``, checked against the schema.
         features_off: the user chose ``features=none``.
 
     Raises:
-        UserError: something is wrong with what was asked for.
+        UserError: the config is invalid, or the data, files or checkpoint cannot be used.
     """
     named = {key: config[key] for key in ("data", "features") if config.get(key) is not None}
     check_parts(OmegaConf.create(named), PROVIDED, config.plugins)

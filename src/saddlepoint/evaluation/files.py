@@ -1,6 +1,6 @@
-"""``python evaluate.py samples=PATH reference=PATH`` (or ``data=NAME``): scores images in files, with no model.
+"""``python evaluate.py samples=PATH reference=PATH`` (or ``data=NAME``): scores images in files, without a model.
 
-A path is a folder, a zip file or an ``.npz``; images of every model and tool can be compared this way.
+A path is a folder, a zip file or an ``.npz``, so that images from any model or tool can be compared.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from saddlepoint.data.npz import holds_points, read_points
 from saddlepoint.data.sources.image_set import ImageSet
 from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
-from saddlepoint.evaluation import pictures as drawing
+from saddlepoint.evaluation import pictures as diagrams
 from saddlepoint.evaluation.base import Settings, cache_directory
 from saddlepoint.evaluation.sets import check_servable, default_splits, prepare, reseeded, set_judge
 from saddlepoint.evaluation.subject import Subject
@@ -34,15 +34,14 @@ from saddlepoint.metrics.rows import permutation
 from saddlepoint.revision import git_revision
 from saddlepoint.types import DataInfo
 
-WAYS = "reference=PATH, a folder, zip or .npz of real images, or data=NAME"
 UNKNOWN = "unknown"
 
 
 def subject(config: DictConfig, features_off: bool = False) -> Subject:
-    """Check what is asked for, and prepare extractor and reference; nothing is sampled and nothing trained.
+    """Check the config, and prepare the extractor and the reference.
 
     Raises:
-        UserError: the files cannot be used, do not fit each other, or the question is not clear.
+        UserError: the config is incomplete or contradictory, or the files cannot be used or do not match each other.
     """
     _check(config)
     path = given_path(config.samples)
@@ -54,7 +53,8 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
     else:
         real, info = build.build_data(config)
     if not info.is_image:
-        raise UserError(f"data={info.name} are points, and samples={path} holds none: give an .npz of points [N, D]")
+        problem = f"{info.name} is a data set of points, and {path} contains none"
+        raise UserError(problem, "samples", "give an .npz with points, float [N, D]")
     samples = _fitted(config, info)
     total = samples.info.sizes["train"]
     n = _number(config, total)
@@ -62,7 +62,7 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
     check_servable(config.metrics, evaluator)
 
     judged: list[tuple[Evaluator, int]] = []
-    labels = _asked_for(samples, info.class_names)
+    labels = _conditions(samples, info.class_names)
 
     def choice(seed: int) -> Tensor:
         return _choice(total, n, seed, config.seed)
@@ -75,7 +75,7 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
 
     def pictures(cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         last, seed = judged[-1]
-        return drawing.draw(last, cards, lambda indices: _images_at(_images(samples, choice(seed)), indices), real)
+        return diagrams.draw(last, cards, lambda indices: _images_at(_images(samples, choice(seed)), indices), real)
 
     about = {"samples": f"{samples.info.name}:{total}@{samples.info.fingerprint[:8]}", "fit": config.fit}
     return Subject(f"{n:,} images of {path}", Path("scores.jsonl"), score, about, pictures)
@@ -83,23 +83,25 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
 
 def _check(config: DictConfig) -> None:
     if config.checkpoint is not None:
-        raise UserError("checkpoint= and samples= are two questions: give one of them")
+        raise UserError("checkpoint and samples are mutually exclusive", "samples", "give one of them")
     if config.samples is None:
-        raise UserError("reference= is for samples=PATH; with checkpoint=PATH, say data=image_folder data.root=PATH")
+        remedy = "with checkpoint=PATH, set data=image_folder data.root=PATH"
+        raise UserError("applies only to samples=PATH", "reference", remedy)
     if (config.reference is None) == (config.get("data") is None):
-        raise UserError(f"samples= needs one thing to be held against: {WAYS}")
+        remedy = "give either reference=PATH, a folder, zip or .npz of real images, or data=NAME"
+        raise UserError("needs exactly one reference", "samples", remedy)
     if config.reference is None and config.image_size is not None:
-        raise UserError("image_size= is the size of reference=PATH; with data=NAME, say data.image_size=")
+        raise UserError("applies only to reference=PATH", "image_size", "with data=NAME, set data.image_size")
 
 
 def _module(path: str, size: Any, fit: str, channels: Any = None, splits: bool = False) -> DataModule:
-    """Return the images of a path; without a limit on memory they would be decoded into the user's cache."""
+    """Return the images of a path; the memory limit of 0 keeps them from being decoded into the user's cache."""
     size = OmegaConf.to_container(size) if OmegaConf.is_config(size) else size
     return DataModule(ImageSet(path, splits), size, fit, channels, memory_limit_gb=0.0)  # type: ignore[arg-type]
 
 
 def _inspected(data: DataModule, key: str) -> DataInfo:
-    """Return what was found in the files; a mistake about their folder names this command's key for it."""
+    """Return the description of the files; an error that concerns their path gets the key ``key``."""
     try:
         return data.inspect()
     except UserError as error:
@@ -107,7 +109,7 @@ def _inspected(data: DataModule, key: str) -> DataInfo:
 
 
 def _fitted(config: DictConfig, real: DataInfo) -> DataModule:
-    """Return the samples at the reference's size and channels: as they are, or by the policy that the user states."""
+    """Return the samples at the reference's size and channels: unchanged, or fitted by the user's policy."""
     channels, height, width = real.shape
     if config.fit is not None:
         module = _module(config.samples, [height, width], config.fit, channels)
@@ -122,33 +124,31 @@ def _fitted(config: DictConfig, real: DataInfo) -> DataModule:
         raise UserError(error.problem, "samples", _remedy(real)) from None
     if found == real.shape:
         return module
-    if found == (1, height, width) and channels == 3:  # gray in RGB is the same picture
+    if found == (1, height, width) and channels == 3:  # converting gray to RGB does not change an image
         return _module(config.samples, [height, width], "pad", 3)
-    has, wants = _size(found), _size(real.shape)
-    raise UserError(f"samples={config.samples} are {has}, {real.name} is {wants}", None, _remedy(real))
+    problem = f"images of {config.samples} are {_size(found)}, those of {real.name} {_size(real.shape)}"
+    raise UserError(problem, "samples", _remedy(real))
 
 
 def _remedy(real: DataInfo) -> str:
-    return f"add fit=resize, crop or pad, which brings the samples to {_size(real.shape)}, or save them at that size"
+    return f"set fit to resize, crop or pad to fit the samples to {_size(real.shape)}, or save them at that size"
 
 
 def _size(shape: tuple[int, ...]) -> str:
     channels, height, width = shape
-    return f"{height}x{width} of {channels} channel{'s' if channels > 1 else ''}"
+    return f"{height}x{width} with {channels} channel{'s' if channels > 1 else ''}"
 
 
 def _number(config: DictConfig, total: int) -> int:
-    """Return how many samples a score rests on."""
+    """Return the number of samples that a score is computed from."""
     n: int = config.n or total
     if total < 2:
-        raise UserError(f"samples={config.samples} holds {total} image; scores need two")
+        raise UserError(f"{config.samples} contains {total} sample(s), and scores need two", "samples", "add some")
     if n > total:
-        raise UserError(f"n={n} is more than the {total} images of samples={config.samples}; set n={total} or less")
+        raise UserError(f"{n} is more than the {total} samples in {config.samples}", "n", f"set it to {total} or less")
     if config.seeds > 1 and n * config.seeds > total:
-        raise UserError(
-            f"seeds={config.seeds} takes other images for each seed, and samples={config.samples} holds {total}: "
-            f"set n={total // config.seeds} or less"
-        )
+        problem = f"{config.seeds} disjoint sets of {n} are more than the {total} samples in {config.samples}"
+        raise UserError(problem, "seeds", f"set n to {total // config.seeds} or less")
     return n
 
 
@@ -158,16 +158,17 @@ def _evaluator(config: DictConfig, real: DataModule, n: int, features_off: bool)
         return set_judge(extractor, real, Settings(n, config.seed, config.splits, config.metrics)).evaluator
     names, splits = list(config.metrics or catalogue.DEFAULT), config.splits or default_splits(n)
     if n < splits:
-        raise UserError(f"n={n} samples cannot be split in {splits}; set splits lower")
+        raise UserError(f"{n} samples cannot be split into {splits} parts", "splits", "reduce it")
     catalogue.build(names, extractor, config.seed, splits)
     nothing_held_out = real.info.sizes["held_out"] == 0
     if extractor.predicts_labels and nothing_held_out:
         raise UserError(
-            f"features={extractor.name} is checked on held-out images, and {config.reference} holds out none: name "
-            "folders train/ and held_out/ in it, or say data=image_folder data.root=PATH, which holds out a tenth"
+            f"the {extractor.name} is tested on held-out images, and {config.reference} has none",
+            "features",
+            "make folders train/ and held_out/ in it, or set data=image_folder data.root=PATH, which holds out a tenth",
         )
     if real.info.sizes["train"] < 2:
-        raise UserError(f"reference={config.reference} holds one image; scores need two")
+        raise UserError(f"{config.reference} contains one image, and scores need two", "reference", "add images")
     prepare(extractor, real)
     statistics = RealStatistics.compute(
         real, extractor, cache_directory(), n=n, seed=config.seed, metrics=names, splits=splits
@@ -178,15 +179,18 @@ def _evaluator(config: DictConfig, real: DataModule, n: int, features_off: bool)
 
 
 def _extractor(config: DictConfig, features_off: bool) -> FeatureExtractor:
-    """Return the features that were chosen, else the data set's own, else Inception's: the field's standard."""
+    """Return the chosen extractor, by default Inception."""
     extractor = None if config.get("features") is None else build.build_extractor(config)
     if extractor is None and features_off:
-        raise UserError("features=none gives no scores; choose features=inception, classifier or random")
+        raise UserError("none gives no scores", "features", "choose classifier, inception or random")
     return extractor or InceptionFeatures()
 
 
-def _asked_for(samples: DataModule, classes: tuple[str, ...] | None) -> Tensor | None:
-    """Return the samples' labels among the reference's classes, by name or else by number, long [N]; None without."""
+def _conditions(samples: DataModule, classes: tuple[str, ...] | None) -> Tensor | None:
+    """Return the samples' labels as indices of the reference's classes, matched by name or else number, long [N].
+
+    None if the samples or the reference have no labels, or if they do not match.
+    """
     labels, names = samples.labels("train"), samples.info.class_names
     if labels is None or names is None or classes is None:
         return None
@@ -198,13 +202,13 @@ def _asked_for(samples: DataModule, classes: tuple[str, ...] | None) -> Tensor |
 
 
 def _choice(total: int, n: int, seed: int, first: int) -> Tensor:
-    """Return n of ``total`` rows in their own order, long [n]; of seeds from ``first`` on, no two share one."""
+    """Return n of ``total`` row indices, ascending, long [n]; those of seeds from ``first`` on are disjoint."""
     start = (seed - first) * n
     return permutation(total, first, "real rows")[start : start + n].sort().values
 
 
 def _images(samples: DataModule, rows: Tensor) -> Iterator[Tensor]:
-    """Yield the images of some rows, long [n] in rising order, as uint8 [B, C, H, W]."""
+    """Yield the images of ``rows``, long [n] in ascending order, as uint8 [B, C, H, W]."""
     start = 0
     for images, _ in samples.uint8_batches("train"):
         here = rows[(rows >= start) & (rows < start + len(images))] - start
@@ -214,7 +218,7 @@ def _images(samples: DataModule, rows: Tensor) -> Iterator[Tensor]:
 
 
 def _images_at(batches: Iterator[Tensor], indices: Tensor) -> Tensor:
-    """Return images by their place among all, uint8 [M, C, H, W]."""
+    """Return the images of these indices, uint8 [M, C, H, W]."""
     found: dict[int, Tensor] = {}
     start = 0
     wanted = set(indices.tolist())
@@ -231,15 +235,15 @@ def _circumstances() -> Circumstances:
 
 
 def _points(config: DictConfig, path: Path) -> Subject:
-    """Score points against a mixture of Gaussians."""
+    """Prepare the evaluation of points against a mixture of Gaussians."""
     if config.get("data") is None:
-        raise UserError(f"{path} holds points: say data=gaussians data.layout=… to score them against a mixture")
+        remedy = "set data=gaussians data.layout=… to compare them with a mixture"
+        raise UserError(f"{path} contains points", "samples", remedy)
     data, info = build.build_data(config)
     points = torch.from_numpy(read_points(path))
     if info.shape != points.shape[1:]:
-        raise UserError(
-            f"{path} holds points of {points.shape[1]} dimensions, data={info.name} is of shape {info.shape}"
-        )
+        problem = f"points of {path} have shape {tuple(points.shape[1:])}, samples of {info.name} {info.shape}"
+        raise UserError(problem, "samples", "choose a data set of such points")
     source: Any = data.source
     n = _number(config, len(points))
 

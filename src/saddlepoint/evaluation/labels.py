@@ -1,4 +1,4 @@
-"""Judges of codes by the labels of the data: what a representation knows of classes that it was never told."""
+"""Judges that compare codes with the data's labels, which the system was not trained on."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from saddlepoint.systems.capabilities import Encodes, InfersCodes
 from saddlepoint.systems.game import Game
 
 TRAINING = 20_000
-"""Training samples among which neighbours are looked for."""
+"""Number of training samples that are searched for neighbours."""
 
 
 class CodeJudge(HeldOutJudge):
-    """``code_accuracy``: how well a categorical code that a system reads off held-out images names their classes.
+    """``code_accuracy``: how well the categorical code that a system infers from held-out images predicts their class.
 
-    It is the accuracy under the best one-to-one assignment of categories to classes. Beside it stands ``majority``,
-    where each category names the class that it has most images of, so that two may name the same.
+    It is the accuracy under the best one-to-one assignment of categories to classes. The card's ``majority`` is the
+    accuracy if each category predicts its most frequent class, so that several categories may predict the same one.
     """
 
     def score(self, system: Game) -> list[ScoreCard]:
@@ -42,10 +42,11 @@ class CodeJudge(HeldOutJudge):
 
 
 class NeighbourJudge(HeldOutJudge):
-    """``nearest_neighbour_accuracy``: how often the nearest training sample, in codes, has a held-out sample's class.
+    """``nearest_neighbour_accuracy``: how often a held-out sample and the nearest training sample have the same class.
 
-    Distances are Euclidean, among the first 20,000 training samples. Beside it stands the same in ``pixels``. An
-    untrained encoder comes close to these, too, so read it beside its own value before training.
+    Distances are Euclidean, between codes; the first 20,000 training samples are searched. The card's ``pixels`` is
+    the same accuracy for distances between pixels. The codes of an untrained encoder nearly reach that, too, so the
+    score is to be compared with its value before training.
     """
 
     def score(self, system: Game) -> list[ScoreCard]:
@@ -73,9 +74,15 @@ class NeighbourJudge(HeldOutJudge):
 
 
 def assignment_accuracy(inferred: Tensor, labels: Tensor) -> tuple[Tensor, float]:
-    """Return which categories, long [N], name the label under the best one-to-one assignment.
+    """Return the accuracy of categories as predictions of labels.
 
-    And the share of those that do where each category names the label it has most of.
+    Args:
+        inferred: categories, long [N].
+        labels: long [N].
+
+    Returns:
+        Whether each category predicts the label under the best one-to-one assignment, bool [N]; and the fraction that
+        do if each category predicts its most frequent label.
 
     >>> assignment_accuracy(torch.tensor([1, 1, 0, 2]), torch.tensor([0, 0, 1, 1]))
     (tensor([ True,  True,  True, False]), 1.0)
@@ -88,6 +95,6 @@ def assignment_accuracy(inferred: Tensor, labels: Tensor) -> tuple[Tensor, float
 
 
 def nearest_has_label(rows: Tensor, labels: Tensor, among: Tensor, their_labels: Tensor) -> Tensor:
-    """Return whether the nearest of others, [M, D], has the label of each row of [N, D]: bool [N]."""
+    """Return whether the nearest of ``among`` [M, D] has the same label, for each of ``rows`` [N, D]: bool [N]."""
     _, indices = nearest_neighbours(rows, 1, among=among)
     return their_labels[indices[:, 0]] == labels

@@ -1,4 +1,4 @@
-"""The judge of systems that say how likely samples are."""
+"""The judge of likelihoods."""
 
 from __future__ import annotations
 
@@ -18,17 +18,19 @@ NAMES = ("elbo", "nll", "bits_per_dim")
 
 
 class LikelihoodJudge(HeldOutJudge):
-    """Scores the log-likelihood of held-out samples, in nats a sample.
+    """Scores the log-likelihood of held-out samples, in nats per sample.
 
-    - ``elbo``: the evidence lower bound, or the exact log-likelihood where the system has one;
-    - ``nll``: minus the importance-weighted bound by ``importance`` samples, or minus the exact log-likelihood;
-    - ``bits_per_dim``: the better of the two over log 2 and the number of values, for binarised data.
+    - ``elbo``: the evidence lower bound, or the exact log-likelihood if the system computes it;
+    - ``nll``: the negative of the importance-weighted bound with ``importance`` samples, or of the exact
+      log-likelihood;
+    - ``bits_per_dim``: the better of the two, negated and divided by log 2 and the number of values, for binarised
+      data.
 
-    A card says which bound its figure is, and how the data was binarised: figures that differ in these do not compare.
+    A card states the bound and the binarisation; scores that differ in these are not comparable.
 
     Args:
-        data: whose held-out split is used.
-        settings: of the evaluation; ``importance`` > 0 asks for ``nll``.
+        data: the data set whose held-out split is used.
+        settings: of the evaluation; ``nll`` is computed if ``importance`` > 0 or the log-likelihood is exact.
     """
 
     def __init__(self, data: DataModule, settings: Settings) -> None:
@@ -53,7 +55,7 @@ class LikelihoodJudge(HeldOutJudge):
         return cards
 
     def _bound(self, system: Game, importance: int) -> tuple[Tensor, str, int, float]:
-        """Return the log-likelihoods [N], their kind, the number of values of a sample, and the time they took."""
+        """Return the log-likelihoods [N], their kind, the number of values per sample, and the time in seconds."""
         assert isinstance(system, HasLikelihood)
         begin, parts = time.perf_counter(), []
         for index, batch in enumerate(self.batches()):

@@ -1,4 +1,4 @@
-"""Judges of pairs: what a system makes of an image beside the image that it should have made."""
+"""Judges of pairs of images: the output of a system and the true image."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from saddlepoint.systems.capabilities import Encodes, Translates
 from saddlepoint.systems.game import Game
 
 MEAN_OF = 10_000
-"""Training targets that the mean target is taken of."""
+"""Number of training targets that the mean target is computed from."""
 SMALLEST_FOR_MS_SSIM = 161
-"""Pixels of the short side: its window of 11 is applied to the image halved four times."""
+"""Minimum of the shorter side in pixels: the window of 11 is applied to the image halved four times."""
 LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
-"""torchvision's AlexNet, which torchmetrics' LPIPS looks for in torch.hub's folder."""
+"""File name of torchvision's AlexNet, which torchmetrics' LPIPS searches for in torch.hub's folder."""
 
 PIXELS = {"features": "pixels", "features_version": "1"}
 
@@ -44,7 +44,7 @@ def l1(x: Tensor, y: Tensor) -> Tensor:
 def psnr(x: Tensor, y: Tensor) -> Tensor:
     """Return the peak signal-to-noise ratio of each pair of images in [0, 1], [N], in dB; at most 100."""
     found = peak_signal_noise_ratio(x, y, data_range=1.0, reduction="none", dim=(1, 2, 3))
-    return found.clamp(max=100.0)  # equal images have none
+    return found.clamp(max=100.0)  # infinite for equal images
 
 
 def ssim(x: Tensor, y: Tensor) -> Tensor:
@@ -73,21 +73,25 @@ FIGURES: Mapping[str, Figure] = {"l1": l1, "psnr": psnr, "ssim": ssim, "ms_ssim"
 
 
 def has_lpips_weights() -> bool:
-    """Whether LPIPS can be computed without a download."""
+    """Return whether LPIPS can be computed without a download."""
     return (Path(torch.hub.get_dir()) / "checkpoints" / LPIPS_WEIGHTS).exists()
 
 
 def figures_for(shape: Sequence[int], metrics: Sequence[str] | None) -> list[str]:
-    """Return the names of the figures of pairs of images (C, H, W) that are asked for and can be had.
+    """Return the names of the figures to compute for pairs of images.
+
+    Args:
+        shape: of the images, (C, H, W).
+        metrics: the requested names; None for all that are available.
 
     Raises:
-        UserError: one was asked for by name and cannot be had.
+        UserError: a requested figure is not available.
     """
     small = min(shape[1:]) < SMALLEST_FOR_MS_SSIM
     for name in metrics or ():
         if name == "ms_ssim" and small:
             raise UserError(
-                f"ms_ssim needs images of {SMALLEST_FOR_MS_SSIM} px or more, and these are {shape[1]}x{shape[2]}",
+                f"ms_ssim needs images of {SMALLEST_FOR_MS_SSIM} px or more, but these are {shape[1]}x{shape[2]}",
                 "metrics",
                 "use ssim",
             )
@@ -100,13 +104,13 @@ def figures_for(shape: Sequence[int], metrics: Sequence[str] | None) -> list[str
 
 
 class PairJudge(HeldOutJudge):
-    """Scores pairs of images, both in 8 bits, as values in [0, 1].
+    """Scores pairs of images, which are quantised to 8 bits and scaled to [0, 1].
 
     Args:
-        data: whose held-out split is used.
+        data: the data set whose held-out split is used.
         settings: of the evaluation.
-        name: how a figure's score is called, such as ``{}_a_to_b``.
-        figures: their names.
+        name: template for the names of scores, such as ``{}_a_to_b``.
+        figures: names of the figures.
     """
 
     def __init__(self, data: DataModule, settings: Settings, name: str, figures: Sequence[str]) -> None:
@@ -114,11 +118,11 @@ class PairJudge(HeldOutJudge):
         self.name, self.figures = name, list(figures)
 
     def pairs(self, system: Game) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Yield what the system was given, what it made of it, and the truth, float [N, C, H, W] in [-1, 1]."""
+        """Yield the system's input, its output and the true image, float [N, C, H, W] in [-1, 1]."""
         raise NotImplementedError(f"{type(self).__name__} must implement pairs()")
 
     def score(self, system: Game) -> list[ScoreCard]:
-        """Return a card a figure: its mean over the pairs, ± one standard error, with the baselines beside it."""
+        """Return one card per figure: its mean over the pairs, ± one standard error, and those of the baselines."""
         begin = time.perf_counter()
         found: dict[str, list[Tensor]] = {name: [] for name in self.figures}
         beside: dict[str, list[Tensor]] = {}
@@ -139,23 +143,23 @@ class PairJudge(HeldOutJudge):
         return cards
 
     def baselines(self, given: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        """Return what needs no system: nothing unless overridden."""
+        """Return images to compare with the true ones instead of the system's output, by name; none by default."""
         return {}
 
 
 class TranslationJudge(PairJudge):
     """Scores translations of held-out images against their true counterparts.
 
-    Beside each figure stand those of two answers that need no system: the ``input`` itself, where it has the truth's
-    shape, and the ``mean_target`` of the training images.
+    The cards also state the figures of two baselines: the ``input`` itself, if it has the shape of the target, and the
+    ``mean_target`` of the training images.
 
     Args:
-        data: with aligned columns in its held-out split.
+        data: a data set with aligned columns in its held-out split.
         settings: of the evaluation.
         direction: of the translation.
-        columns: that it goes from and to.
+        columns: names of the source and target columns.
         suffix: of the scores' names.
-        figures: their names.
+        figures: names of the figures.
     """
 
     def __init__(
@@ -199,14 +203,14 @@ class TranslationJudge(PairJudge):
 class ReconstructionJudge(PairJudge):
     """Scores reconstructions of held-out images, in pixels and in an extractor's features.
 
-    ``reconstruction_features`` is the mean Euclidean distance of the features of an image and its reconstruction;
-    beside it stands that of the features of an image and of another one's reconstruction, ``shuffled``.
+    ``reconstruction_features`` is the mean Euclidean distance between the features of an image and those of its
+    reconstruction; the card's ``shuffled`` is the mean distance from the reconstruction of another image.
 
     Args:
-        data: whose held-out split is used.
+        data: the data set whose held-out split is used.
         settings: of the evaluation.
         figures: names of the figures of pixels.
-        extractor: prepared; None leaves its figure out.
+        extractor: prepared; None to omit ``reconstruction_features``.
     """
 
     def __init__(
@@ -223,11 +227,11 @@ class ReconstructionJudge(PairJudge):
             yield real, system.decode(system.encode(real, self.settings.ema), self.settings.ema), real
 
     def baselines(self, given: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        """Return another image of the batch in the reconstruction's place."""
+        """Return another image of the batch as a baseline for the reconstruction."""
         return {"another_image": truth.roll(1, 0)}
 
     def score(self, system: Game) -> list[ScoreCard]:
-        """Return a card a figure."""
+        """Return one card per figure."""
         cards = super().score(system)
         if self.extractor is None:
             return cards
@@ -245,5 +249,5 @@ class ReconstructionJudge(PairJudge):
 
 
 def in_unit(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] in the 8 bits of a file, as values in [0, 1]."""
+    """Return images in [-1, 1] quantised to 8 bits and scaled to [0, 1]."""
     return quantise(images).float() / 255

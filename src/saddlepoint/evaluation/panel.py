@@ -1,4 +1,4 @@
-"""Which judges a run has: those that its data and its system's capabilities allow."""
+"""The choice of a run's judges, by its data and its system's capabilities."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from saddlepoint.data import DataModule, Gaussians
-from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.errors import UserError, suggestion
 from saddlepoint.evaluation import likelihood, pairs, points
 from saddlepoint.evaluation.base import Judge, Panel, Settings, cache_directory
 from saddlepoint.evaluation.labels import CodeJudge, NeighbourJudge
@@ -29,16 +29,16 @@ CODES = ("code_accuracy", "nearest_neighbour_accuracy")
 
 
 def panel(system: Game, data: DataModule, settings: Settings, extractor: FeatureExtractor | None) -> Panel:
-    """Build all judges that can say something of a system on this data, before anything starts.
+    """Build all judges that apply to a system and its data.
 
     Args:
-        system: to be judged.
-        data: that it is judged on.
+        system: the system to evaluate.
+        data: the data set to evaluate it on.
         settings: of the evaluation.
-        extractor: not yet prepared; None leaves out what needs features.
+        extractor: not yet prepared; None to omit scores that need features.
 
     Raises:
-        UserError: a metric is unknown or cannot be had, or the features cannot be had for this data.
+        UserError: a metric is unknown or not available, or the features do not support this data.
     """
     names = None if settings.metrics is None else list(settings.metrics)
     judges = [
@@ -54,11 +54,11 @@ def panel(system: Game, data: DataModule, settings: Settings, extractor: Feature
 
 
 def assistants(system: Game, data: DataModule, extractor: FeatureExtractor | None) -> Panel:
-    """Build what ranks other than 0 take part in evaluations by: a share of every set."""
+    """Build the judges of ranks other than 0, each of which processes a share of a set of samples."""
     judges: list[Judge] = []
     if extractor is not None and data.info.is_image:
         judges += [Assistant(samples, type(extractor), cache_directory()) for samples, _ in _sources(system, data)]
-    # Rank 0 alone computes what is not shared; where it scores at all, all ranks come to the same moments.
+    # Rank 0 computes the other scores alone. If it has any, the other ranks need a judge to evaluate at the same times.
     alone = (
         isinstance(system, HasLikelihood)
         or (isinstance(system, Translates) and data.info.aligned)
@@ -101,13 +101,13 @@ def _sets(
     for samples, suffix in _sources(system, data):
         most = data.size("held_out", samples.source) if isinstance(samples, Translated) else None
         own = replace(settings, metrics=wanted)
-        fresh = copy.deepcopy(extractor)  # each set is looked at by features prepared for its own images
+        fresh = copy.deepcopy(extractor)  # each set needs features that are prepared for its own images
         judges.append(set_judge(fresh, samples.real(data), own, samples, most, suffix))
     return judges
 
 
 def _sources(system: Game, data: DataModule) -> list[tuple[Samples, str]]:
-    """Return where sets of samples come from, each with the suffix of its scores' names."""
+    """Return the sources of sets of samples, each with the suffix of its scores' names."""
     if isinstance(system, Generates):
         return [(Generated(), "")]
     if isinstance(system, Translates):
@@ -149,12 +149,12 @@ def _codes(system: Game, data: DataModule, settings: Settings, names: list[str] 
 
 
 def _suffix(system: Any, direction: str) -> str:
-    """Return what a direction's scores end in: nothing where it is the only one."""
+    """Return the suffix of a direction's scores, which is empty if there is only one direction."""
     return f"_{direction}" if len(system.directions) > 1 else ""
 
 
 def _of(names: Sequence[str] | None, suffix: str) -> list[str] | None:
-    """Return the names of pair figures that ask for a direction, by its own name or for all directions."""
+    """Return the requested names without a direction's suffix; names without a suffix apply to all directions."""
     if names is None:
         return None
     return [name.removesuffix(suffix) if suffix else name for name in names]
@@ -166,7 +166,11 @@ def _is_set_metric(name: str) -> bool:
 
 
 def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
-    """Refuse names that no judge of this run knows."""
+    """Check that the requested metrics exist, and that there is a judge if any is requested.
+
+    Raises:
+        UserError: otherwise.
+    """
     known = [
         *(score for metric in catalogue.METRICS.values() for score in (metric.name, *metric.also)),
         *likelihood.NAMES,
@@ -178,8 +182,7 @@ def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
     for name in names or ():
         base = next((one for one in known if name == one or name.startswith(f"{one}_")), None)
         if base is None:
-            raise UserError(
-                f"unknown metric '{name}'{did_you_mean(name, known)}", "metrics", f"known are {', '.join(known)}"
-            )
+            remedy = suggestion(name, known) or f"choose from {', '.join(known)}"
+            raise UserError(f"unknown metric '{name}'", "metrics", remedy)
     if names and not judges:
-        raise UserError(f"this model on this data has none of {', '.join(names)}", "metrics", "leave metrics out")
+        raise UserError(f"none of {', '.join(names)} applies to this model and data", "metrics", "leave it out")

@@ -1,4 +1,4 @@
-"""Pictures of what an evaluation found: the closest pairs, the curve of P(duplicate), the classes of the samples."""
+"""Pictures of an evaluation: the closest pairs, the curve of P(duplicate), and the histogram of classes."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from saddlepoint.metrics.support import Support
 from saddlepoint.tracking import diagnostics
 
 MOST_TRAINING_IMAGES = 200_000
-"""Nearest training images are looked for among no more: a picture is not worth decoding a million files."""
+"""Size of the training split above which nearest training images are not searched for, since that reads all files."""
 
 ImagesAt = Callable[[Tensor], Tensor]
-"""Returns the evaluated images of some indices, long [M], as uint8 [M, C, H, W]."""
+"""Returns the evaluated images with these indices, long [M], as uint8 [M, C, H, W]."""
 
 
 def draw(
     evaluator: Evaluator, cards: Sequence[ScoreCard], images_at: ImagesAt, real: RealData | None
 ) -> dict[str, Image.Image]:
-    """Return pictures by name, of what the evaluator's last scores rest on.
+    """Return pictures of the evaluator's last scores, by name.
 
     Args:
-        evaluator: after its scores.
-        cards: those scores.
-        images_at: the images that were judged.
-        real: the data set, for the nearest training images; None leaves them out.
+        evaluator: after scoring.
+        cards: the scores.
+        images_at: returns the evaluated images by index.
+        real: the data set, for the nearest training images; None to omit them.
     """
     by_name = {card.metric: card for card in cards}
     pictures = {}
@@ -55,7 +55,7 @@ def draw(
 
 
 def pairs(space: str, details: Mapping[str, Tensor], images_at: ImagesAt, real: RealData | None) -> Image.Image:
-    """Draw the closest pairs, above their nearest training images where there are not too many to look at."""
+    """Draw the closest pairs, above their nearest training images unless there are too many to search."""
     images = images_at(details["pairs"].flatten())
     nearest, below = None, ""
     if real is not None and real.info.sizes["train"] <= MOST_TRAINING_IMAGES:
@@ -69,7 +69,7 @@ def pairs(space: str, details: Mapping[str, Tensor], images_at: ImagesAt, real: 
 
 
 def nearest_training(images: Tensor, real: RealData) -> Tensor:
-    """Return the training image nearest to each of ``images``, both uint8 [M, C, H, W], as pixels are compared."""
+    """Return the training image nearest in pixels to each of ``images``, both uint8 [M, C, H, W]."""
     rows = small_pixels(images)
     best, found = torch.full((len(images),), torch.inf, dtype=torch.float64), images.clone()
     for batch, _ in real.uint8_batches("train"):

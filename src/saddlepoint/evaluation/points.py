@@ -1,4 +1,4 @@
-"""The judge of points on a mixture of Gaussians: modes, high-quality share, reverse KL."""
+"""The judge of points on a mixture of Gaussians."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class PointJudge(Judge):
         means: [M, D].
         std: of every mode.
         reference: the mixture's name.
-        n: points.
-        seed: of their latents.
-        ema: judge the averaged weights where there are some.
+        n: number of points.
+        seed: of the samples.
+        ema: evaluate the averaged weights, if there are any.
     """
 
     monitor = "mixture_kl"
@@ -39,18 +39,18 @@ class PointJudge(Judge):
         self.n, self.seed, self.ema = n, seed, ema
 
     def score(self, system: Game) -> list[ScoreCard]:
-        """Sample n points and score them."""
+        """Return the scores of n sampled points."""
         assert isinstance(system, Generates)
         points = system.sample(self.n, seed=self.seed, ema=self.ema).cpu()
         about = circumstances(system, self.ema)
         return evaluate_vectors(points, self.means, self.std, self.reference, self.seed, **about)
 
     def at(self, seed: int) -> PointJudge:
-        """Return a judge against the same mixture that samples by another seed."""
+        """Return a judge with the same mixture and another seed."""
         return PointJudge(self.means, self.std, self.reference, self.n, seed, self.ema)
 
     def state(self) -> dict[str, Any]:
-        """Return the mixture."""
+        """Return the mixture and the number of points."""
         return {
             "kind": "points",
             "n": self.n,

@@ -1,4 +1,4 @@
-"""The judge of samples as a set: Fréchet distance, Inception Score, duplicates and all else that features allow."""
+"""The judge of sets of samples: Fréchet distance, Inception Score, duplicates and other scores from features."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ from saddlepoint.metrics.rows import RealData
 from saddlepoint.systems.game import Game
 
 LARGEST_N = 10_000
-"""Samples in an evaluation during training, where as many are held out; published scores have 50,000 (``n=50000``)."""
+"""Default limit on the number of samples; published scores use 50,000 (``n=50000``)."""
 SMALLEST_N = 100
-"""A small folder may hold out one image only."""
+"""Default minimum, since a small folder may have only one held-out image."""
 
 
 class SetJudge(Judge):
-    """Scores images by features: one pass, every metric.
+    """Scores sets of images by their features, with all metrics computed in one pass.
 
     Args:
         evaluator: extractor, reference statistics and metrics.
-        samples: where the images come from.
-        ema: judge the averaged weights where there are some.
-        judges_labels: whether the extractor's classes, if it has some, are those that the generator knows.
-        real: the data set, for pictures of nearest training images; None where there is none at hand.
-        suffix: of the scores' names, where a system has several sets.
+        samples: the source of the images; by default the system's generated samples.
+        ema: evaluate the averaged weights, if there are any.
+        judges_labels: whether the extractor's classes, if it has any, are those that the generator is conditioned on.
+        real: the data set, for pictures of nearest training images; None if it is not available.
+        suffix: of the scores' names, for systems with several sets.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SetJudge(Judge):
         self.announced = False
 
     def score(self, system: Game) -> list[ScoreCard]:
-        """Draw n images, keyed by the evaluation's seed, and score them; in a run of several processes, all share."""
+        """Return the scores of n images, which are keyed by the evaluation's seed and shared among all processes."""
         evaluator = self.evaluator
         state = None if self.announced else evaluator.extractor.state()
         task = Task(evaluator.n, evaluator.seed, self.ema, self.judges_labels, evaluator.needs, state)
@@ -67,12 +67,12 @@ class SetJudge(Judge):
         return [dataclasses.replace(card, metric=card.metric + self.suffix) for card in cards] if self.suffix else cards
 
     def at(self, seed: int) -> SetJudge:
-        """Return a judge against the same reference that samples, and draws subsets, by another seed."""
+        """Return a judge with the same reference and another seed for samples and subsets."""
         evaluator = reseeded(self.evaluator, seed)
         return SetJudge(evaluator, self.samples, self.ema, self.judges_labels, self.real, self.suffix)
 
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
-        """Draw the closest pairs, the curve of P(duplicate) and the classes, where the last scores have them."""
+        """Draw the closest pairs, the curve of P(duplicate) and the classes, as far as the last scores include them."""
         own = [dataclasses.replace(c, metric=c.metric.removesuffix(self.suffix)) for c in cards]
         if not any(card.metric in self.evaluator.details for card in own):
             return {}
@@ -81,7 +81,7 @@ class SetJudge(Judge):
         return {name + self.suffix: picture for name, picture in drawn.items()}
 
     def state(self) -> dict[str, Any] | None:
-        """Return the extractor, the reference statistics where they are small, and the settings."""
+        """Return the extractor, the reference statistics if they are small, and n; None for translated images."""
         if not isinstance(self.samples, Generated):
             return None
         evaluator = self.evaluator
@@ -114,30 +114,32 @@ def set_judge(
     most: int | None = None,
     suffix: str = "",
 ) -> SetJudge:
-    """Prepare an extractor and the real statistics of a data set, and build the judge on them.
+    """Prepare an extractor and the real statistics of a data set, and return the judge that uses them.
 
     Args:
         extractor: not yet prepared.
         data: the data set.
         settings: of the evaluation.
-        samples: where the images come from.
-        most: as many images as there are of them; None for any number.
+        samples: the source of the images; by default the system's generated samples.
+        most: number of images that ``samples`` can provide; None if it is not limited.
         suffix: of the scores' names.
+
+    Raises:
+        UserError: a metric is unknown or not supported, the extractor does not support these images, or there are too
+            few held-out images or samples.
     """
     names = list(settings.metrics) if settings.metrics is not None else list(catalogue.DEFAULT)
     n = settings.n or min(LARGEST_N, max(SMALLEST_N, data.info.sizes["held_out"]))
     n = min(n, most or n)
     splits = settings.splits or default_splits(n)
-    catalogue.build(names, extractor, settings.seed, splits)  # refuse a wrong name before anything is trained
+    catalogue.build(names, extractor, settings.seed, splits)  # checks the names before an extractor is trained
     if n < splits:
-        raise UserError(f"n={n} samples cannot be split in {splits}", "callbacks.scores.splits", "set it lower")
+        problem = f"{n} samples cannot be split into {splits} parts"
+        raise UserError(problem, "callbacks.scores.splits", "reduce it")
     prepare(extractor, data)
     if (held_out := data.info.sizes["held_out"]) < 2:
-        raise UserError(
-            f"{data.info.name} holds out {held_out} image, and scores need two to compare with",
-            None,
-            "add images, or use features=none",
-        )
+        problem = f"{data.info.name} has {held_out} held-out image(s), and scores need at least two"
+        raise UserError(problem, None, "add images, or use features=none")
     reference = RealStatistics.compute(
         data, extractor, cache_directory(), n=n, seed=settings.seed, metrics=names, splits=splits
     )
@@ -147,7 +149,7 @@ def set_judge(
 
 
 def reseeded(evaluator: Evaluator, seed: int) -> Evaluator:
-    """Return an evaluator of the same reference whose samples and subsets are another seed's."""
+    """Return an evaluator with the same reference and another seed."""
     if seed == evaluator.seed:
         return evaluator
     names, splits = [metric.name for metric in evaluator.metrics], evaluator.metrics[0].splits
@@ -155,30 +157,26 @@ def reseeded(evaluator: Evaluator, seed: int) -> Evaluator:
 
 
 def check_servable(names: Sequence[str] | None, evaluator: Evaluator) -> None:
-    """Refuse a metric that was asked for by name and would silently be missing.
+    """Check that the requested metrics can be computed; otherwise they would silently be omitted.
 
     Raises:
-        UserError: naming it.
+        UserError: the features do not support a metric, or it needs more samples.
     """
     extractor = evaluator.extractor
     for name in names or ():
         if not catalogue.build([name], extractor, 0, 1):
-            raise UserError(
-                f"features={extractor.name} cannot give the metric '{name}'", "metrics", "use other features"
-            )
+            problem = f"features={extractor.name} do not support the metric '{name}'"
+            raise UserError(problem, "metrics", "choose other features")
     least = least_samples(extractor.dim)
     if FrechetInfinity.name in (names or ()) and evaluator.n < least:
-        raise UserError(
-            f"fid_infinity fits a line over at least {least:,} samples of {extractor.dim} features",
-            "n",
-            f"set n={least}",
-        )
+        problem = f"fid_infinity needs at least {least:,} samples with {extractor.dim} features"
+        raise UserError(problem, "n", f"set it to {least}")
 
 
 def default_splits(n: int) -> int:
-    """Return in how many parts the Inception Score of n samples is taken: 10, as published, if each has 500 or more.
+    """Return the number of splits for the Inception Score of n samples: 10 as published, if each has at least 500.
 
-    The score of a small part is far too low: 325 digits in ten parts give 6.4 where one part gives 9.
+    The score of small splits is far too low: that of 325 digits is 6.4 with ten splits and 9 with one.
 
     >>> default_splits(50_000), default_splits(2000), default_splits(325)
     (10, 4, 1)

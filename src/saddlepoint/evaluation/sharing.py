@@ -1,4 +1,4 @@
-"""How the processes of a run share a set of samples: rank 0 says what is wanted, and each draws and looks at a part."""
+"""Evaluation of a set of samples by all processes: rank 0 broadcasts a task, and each draws and processes a share."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from saddlepoint.types import DataInfo, Split
 
 
 class Task(NamedTuple):
-    """What an evaluation wants of every process.
+    """The parameters of an evaluation that rank 0 broadcasts.
 
     Attributes:
-        n: samples in all.
+        n: number of samples of all processes.
         seed: of the samples.
-        ema: from the averaged weights where there are some.
-        labelled: whether the labels that were asked for are wanted too.
-        needs: what to keep of the pass.
-        extractor: the state of rank 0's extractor; None where the others have it already.
+        ema: use the averaged weights, if there are any.
+        labelled: whether to return the labels that samples are conditioned on.
+        needs: what the metrics need a pass to keep.
+        extractor: the state of rank 0's extractor; None if the others have it already.
     """
 
     n: int
@@ -47,16 +47,16 @@ class Task(NamedTuple):
 
 
 class Samples(Protocol):
-    """Where the samples of a set come from."""
+    """The source of a set of samples."""
 
     def draw(self, system: Game, task: Task) -> tuple[Iterator[Tensor], Tensor | None]:
-        """Return this process's share of the samples, uint8 block by block, and the labels that they are asked for."""
+        """Return this process's share of the samples, uint8 in blocks, and the labels they are conditioned on."""
 
     def images_at(self, system: Game, seed: int, ema: bool) -> ImagesAt:
-        """Return a function that makes samples again by their indices."""
+        """Return a function that computes samples again by their indices."""
 
     def real(self, data: DataModule) -> RealData:
-        """Return the real images that they are to resemble."""
+        """Return the real images that the samples are compared with."""
 
 
 class Generated:
@@ -95,8 +95,8 @@ class Translated:
     Args:
         data: the data set.
         direction: of the translation.
-        source: the column that it goes from.
-        target: the column that it goes to.
+        source: name of the column of inputs.
+        target: name of the column that outputs are compared with.
     """
 
     def __init__(self, data: DataModule, direction: str, source: str, target: str) -> None:
@@ -129,11 +129,11 @@ class Translated:
 
 
 class Column:
-    """One column of a data set as a data set of its own, for real statistics.
+    """A column of a data set as a data set without labels, for real statistics.
 
     Args:
         data: the data set.
-        name: the column's.
+        name: of the column.
     """
 
     def __init__(self, data: DataModule, name: str) -> None:
@@ -155,18 +155,18 @@ class Column:
 
 
 def announce(task: Task) -> None:
-    """Tell the other processes, on rank 0, where there are any."""
+    """Broadcast the task from rank 0 to the other processes, if there are any."""
     if ranks.world_size() > 1:
         dist.broadcast_object_list([task], src=0)
 
 
 class Assistant(Judge):
-    """The judge of ranks other than 0: it draws and looks at its share, and gives no cards.
+    """The judge of ranks other than 0, which processes their share of the samples and returns no cards.
 
     Args:
-        samples: as rank 0's judge draws them.
-        extractor: the class of rank 0's, whose state comes with the first task.
-        cache_dir: where extractors are kept.
+        samples: the source of the samples, as on rank 0.
+        extractor: the class of rank 0's extractor, whose state is part of the first task.
+        cache_dir: directory in which extractors are cached.
     """
 
     monitor = "rank 0's"
@@ -176,7 +176,7 @@ class Assistant(Judge):
         self.extractor: FeatureExtractor | None = None
 
     def score(self, system: Game) -> list[ScoreCard]:
-        """Wait for rank 0's task, and do a share of it."""
+        """Receive rank 0's task and process this rank's share."""
         received: list[Task | None] = [None]
         dist.broadcast_object_list(received, src=0)
         task = cast("Task", received[0])

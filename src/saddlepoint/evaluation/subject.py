@@ -1,4 +1,4 @@
-"""What ``evaluate.py`` judges: a checkpoint, or images that lie in files."""
+"""The subject of ``evaluate.py``: a checkpoint, or images in files."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from saddlepoint.metrics.cards import ScoreCard
 
 @dataclass(frozen=True)
 class Subject:
-    """What is judged, and how.
+    """A prepared evaluation.
 
     Attributes:
         title: of the printed table.
-        out: the file that the cards are appended to, unless the user names one.
+        out: the file that the cards are appended to, unless the user chooses another.
         score: returns the cards of one seed.
-        about: what stands beside each card in that file.
-        pictures: returns pictures of what the last seed's scores, which it is given, rest on, by name.
+        about: further fields that are written with each card.
+        pictures: returns pictures of the last seed's scores, by name, given these scores.
     """
 
     title: str

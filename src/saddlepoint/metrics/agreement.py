@@ -28,11 +28,11 @@ class ClassAgreement(Metric):
         return extractor.predicts_labels
 
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Return nothing: no real images are compared with."""
+        """Return an empty dictionary, since there is no comparison with real images."""
         return {}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the agreement, the worst class's beside it; those of all are detail "per_class" (NaN: no sample)."""
+        """Return the agreement; that of each class is the detail "per_class", NaN for classes without samples."""
         if sample.labels is None:
             return []
         assert sample.logits is not None

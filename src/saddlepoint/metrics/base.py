@@ -1,4 +1,4 @@
-"""The interface of metrics: what one keeps of a pass over images, and how it computes its figures."""
+"""The interface of metrics: what they need from a pass over images, and how they compute figures."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Need = Literal[
     "baselines",
     "train_pool",
 ]
-"""What a pass over images can keep; it keeps only what the metrics ask for."""
+"""What a pass over images can keep; it keeps only what the metrics need."""
 
 OF_ALL: frozenset[Need] = frozenset({"moments", "class_moments", "train_pool"})
-"""What is computed from all images of a pass; the others are computed from the kept rows."""
+"""The needs that are computed from all images of a pass; the others are computed from the kept rows."""
 
 PIXELS_SIDE = 32
 """Images are averaged down to this many pixels a side for comparison: enough to recognise copies, and affordable for
@@ -72,7 +72,7 @@ class Sample:
 
 
 def select_rows(sample: Sample, rows: Tensor) -> Sample:
-    """Return a sample with only these of its kept rows, long [M]; what was computed from all images is unchanged."""
+    """Return a sample with only the kept rows of these indices, long [M]; values from all images are unchanged."""
     all_rows = {name: getattr(sample, name) for name in ("pool", "logits", "pixels", "labels", "sharpness")}
     return dataclasses.replace(sample, **{name: of[rows] for name, of in all_rows.items() if of is not None})
 
@@ -106,7 +106,7 @@ class Figure:
 
 
 class Metric(ABC):
-    """A family of figures.
+    """A metric, which computes one or several figures.
 
     Args:
         seed: seeds every subset that the metric draws.
@@ -118,9 +118,9 @@ class Metric(ABC):
         also: name prefixes of further scores from the same computation, each with its direction; any of them in
             ``metrics=[…]`` selects the family.
         needs: what it needs a pass to keep.
-        reads: the metric whose reference serves this one too, or "".
-        bound_to_n: whether its reference must have as many real images as there are samples. Where there are fewer
-            real images, only as many samples are evaluated.
+        reads: name of another metric whose reference this one can use, or "".
+        bound_to_n: whether its reference must have as many real images as there are samples. If there are fewer real
+            images, only as many samples are evaluated.
     """
 
     name: ClassVar[str]
@@ -148,11 +148,11 @@ class Metric(ABC):
 
     @abstractmethod
     def reference(self, real: Sample) -> dict[str, Tensor]:
-        """Return what :meth:`figures` needs of the real data; small, because checkpoints store it."""
+        """Return what :meth:`figures` needs from the real data; small, because checkpoints store it."""
 
     @abstractmethod
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the figures of ``sample`` against what :meth:`reference` returned."""
+        """Return the figures of ``sample``, given the result of :meth:`reference`."""
 
 
 class Collector:

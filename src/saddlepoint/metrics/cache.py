@@ -1,7 +1,7 @@
 """A cache of tensors on disk: files are written atomically and verified when they are read.
 
 Files are in the safetensors format, which cannot contain code. Their metadata identifies the tensors and holds a digest
-of their bytes. A file that is truncated, corrupted or about something else is treated as missing, so it is rebuilt.
+of their bytes. A file that is truncated, corrupted or of other tensors is treated as missing, so it is rebuilt.
 """
 
 from __future__ import annotations

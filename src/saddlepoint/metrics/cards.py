@@ -1,4 +1,4 @@
-"""Score cards: a number with everything that it depends on. Scores are only ever logged as cards."""
+"""Score cards: a score with everything that it depends on. Scores are logged only as cards."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class ScoreCard:
         features: the extractor's name; ``pixels`` for scores computed from pixels, as those of pairs are; or ``none``.
         features_version: the extractor's version, which identifies its weights.
         resize: the kernel that resizes images for the extractor, or ``none``.
-        ema: whether the averaged model was scored rather than the raw one; None for images from files, which do not
-            say.
+        ema: whether the averaged model was scored rather than the raw one; None for images from files, where it is not
+            known.
         batchnorm: ``running`` or ``batch`` statistics, ``none`` without such layers; ``unknown`` for images from files.
         labels: distribution of the labels that samples were conditioned on: ``none``, ``uniform``, ``train``,
             ``unknown``.
@@ -44,7 +44,7 @@ class ScoreCard:
             95 % interval for a support; or None.
         real: the same score of real held-out images, or None.
         real_n: number of held-out images in ``real``: n, or fewer where the split is smaller.
-        beside: further numbers needed to interpret the value, such as what chance alone would score; or None.
+        beside: further numbers needed to interpret the value, such as the expected score of chance; or None.
         note: the value's interpretation, or why it has none, in one sentence; or None.
         bound: for a likelihood, the quantity that was computed; None for other scores.
         binarisation: for a likelihood of binary images, how these were made, such as ``static`` or ``dynamic``; or

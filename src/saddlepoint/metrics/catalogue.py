@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.errors import UserError, suggestion
 from saddlepoint.metrics.agreement import ClassAgreement
 from saddlepoint.metrics.base import Metric
 from saddlepoint.metrics.duplicates import Duplicates
@@ -60,7 +60,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
 """The direction of every score by name; :func:`register_score` adds to it."""
 
 PREFIX = "reconstruction_"
-"""Of the scores of reconstructions, as in ``reconstruction_psnr``."""
+"""The prefix of scores of reconstructions, such as ``reconstruction_psnr``."""
 
 
 def build(names: Sequence[str], extractor: FeatureExtractor, seed: int, splits: int) -> list[Metric]:
@@ -72,11 +72,8 @@ def build(names: Sequence[str], extractor: FeatureExtractor, seed: int, splits: 
     families = {score: metric for metric in METRICS.values() for score in (metric.name, *metric.also)}
     for name in names:
         if name not in families:
-            raise UserError(
-                f"unknown metric '{name}'{did_you_mean(name, families)}",
-                "metrics",
-                f"choose from {', '.join(families)}",
-            )
+            remedy = suggestion(name, families) or f"choose from {', '.join(families)}"
+            raise UserError(f"unknown metric '{name}'", "metrics", remedy)
     metrics = [family(seed, splits) for family in dict.fromkeys(families[name] for name in names)]
     return [metric for metric in metrics if metric.applies_to(extractor)]
 
@@ -87,7 +84,7 @@ def register_score(name: str, lower_is_better: bool) -> None:
     Args:
         name: without a suffix such as ``_classifier`` or ``_a_to_b``, which any score may have, and without the prefix
             ``reconstruction_``.
-        lower_is_better: its direction.
+        lower_is_better: the score's direction.
 
     Raises:
         ValueError: the score is known with the other direction.
@@ -112,8 +109,5 @@ def lower_is_better(score: str) -> bool:
     for name, lower in sorted(LOWER_IS_BETTER.items(), key=lambda pair: -len(pair[0])):
         if plain == name or plain.startswith(f"{name}_"):
             return lower
-    raise UserError(
-        f"unknown score '{score}'{did_you_mean(plain, LOWER_IS_BETTER)}",
-        None,
-        f"choose from {', '.join(LOWER_IS_BETTER)}",
-    )
+    remedy = suggestion(plain, LOWER_IS_BETTER) or f"choose from {', '.join(LOWER_IS_BETTER)}"
+    raise UserError(f"unknown score '{score}'", None, remedy)

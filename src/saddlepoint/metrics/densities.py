@@ -4,7 +4,7 @@ Goodfellow et al. 2014, arXiv:1406.2661: for a fixed generator the optimal discr
 D*(x) = p_data(x) / (p_data(x) + p_g(x)) (proposition 1), for which the value of the game is
 2 JS(p_data ‖ p_g) - log 4 (theorem 1). Where p_data is known, a trained discriminator can be compared with both.
 
-p_g is known through samples only, so it is estimated by a histogram smoothed by a Gaussian of width h. p_data is
+p_g is known only through samples, so it is estimated by a histogram smoothed by a Gaussian of width h. p_data is
 convolved with the same Gaussian exactly, so that the two are comparable. The divergence at this resolution is smaller
 than the true one.
 """
@@ -118,7 +118,7 @@ def jensen_shannon(p: Array, q: Array, volume: float) -> float:
     """Return JS(p ‖ q) in nats by quadrature: ½ ∫ p log(2p / (p + q)) + ½ ∫ q log(2q / (p + q)), in [0, log 2]."""
     total = p + q
     with np.errstate(invalid="ignore", divide="ignore"):
-        # Without far tails: the quotient of a denormal number could be 0, and its logarithm infinite.
+        # Far tails are excluded, since the quotient of a denormal number could be 0 and its logarithm infinite.
         terms = [np.where(one > TINY, one * np.log(2 * one / total), 0.0) for one in (p, q)]
     return float(0.5 * volume * (terms[0].sum() + terms[1].sum()))
 

@@ -166,7 +166,7 @@ def nearest_distances(rows: Tensor, device: torch.device | str = "cpu") -> Tenso
 
 
 def threshold(nearest: Tensor) -> Tensor:
-    """Return the distance up to which two samples are near copies, given those of :func:`nearest_distances` of real."""
+    """Return the distance up to which two samples are near copies, given :func:`nearest_distances` of real images."""
     return nearest.quantile(QUANTILE)
 
 
@@ -236,7 +236,7 @@ def by_class(
     unlike: str | None,
     features: tuple[str, str, str] | None,
 ) -> list[Figure]:
-    """Return the support within the class whose collision rate is surely the highest; nothing if all are too small.
+    """Return the support within the class whose collision rate has the highest lower bound, if any is large enough.
 
     Args:
         label: the space's name.

@@ -21,11 +21,12 @@ from saddlepoint.metrics.moments import Moments
 from saddlepoint.metrics.rows import permutation
 
 POINTS = 15
-"""How many numbers of samples the distance is computed for; they are evenly spaced, as in the paper."""
+"""Number of sample sizes that the distance is computed for; they are evenly spaced, as in the paper."""
 SMALLEST_PART = 10
-"""The smallest number is this fraction of all samples, 1/10: the paper's 5,000 of 50,000."""
+"""The smallest size is 1 / 10 of all samples, as in the paper: 5,000 of 50,000."""
 LEAST = 2
-"""… but at least twice the number of features: with a singular covariance the distance is not linear in 1 / N."""
+"""Lower limit of the smallest size, in units of the number of features: with a singular covariance the distance is not
+linear in 1 / N."""
 
 
 class FrechetInfinity(Metric):
@@ -58,13 +59,13 @@ def least_samples(dim: int) -> int:
 
 
 def curve(real: Gaussian, rows: Tensor) -> tuple[list[int], list[float]]:
-    """Return numbers of samples, and for each N of them the Fréchet distance of the first N rows from ``real``.
+    """Return increasing sample sizes, and for each the Fréchet distance of that many first rows from ``real``.
+
+    The sets are nested, so each row is processed once; the fit remains unbiased.
 
     Args:
         real: the reference.
         rows: features [N, F] in a random order; N is at least :func:`least_samples`.
-
-    The sets are nested, so each row is processed once; the fit remains unbiased.
     """
     n, dim = rows.shape
     numbers = np.linspace(max(n // SMALLEST_PART, LEAST * dim), n, POINTS).round().astype(int).tolist()

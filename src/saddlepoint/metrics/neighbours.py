@@ -1,4 +1,4 @@
-"""Nearest neighbours and closest pairs, computed block by block; all scores that compare single images use these.
+"""Nearest neighbours and closest pairs, computed block by block, for all scores that compare single images.
 
 Matrix products in float32 give a few more candidates than needed, without storing an n × n matrix. The candidates'
 distances are then computed from differences in float64, so that an exact copy has distance zero, which it would not
@@ -71,7 +71,7 @@ def nearest_neighbours(
 
 
 class Table:
-    """Rows to compare with, in blocks, centred: this preserves distances, and reduces norms and so rounding errors.
+    """Rows to compare with, in blocks. They are centred, which preserves distances and reduces rounding errors.
 
     Args:
         rows: [M, D] of any real type.
@@ -215,7 +215,7 @@ def closest_pairs(
         indices: long [N, k].
         pairs: maximum number of pairs.
         rows: [N, D]. If given, the result is exact: rows whose k neighbours are all nearer than the last of the pairs
-            may have further such neighbours, which are then searched for. Otherwise only the given neighbours count.
+            may have more such neighbours, which are searched for. Otherwise only the given neighbours are considered.
         device: where the products are computed.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Seeded choices of a data set's rows, and the interface through which metrics read a data set."""
+"""Seeded random choices of a data set's rows, and the interface through which metrics read a data set."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saddlepoint.types import DataInfo, Split
 
 
 class RealData(Protocol):
-    """A data set, as the metrics read it."""
+    """The interface of data sets for metrics."""
 
     @property
     def info(self) -> DataInfo:
@@ -29,7 +29,7 @@ def permutation(n: int, seed: int, purpose: str) -> Tensor:
 
 
 def selection(size: int, n: int, seed: int) -> Tensor:
-    """Return a seeded choice of n real rows of ``size`` as a mask, bool [size]; smaller choices are subsets of larger.
+    """Return a seeded choice of n out of ``size`` rows, as a mask, bool [size]; smaller choices are subsets of larger.
 
     >>> int(selection(1000, 10, seed=0).sum())
     10
@@ -40,12 +40,12 @@ def selection(size: int, n: int, seed: int) -> Tensor:
 
 
 def as_many_as_real(n: int, real: int, seed: int) -> Tensor:
-    """Return the indices of a seeded choice of ``real`` of n samples, long [real], ascending; of all n if n <= real."""
+    """Return the ascending indices of a seeded choice of ``real`` out of n samples, long [min(real, n)]."""
     return permutation(n, seed, "as many as real")[:real].sort().values
 
 
 def selected_batches(real: RealData, split: Split, n: int, seed: int) -> Iterator[tuple[Tensor, Tensor | None, Tensor]]:
-    """Yield a split's images and labels, each with the indices, long [k], of its rows in :func:`selection` of n."""
+    """Yield a split's batches of images and labels with the indices, long [k], of those in :func:`selection` of n."""
     mask, start = selection(real.info.sizes[split], n, seed), 0
     for images, labels in real.uint8_batches(split):
         yield images, labels, mask[start : start + len(images)].nonzero().flatten()

@@ -1,4 +1,4 @@
-"""One pass over samples, divided among the processes of a run: each handles a shard, and rank 0 gathers the results."""
+"""A pass over samples that is divided among processes: each processes a shard, and rank 0 gathers the results."""
 
 from __future__ import annotations
 

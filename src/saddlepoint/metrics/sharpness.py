@@ -1,4 +1,4 @@
-"""Sharpness and contrast of images, which change the rate of near copies as collapse does.
+"""Sharpness and contrast of images, which affect the rate of near copies.
 
 Blur and low contrast reduce the distances between different samples; noise increases those between copies.
 """

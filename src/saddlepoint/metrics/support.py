@@ -25,7 +25,7 @@ COLLAPSE = 2.0
 ORDERS = 1_000
 """Number of random orders of the samples that the curve is averaged over."""
 ENOUGH_PAIRS = 10
-"""Number of near pairs from which the curve describes new samples too, not only reorderings of these."""
+"""Minimum number of near pairs for the curve to describe new samples, not only reorderings of these."""
 CURVE_PAIRS = 20_000
 """Limit on the near pairs used for the curve; far more than needed, since only the first pair of each order counts."""
 

@@ -1,4 +1,4 @@
-"""Folders and files that are not there, or may not be read, or are no files at all: named, never left out."""
+"""Folders and files that do not exist, cannot be read or are not regular files are reported, not omitted."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from saddlepoint.errors import UserError
 @pytest.mark.parametrize("closed", ["a/dog", "a", "up"])
 @pytest.mark.parametrize("mode", [0o000, 0o444])
 def test_folders_that_cannot_be_read_are_named(nested, tmp_path, closed, mode):
-    """Left out, a class folder would make another data set of this one."""
+    """Omitting a class folder would change the data set."""
     root = nested(tmp_path / "up" / "a")
     folder = tmp_path / "up" if closed == "up" else root.parent / closed
     folder.chmod(mode)
@@ -58,20 +58,20 @@ def test_a_name_that_is_too_long_is_named(tmp_path):
 
 @pytest.mark.parametrize("target", ["/nowhere/x.png", "zz.png", "zz"])
 def test_links_to_nothing_are_named(nested, tmp_path, target):
-    """A link without a suffix may have led to a class folder: on a disk that is not there, say."""
+    """A link without a suffix may be one to a class folder, for example on a disk that is not mounted."""
     folder = nested(tmp_path / "a")
     link = folder / "dog" / ("zz" if target == "zz" else "zz.png")
     link.symlink_to(target)
-    with pytest.raises(UserError, match=rf"^{re.escape(str(link))}: a link to nothing; remove it$"):
+    with pytest.raises(UserError, match=rf"^{re.escape(str(link))}: broken symbolic link; remove it$"):
         ImageFolder(str(folder)).open()
     with pytest.raises(UserError, match=r"zz.*: no such folder or zip file"):
         ImageFolder(str(link)).open()
 
 
-def test_pipes_are_named_and_nobody_waits_for_them(nested, tmp_path):
+def test_fifos_are_named_and_do_not_block(nested, tmp_path):
     folder = nested(tmp_path / "a")
     os.mkfifo(pipe := folder / "dog" / "zz.png")
-    rescue = threading.Timer(10, lambda: os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)))  # ends who waits
+    rescue = threading.Timer(10, lambda: os.close(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)))  # unblocks a reader
     rescue.start()
     try:
         with pytest.raises(UserError, match=rf"^{re.escape(str(pipe))}: not a regular file; remove it$"):
@@ -83,9 +83,9 @@ def test_pipes_are_named_and_nobody_waits_for_them(nested, tmp_path):
 
 
 def test_the_home_folder_may_be_written_as_a_tilde(nested, tmp_path, monkeypatch):
-    """After ``data.root=`` no shell expands it."""
+    """Shells do not expand it after ``data.root=``."""
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path.parent)  # a tilde that is taken by its word makes a folder here
+    monkeypatch.chdir(tmp_path.parent)  # a literal tilde would create a folder here
     folder = nested(tmp_path / "a")
     assert ImageFolder("~/a").open().digest == ImageFolder(str(folder)).open().digest
     data = DataModule(ImageFolder("~/a"), cache_dir="~/cache")

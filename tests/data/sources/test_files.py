@@ -1,4 +1,4 @@
-"""MNIST, Fashion-MNIST and CIFAR-10: the real files where they are, made ones and their faults everywhere."""
+"""MNIST, Fashion-MNIST and CIFAR-10: the real files if available, and generated files with and without faults."""
 
 import os
 import struct
@@ -62,7 +62,7 @@ def test_fashion_classes():
 
 
 @pytest.mark.parametrize(("source", "folder"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST")])
-def test_a_failed_download_names_the_path_and_the_way_round(tmp_path, source, folder):
+def test_a_failed_download_names_the_path_and_the_remedy(tmp_path, source, folder):
     with pytest.raises(UserError, match=rf"{folder}/raw: .*download failed \(.+\); copy them there unpacked") as caught:
         source(str(tmp_path)).open()
     assert "\n" not in str(caught.value)
@@ -89,7 +89,7 @@ def test_cifar10_without_permission_is_named(tmp_path):
 def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
     make_mnist(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path.parent)  # a tilde that is taken by its word makes a folder here
+    monkeypatch.chdir(tmp_path.parent)  # a literal tilde would create a folder here
     for source in (MNIST("~"), StackedMNIST("~", 2, 2)):
         assert source.open().digest
     assert CIFAR10("~").root == tmp_path
@@ -98,8 +98,8 @@ def test_the_home_folder_may_be_written_as_a_tilde(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda raw: raw[:-1], "bytes where its header says"),
-        (lambda raw: raw + b"x", "bytes where its header says"),
+        (lambda raw: raw[:-1], "bytes, but its header requires"),
+        (lambda raw: raw + b"x", "bytes, but its header requires"),
         (lambda raw: b"", "not an idx file"),
         (lambda raw: b"\x1f\x8b" + raw[2:], "not an idx file"),
     ],
@@ -170,10 +170,10 @@ def test_cifar10_class_folders_and_zips(tmp_path, zipped):
 def test_cifar10_needs_both_splits_and_its_classes(tmp_path):
     make_cifar10(tmp_path, zipped=True)
     (tmp_path / "cifar10" / "test.zip").rename(tmp_path / "test.zip")
-    with pytest.raises(UserError, match="CIFAR-10 needs train and test"):
+    with pytest.raises(UserError, match=r"train\.zip: the other split is missing; put both train and test there"):
         CIFAR10(str(tmp_path)).open()
     (tmp_path / "cifar10" / "test").mkdir()
-    with pytest.raises(UserError, match="class folders are not CIFAR-10's ten"):
+    with pytest.raises(UserError, match="the class folders are not those of CIFAR-10"):
         CIFAR10(str(tmp_path)).open()
 
 

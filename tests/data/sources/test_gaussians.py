@@ -1,4 +1,4 @@
-"""Mixtures against their closed forms."""
+"""Mixtures of Gaussians against closed forms."""
 
 import math
 
@@ -35,7 +35,7 @@ def test_residuals_are_normal_about_the_labelled_mode(layout):
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
-def test_layouts_are_pacgans():
+def test_layouts_are_those_of_pacgan():
     ring, grid, line = (Gaussians(layout) for layout in ("ring", "grid", "line"))
     assert ring.means.shape == (8, 2)
     assert np.allclose(ring.means.norm(dim=1), 1)
@@ -54,7 +54,7 @@ def test_high_quality_ceiling_in_two_dimensions():
     assert abs(share - (1 - math.exp(-4.5))) < 5 * math.sqrt(0.011 * 0.989 / len(points))
 
 
-def test_points_are_fixed_unlabelled_and_no_images():
+def test_points_are_fixed_and_unlabelled_and_not_images():
     data, again, other = DataModule(Gaussians()), DataModule(Gaussians()), DataModule(Gaussians(seed=1))
     assert data.info == again.info
     assert data.info.fingerprint != other.info.fingerprint

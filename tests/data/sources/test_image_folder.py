@@ -1,4 +1,4 @@
-"""Folders and zip files of images as users have them: nested, flat, split, wrapped, littered, broken."""
+"""Folders and zip files of images: nested, flat, split, in outer folders, with other files, corrupt."""
 
 import io
 import shutil
@@ -72,7 +72,7 @@ def test_labels_can_be_ignored(tmp_path):
 
 @pytest.mark.parametrize("prefix", ["", "pets/", "download/pets/"])
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_a_zip_is_what_its_folder_is(tmp_path, prefix, method):
+def test_a_zip_has_the_content_of_its_folder(tmp_path, prefix, method):
     folder = make(tmp_path / "pets", NESTED)
     assert seen(archive(folder, tmp_path / "pets.zip", prefix, method)) == seen(folder)
 
@@ -111,7 +111,7 @@ def test_train_may_be_a_class(tmp_path):
     assert {label for _, label in result["train"] | result["held_out"]} == {"bus", "train"}
 
 
-def test_litter_is_ignored(tmp_path):
+def test_hidden_and_system_folders_are_ignored(tmp_path):
     folder = make(tmp_path / "a", NESTED)
     clean = seen(folder)
     litter = [".DS_Store", "readme.txt", "__MACOSX/cat/._1.png", "cat/.hidden.png", ".git/x.png", "cat/labels.csv"]
@@ -145,7 +145,7 @@ def test_missing_data_is_named(tmp_path, name):
     assert caught.value.key == "root"
 
 
-def test_empty_folders_files_that_are_no_zip_and_single_images_are_named(tmp_path):
+def test_empty_folders_other_files_and_single_images_are_named(tmp_path):
     with pytest.raises(UserError, match=r"no images inside; give a folder"):
         ImageFolder(str(tmp_path)).open()
     (tmp_path / "a.zip").write_text("not a zip")
@@ -158,7 +158,7 @@ def test_empty_folders_files_that_are_no_zip_and_single_images_are_named(tmp_pat
 def test_images_beside_class_folders_are_named(tmp_path):
     with pytest.raises(UserError, match=r"stray\.png and 0 more are in no class folder, but others are") as caught:
         ImageFolder(str(make(tmp_path / "a", [*NESTED, "stray.png"]))).open()
-    assert (caught.value.key, caught.value.remedy) == ("labels", "move them, or set none")
+    assert (caught.value.key, caught.value.remedy) == ("labels", "move them, or set it to none")
     with pytest.raises(UserError) as caught:
         DataModule(ImageFolder(str(tmp_path / "a"))).inspect()
     assert caught.value.key == "source.labels"
@@ -192,7 +192,7 @@ def test_a_truncated_or_damaged_zip_is_named(tmp_path):
     ids=["version", "name"],
 )
 def test_a_zip_that_python_cannot_list_is_named(tmp_path, at, content, reason):
-    """By the central directory: 6 bytes on, the version that it takes to unpack; 8 on, whether names are UTF-8."""
+    """In the central directory, the required version is at offset 6, the flag for UTF-8 names at offset 8."""
     path = archive(make(tmp_path / "a", ["1.png", "22.png"]), tmp_path / "a.zip")
     raw = bytearray(path.read_bytes())
     entry = raw.rindex(b"PK\x01\x02")
@@ -218,17 +218,17 @@ OUTSIDE = ["../../evil.png", "/evil.png", "a/../../evil.txt", "..\\evil.png", "C
 
 
 @pytest.mark.parametrize("evil", OUTSIDE)
-def test_members_that_lead_out_of_an_archive_are_refused(tmp_path, evil):
+def test_members_that_point_outside_an_archive_are_refused(tmp_path, evil):
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
         for name in ("1.png", "2..png", ".../3.png", evil):
             member = zipfile.ZipInfo(name)
             member.external_attr = (stat.S_IFLNK if name == "link" else stat.S_IFREG) << 16
             file.writestr(member, png(1))
-    with pytest.raises(UserError, match=r"a\.zip: '.*(evil|link).*' leads out of the archive"):
+    with pytest.raises(UserError, match=r"a\.zip: '.*(evil|link).*' points outside the archive"):
         ImageFolder(str(tmp_path / "a.zip")).open()
 
 
-def test_fingerprints_follow_content_not_place(tmp_path):
+def test_fingerprints_depend_on_content_not_location(tmp_path):
     def fingerprint(root, **options):
         return DataModule(ImageFolder(str(root)), **options).info.fingerprint
 
@@ -254,7 +254,7 @@ def test_large_folders_are_sampled(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16", "1", "LA"])
-def test_mixed_modes_and_sizes_come_out_alike(tmp_path, mode):
+def test_mixed_modes_and_sizes_are_unified(tmp_path, mode):
     rng = np.random.default_rng(0)
     (tmp_path / "a").mkdir()
     for i, (height, width) in enumerate([(9, 20), (40, 17), (16, 16)]):
@@ -268,8 +268,8 @@ def test_mixed_modes_and_sizes_come_out_alike(tmp_path, mode):
     assert data.arrays("train").samples.shape == (2, channels, 12, 16)
 
 
-def test_names_that_are_no_utf8(tmp_path):
-    """Folders from old systems: a name in Latin-1 is bytes that no text decodes to."""
+def test_names_that_are_not_utf8(tmp_path):
+    """On old systems, names may be encoded in Latin-1, which is not valid UTF-8."""
     for value in range(6):
         folder = tmp_path.joinpath("set", ("caf\udce9", "th\u00e9 \u8336")[value % 2])
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Unpaired and binarised MNIST against the digits that they are made of."""
+"""Unpaired and binarised MNIST against the digits that they consist of."""
 
 import hashlib
 import struct
@@ -13,7 +13,7 @@ from saddlepoint.data.sources.binarised_mnist import drawn
 
 @pytest.fixture
 def root(tmp_path):
-    """Digits whose pixels say which one they are: image i of the train split is i all over, of the test 120 + i."""
+    """Digits with a constant gray value: i for image i of the train split, 120 + i for image i of the test split."""
     for prefix, count, first in (("train", 40, 0), ("t10k", 20, 120)):
         raw = tmp_path / "MNIST" / "raw"
         raw.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def mnist(data_root):
 
 
 @pytest.mark.parametrize("transform", ["invert", "rotate", "colour"])
-def test_training_domains_share_no_digit(root, transform):
+def test_training_domains_are_disjoint(root, transform):
     a, b = UnpairedMNIST(root, transform).open().splits["train"]
     assert a.columns["a"][:, 16, 16, 0].tolist() == list(range(0, 40, 2))
     assert (a.labels == np.arange(0, 40, 2) % 10).all()
@@ -73,7 +73,7 @@ def test_real_digits_and_their_counterparts(mnist):
         assert torch.equal(a[1], b[1])
 
 
-def test_binarised_draws_are_philoxs_words():
+def test_binarised_draws_are_philoxs_output():
     images = np.random.default_rng(0).integers(256, size=(1001, 3, 5, 1), dtype=np.uint8)
     images[0, 0] = np.array([0, 255, 0, 255, 0])[:, None]
     got = drawn(images, 1)
@@ -116,7 +116,7 @@ def test_binarisations_never_share_scores(root):
     assert infos[0].fingerprint != infos[1].fingerprint
 
 
-def test_real_static_binarisation_is_the_same_for_everybody(mnist):
+def test_real_static_binarisation_is_fixed(mnist):
     data = DataModule(BinarisedMNIST(mnist))
     assert data.info.sizes == {"train": 60_000, "held_out": 10_000}
     plain, binary = (DataModule(source).arrays("train").samples for source in (MNIST(mnist), BinarisedMNIST(mnist)))

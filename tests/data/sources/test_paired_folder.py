@@ -1,4 +1,4 @@
-"""Pairs in one file and in two folders: which half is which, names that match, splits, and what is refused."""
+"""Pairs in one file and in two folders: halves, matching names, splits, and errors."""
 
 import shutil
 
@@ -12,14 +12,14 @@ from saddlepoint.errors import UserError
 
 
 def save(path, *values, width=4, mode="L"):
-    """An image of stripes side by side, each of one gray value."""
+    """Return an image of vertical stripes, each of one gray value."""
     path.parent.mkdir(parents=True, exist_ok=True)
     stripes = np.repeat(np.array([values], dtype=np.uint8), width, axis=1)
     Image.fromarray(np.repeat(stripes, 3, axis=0)).convert(mode).save(path)
 
 
 def seen(root, split="train", **options):
-    """Return {(input, target)} by their first pixels."""
+    """Return {(input, target)} as the gray values of their first pixels."""
     data = DataModule(PairedFolder(str(root), **options), cache_dir=str(root.parent / "cache"))
     columns = [next(data.uint8_batches(split, column=name))[0][:, 0, 0, 0].tolist() for name in ("inputs", "targets")]
     return set(zip(*columns, strict=True))
@@ -102,7 +102,7 @@ def test_pairs_without_split_folders_are_split_by_hash_and_stay_together(tmp_pat
     assert 2 <= len(held_out) <= 15
 
 
-def test_by_side_takes_the_first_folder_that_names_a_side():
+def test_by_side_uses_the_first_folder_of_a_side():
     names = ["trainA/a/1.png", "b/x/2.png", "validationB/3.png", "c/4.png", "a.png", "testC/5.png"]
     a, b = by_side({name: name for name in names})
     assert a == {"train/a/1.png": "trainA/a/1.png"}
@@ -123,16 +123,16 @@ def test_images_without_counterpart_are_named(tmp_path):
     assert "a/2.png and 1 more have no counterpart" in error.problem
 
 
-def test_names_that_differ_in_their_suffix_alone_are_refused(tmp_path):
+def test_names_that_differ_only_in_their_suffix_are_refused(tmp_path):
     for name in ("a/1.png", "b/1.png", "b/1.bmp"):
         save(tmp_path / name, 1)
-    assert "b/1.bmp and b/1.png differ in their suffix alone" in refusal(tmp_path).problem
+    assert "b/1.bmp and b/1.png differ only in their suffix" in refusal(tmp_path).problem
 
 
 def test_missing_sides_and_images_are_named(tmp_path):
     assert "no images inside" in refusal(tmp_path).problem
     save(tmp_path / "train" / "1.png", 1)
-    assert "no folders of two sides" in refusal(tmp_path).problem
+    assert "no folders for the sides a and b" in refusal(tmp_path).problem
     assert "one image cannot be split" in refusal(tmp_path, "side_by_side").problem
     assert refusal(tmp_path / "nowhere").key == "root"
 
@@ -145,7 +145,7 @@ def test_fingerprints_follow_layout_and_direction(side_by_side):
 
 
 def test_real_facades(data_root):
-    """Labels, the right halves, are the inputs; photographs, the left halves, the targets."""
+    """The inputs are labels, the right halves; the targets are photographs, the left halves."""
     if not (data_root / "facades").is_dir():
         pytest.skip("SADDLEPOINT_DATA has no facades")
     source = PairedFolder(str(data_root / "facades"), direction="b_to_a")

@@ -1,4 +1,4 @@
-"""Stacked MNIST against the digits that it is made of."""
+"""Stacked MNIST against the digits that it consists of."""
 
 import struct
 
@@ -11,7 +11,7 @@ from saddlepoint.data.sources.stacked_mnist import triples
 
 @pytest.fixture
 def root(tmp_path):
-    """Digits whose pixels say which one they are: image i of the train split is i all over, of the test 100 + i."""
+    """Digits with a constant gray value: i for image i of the train split, 100 + i for image i of the test split."""
     for prefix, count, first in (("train", 40, 0), ("t10k", 20, 100)):
         raw = tmp_path / "MNIST" / "raw"
         raw.mkdir(parents=True, exist_ok=True)
@@ -24,7 +24,7 @@ def root(tmp_path):
     return str(tmp_path)
 
 
-def test_every_channel_is_a_digit_and_the_label_spells_them(root):
+def test_every_channel_is_a_digit_of_the_label(root):
     contents = StackedMNIST(root, train=300, held_out=50).open()
     assert len(contents.class_names) == 1000
     assert contents.class_names[407] == "407"
@@ -32,7 +32,7 @@ def test_every_channel_is_a_digit_and_the_label_spells_them(root):
         (table,) = contents.splits[split]
         values, labels = table.columns["images"], table.labels
         assert values.shape == ((300, 28, 28, 3) if split == "train" else (50, 28, 28, 3))
-        digits = values[:, 0, 0].astype(int) - first  # which digit of the split each channel shows
+        digits = values[:, 0, 0].astype(int) - first  # index of each channel's digit in the split
         assert (values == values[:, :1, :1]).all()
         assert digits.min() >= 0
         assert digits.max() < (40 if split == "train" else 20)

@@ -16,7 +16,7 @@ def save(folder, values, mode="L"):
 
 
 def seen(source, tmp_path):
-    """Return {(split, domain): values} by each image's first pixel."""
+    """Return {(split, domain): gray values of the images' first pixels}."""
     data = DataModule(source, cache_dir=str(tmp_path / "cache"))
     return {
         (split, domain): sorted(
@@ -84,7 +84,7 @@ def test_a_domain_without_held_out_folder_holds_out_a_tenth(tmp_path):
 
 @pytest.mark.parametrize("given", ["", "a", "b", "root a", "root a b"])
 def test_one_root_or_two_folders(given):
-    with pytest.raises(UserError, match="give either one folder with both domains, or a and b") as caught:
+    with pytest.raises(UserError, match="either root alone or both a and b must be given") as caught:
         UnpairedFolder(**dict.fromkeys(given.split(), "somewhere")).open()
     assert caught.value.key == "root"
 
@@ -108,7 +108,7 @@ def test_fingerprints_follow_content(domains, tmp_path):
     before = DataModule(UnpairedFolder(str(domains))).info.fingerprint
     shutil.copytree(domains, tmp_path / "copy")
     assert DataModule(UnpairedFolder(str(tmp_path / "copy"))).info.fingerprint == before
-    for one, other in (("A", "C"), ("B", "A"), ("C", "B")):  # the domains trade places
+    for one, other in (("A", "C"), ("B", "A"), ("C", "B")):  # swaps the domains
         for split in ("train", "test"):
             (domains / f"{split}{one}").rename(domains / f"{split}{other}")
     assert DataModule(UnpairedFolder(str(domains))).info.fingerprint != before

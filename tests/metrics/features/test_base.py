@@ -1,4 +1,4 @@
-"""What every extractor does with the images that it is given."""
+"""The base class of extractors: batch sizes and empty input."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from saddlepoint.metrics.features.random import RandomFeatures
 
 
 @pytest.mark.parametrize(("activation", "passes"), [(0, [7]), (AT_ONCE_ON_CPU // 3, [3, 3, 1]), (2**40, [1] * 7)])
-def test_no_more_images_pass_at_once_than_fit(grid, activation: int, passes: list[int]) -> None:
+def test_batches_are_split_to_limit_memory(grid, activation: int, passes: list[int]) -> None:
     images = torch.arange(7 * 64, dtype=torch.uint8).reshape(7, 1, 8, 8)
     expected = grid(images)
     grid.calls.clear()
@@ -19,7 +19,7 @@ def test_no_more_images_pass_at_once_than_fit(grid, activation: int, passes: lis
     assert torch.equal(features.logits, expected.logits)
 
 
-def test_large_images_count_by_their_own_size(grid) -> None:
+def test_the_limit_includes_the_size_of_images(grid) -> None:
     side = 1024
     grid(torch.zeros(5, 3, side, side, dtype=torch.uint8))
     assert grid.calls == [AT_ONCE_ON_CPU // (4 * 3 * side**2)] * 2 + [1]

@@ -1,4 +1,4 @@
-"""The classifier of digits, channel by channel."""
+"""The classifier of digits in each channel."""
 
 import pytest
 import torch
@@ -12,7 +12,7 @@ from saddlepoint.types import DataInfo
 
 
 class Stacks:
-    """Three of scikit-learn's digits an image, behind the RealData protocol."""
+    """Images of three of scikit-learn's digits, as RealData."""
 
     def __init__(self, digits) -> None:
         self.splits = {}
@@ -41,7 +41,7 @@ def prepared(stacks, session_cache):
     return extractor
 
 
-def test_channels_are_images_of_their_own(stacks):
+def test_channels_are_separate_images(stacks):
     channels = Channels(stacks)
     assert channels.info.sizes == {"train": 1500, "held_out": 1200}
     batches = list(channels.uint8_batches("held_out", 150))
@@ -59,7 +59,7 @@ def test_logits_are_the_joint_distribution(prepared, stacks):
     expected = torch.einsum("ni,nj,nk->nijk", p[:, 0], p[:, 1], p[:, 2]).flatten(1)
     torch.testing.assert_close(logits.softmax(1), expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(pool[:, 128:256], single.pool[1::3])
-    assert (logits.argmax(1) == labels).double().mean() > 0.9  # one channel is right with 97 %
+    assert (logits.argmax(1) == labels).double().mean() > 0.9  # 97 % of single channels are correct
 
 
 def test_modes_of_real_stacks_and_of_a_collapsed_sampler(prepared, stacks):

@@ -1,4 +1,4 @@
-"""The data set's own classifier, on real digits."""
+"""The data set's classifier, on real digits."""
 
 import dataclasses
 import re
@@ -30,7 +30,7 @@ def test_learns_digits(prepared, digits) -> None:
     assert not features.pool.requires_grad
 
 
-def test_the_second_time_trains_nothing(prepared, digits, session_cache) -> None:
+def test_the_second_time_it_is_read_from_the_cache(prepared, digits, session_cache) -> None:
     reads = digits.reads
     again = ClassifierFeatures()
     again.prepare(digits, session_cache)
@@ -39,7 +39,7 @@ def test_the_second_time_trains_nothing(prepared, digits, session_cache) -> None
 
 
 def test_training_is_a_function_of_the_data_alone(prepared, digits, tmp_path) -> None:
-    """Whatever the global stream says, and also inside an evaluation that forbids gradients."""
+    """Independently of the global random state, and also under inference mode."""
     torch.manual_seed(123)
     before = torch.get_rng_state()
     again = ClassifierFeatures()
@@ -95,13 +95,13 @@ def test_labels_that_cannot_be_learnt_are_refused(digits, tmp_path, monkeypatch)
     )
 
 
-def test_use_before_preparation_is_a_mistake_of_the_code() -> None:
+def test_use_before_preparation_is_a_runtime_error() -> None:
     with pytest.raises(RuntimeError, match="prepare"):
         _ = ClassifierFeatures().version
 
 
 def test_scores_of_real_digits(prepared, digits, session_cache) -> None:
-    """Held-out digits reach nearly ten classes; ten memorised digits fool the score but not the distance."""
+    """Held-out digits score nearly 10; ten memorised digits have a high Inception Score, but also a large distance."""
     reference = RealStatistics.compute(digits, prepared, session_cache, n=360, metrics=("fid", "is", "class_kl"))
     at = {"ema": True, "batchnorm": "none", "labels": "none", "images_seen": 0, "generator_updates": 0, "revision": ""}
     evaluator = Evaluator(prepared, reference, ("fid", "is", "class_kl"), n=360, splits=1)

@@ -1,4 +1,4 @@
-"""Inception against torch-fidelity's own, with weights drawn here; and every way in which weights can be missing."""
+"""Inception with random weights against torch-fidelity, and errors for missing or wrong weights."""
 
 import hashlib
 
@@ -13,15 +13,15 @@ from saddlepoint.types import DataInfo
 
 
 class Blank(FeatureExtractorInceptionV3):
-    """The network before any weights are loaded into it."""
+    """The network before weights are loaded."""
 
     def load_state_dict(self, *_args, **_kwargs) -> None:
-        """Take none."""
+        """Do nothing."""
 
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
-    """A file of He-initialised weights: the default initialisation gives every image the same features."""
+    """A file of He-initialised weights; with the default initialisation, all images would have the same features."""
     folder = tmp_path_factory.mktemp("weights")
     torch.save({}, folder / "empty.pth")
     with torch.random.fork_rng():
@@ -92,7 +92,7 @@ def test_a_file_with_code_or_other_weights_is_refused(digits, tmp_path) -> None:
         InceptionFeatures(str(path), sha256(path)).prepare(digits, tmp_path)
 
 
-def test_no_network_names_the_file_and_the_ways_round(digits, tmp_path, monkeypatch) -> None:
+def test_without_a_network_the_file_and_the_remedies_are_named(digits, tmp_path, monkeypatch) -> None:
     for name in ("https_proxy", "HTTPS_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setattr("torch.hub._hub_dir", str(tmp_path / "hub"))

@@ -1,4 +1,4 @@
-"""Features of an untrained network: the same everywhere."""
+"""Features of an untrained network, which are the same on all machines."""
 
 import math
 
@@ -23,7 +23,7 @@ def test_weights_have_their_hash() -> None:
 
 
 def test_weights_follow_the_counter_and_he() -> None:
-    """The first weight by hand, from Philox's first 64 bits; the spread by He's formula."""
+    """The first weight computed from Philox's first 64 bits, and the spread by He's formula."""
     weights = philox_weights()
     first = int(np.random.Philox(key=KEY).random_raw()) >> 11
     bound = math.sqrt(6 / 36)
@@ -34,7 +34,7 @@ def test_weights_follow_the_counter_and_he() -> None:
 
 
 def test_numpys_counter_is_the_published_one() -> None:
-    """Philox4x64-10 of a zero key and counter, by its authors' known answers; NumPy counts up before it draws."""
+    """Philox4x64-10 with zero key and counter, against its authors' test vectors; NumPy increments before drawing."""
     raw = np.random.Philox(key=0, counter=2**256 - 1).random_raw(4)
     assert [f"{int(word):016x}" for word in raw] == [
         "16554d9eca36314c",
@@ -56,7 +56,7 @@ def test_any_channels_in_any_batch(channels: int) -> None:
 
 
 def test_the_first_layer_by_hand() -> None:
-    """The mean of the first map of a constant image away from its borders is the kernel's sum, rectified."""
+    """Away from the borders, the first map of a constant image is the rectified sum of the kernel."""
     white = torch.full((1, 1, 64, 64), 255, dtype=torch.uint8)
     network = RandomFeatures().network
     kernel = philox_weights()["0"][:, :1] * 2

@@ -1,1 +1,1 @@
-"""Where samples come from, one family a file."""
+"""Data sources: one file per data set or family of data sets."""

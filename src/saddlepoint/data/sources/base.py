@@ -1,4 +1,4 @@
-"""What a source returns: its files, opened, as two fixed splits of tables."""
+"""The interface of data sources, and the tables and splits that they return."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ Half = Literal["left", "right"]
 
 @dataclass(frozen=True)
 class FileColumn:
-    """Images in encoded files.
+    """A column of images in encoded files.
 
     Attributes:
         store: the folder or archive.
-        names: the file in the store that each row lies in.
-        half: which half of its file a row is, where two images lie side by side in one file; None for the whole file.
+        names: the name in the store of each row's file.
+        half: the half of its file that a row consists of, if files contain two images side by side; else None.
     """
 
     store: Store
@@ -37,11 +37,11 @@ class FileColumn:
         return len(self.names)
 
     def rows(self, rows: slice) -> FileColumn:
-        """Return some of the rows."""
+        """Return a slice of the rows."""
         return replace(self, names=self.names[rows])
 
     def where(self, index: int) -> str:
-        """Return the place of a row, for messages."""
+        """Return the location of a row's file, for error messages."""
         return f"{self.store.path}: {self.names[index]}"
 
 
@@ -70,13 +70,13 @@ class Contents:
     """An opened source.
 
     Attributes:
-        splits: the tables of "train" and of "held_out": one, or two for unpaired data. Each has at least one row; only
-            what is never trained on may hold out none.
-        class_names: the labels' names in order; None where labels are no conditions, or where there are none.
-        digest: a hash of the content, wherever it lies.
-        files_shape: (H, W, C) where the source knows it of all files, so that no header need be read.
-        aligned: whether rows of the held-out tables belong together; False for unpaired data whose true counterparts
-            are unknown.
+        splits: the tables of "train" and of "held_out": one, or two for unpaired data. Each has at least one row,
+            except that sources that are never trained on may have no held-out rows.
+        class_names: names of the labels 0 … K - 1; None without labels, or if labels are not conditions.
+        digest: a hash of the content that does not depend on its location.
+        files_shape: (H, W, C) of all files, if it is known without reading their headers; else None.
+        aligned: whether equal rows of the held-out tables correspond to each other; False for unpaired data whose true
+            counterparts are unknown.
     """
 
     splits: Mapping[Split, Sequence[Table]]
@@ -91,21 +91,21 @@ class Contents:
 
 
 class Source(ABC):
-    """A data set's files. A new source is this class with a ``name`` and an ``open``."""
+    """Base class of data sources; subclasses have a ``name`` and implement :meth:`open`."""
 
     name: str
 
     @abstractmethod
     def open(self) -> Contents:
-        """Find the files (download where missing) and return what they hold.
+        """Find the files, download them if they are missing and can be downloaded, and return their contents.
 
         Raises:
-            UserError: files are missing, empty or broken. Its key, if any, is an argument of the source.
+            UserError: files are missing, empty or corrupt. Its key, if any, is an argument of the source.
         """
 
 
 def digest(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
-    """Hash a sequence of byte strings, texts and arrays, and where each of them ends.
+    """Return a hash of a sequence of byte strings, strings and arrays, and of the boundaries between them.
 
     >>> digest(["ab", "c"]) == digest(["a", "bc"])
     False
@@ -123,7 +123,7 @@ def digest(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
 
 
 def digest_of(splits: Mapping[Split, Sequence[Table]]) -> str:
-    """Hash the values and labels of tables in memory."""
+    """Return a hash of the values and labels of tables in memory."""
     return digest(
         part
         for name, tables in sorted(splits.items())

@@ -1,4 +1,4 @@
-"""MNIST in black and white, for likelihoods of binary images."""
+"""Binarised MNIST, for likelihoods of binary images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saddlepoint.types import Split
 Binarisation = Literal["static", "threshold"]
 
 STREAMS: dict[Split, int] = {"train": 0, "held_out": 1}
-CHUNK = 1000  # images a draw, to bound memory
+CHUNK = 1000  # images per draw, to limit memory
 
 
 class BinarisedMNIST(Source):
@@ -24,13 +24,13 @@ class BinarisedMNIST(Source):
     Likelihoods under different binarisations cannot be compared, so the binarisation is part of the name.
 
     ``static`` draws each pixel once, white with probability intensity / 255 (Salakhutdinov & Murray 2008). The draws
-    are fixed and the same for everybody, but they are not those of the published file
-    (``binarized_mnist_train.amat``, Larochelle & Murray 2011), which also splits off 10,000 images for validation. So
-    likelihoods are not exactly comparable with published ones.
+    are fixed and the same on all machines, but they are not those of the published file
+    (``binarized_mnist_train.amat``, Larochelle & Murray 2011), which also splits off 10,000 images for validation.
+    Likelihoods are therefore not exactly comparable with published ones.
 
     Args:
-        root: the folder above ``MNIST/raw``; what is missing there is downloaded through torchvision.
-        binarisation: ``static`` as above, or ``threshold``: white from an intensity of 128 on.
+        root: the folder that contains ``MNIST/raw``; missing files are downloaded by torchvision.
+        binarisation: ``static`` as above, or ``threshold``: white for intensities of at least 128.
     """
 
     def __init__(self, root: str, binarisation: Binarisation = "static"):
@@ -50,9 +50,9 @@ class BinarisedMNIST(Source):
 
 
 def drawn(images: NDArray[np.uint8], stream: int) -> NDArray[np.bool_]:
-    """Return a Bernoulli draw of each pixel of uint8 [N, H, W, C], True with probability intensity / 255.
+    """Return a Bernoulli draw for each pixel of uint8 [N, H, W, C], True with probability intensity / 255.
 
-    The draws are the raw words of NumPy's Philox, which no version of NumPy may change: 32 bits a pixel, in order.
+    The draws are the raw output of NumPy's Philox, 32 bits per pixel in order, which is the same in all versions.
     """
     random, white = np.random.Philox(key=stream), np.empty(images.shape, dtype=np.bool_)
     for start in range(0, len(images), CHUNK):

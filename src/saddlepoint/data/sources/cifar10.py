@@ -1,4 +1,4 @@
-"""CIFAR-10, as class folders of images or as its authors' batches."""
+"""CIFAR-10, from class folders of images or from its authors' batch files."""
 
 from __future__ import annotations
 
@@ -17,13 +17,14 @@ CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 
 class CIFAR10(Source):
-    """50,000 and 10,000 colour photographs of 32x32 pixels in ten classes (Krizhevsky 2009).
+    """50,000 training and 10,000 held-out colour photographs of 32x32 pixels in ten classes (Krizhevsky 2009).
 
-    Either ``cifar10/train`` and ``cifar10/test`` under the root, class folders of images or zip files of them
-    (``train.zip``, ``test.zip``), or torchvision's ``cifar-10-batches-py``, which is downloaded if both are missing.
+    The files are either ``cifar10/train`` and ``cifar10/test`` under the root, with one folder per class, or zip files
+    of these (``train.zip``, ``test.zip``), or torchvision's ``cifar-10-batches-py``, which is downloaded if there are
+    none.
 
     Args:
-        root: the folder that holds ``cifar10`` or ``cifar-10-batches-py``.
+        root: the folder that contains ``cifar10`` or ``cifar-10-batches-py``.
     """
 
     name = "cifar10"
@@ -41,7 +42,8 @@ class CIFAR10(Source):
         if not found:
             return None
         if len(found) < 2:
-            raise UserError(f"{found[0]}: found, but not the other split; CIFAR-10 needs train and test", "root")
+            problem = f"{found[0]}: the other split is missing"
+            raise UserError(problem, "root", "put both train and test there")
         splits: dict[Split, list[Table]] = {}
         parts = []
         for split, path in paths.items():
@@ -56,8 +58,8 @@ class CIFAR10(Source):
 
     def _open_batches(self) -> Contents:
         # torchvision unpickles these files, and unpickling can run code. It is safe here because its constructor first
-        # compares each file's md5 with the one pinned in torchvision for the authors' files and refuses any other: a
-        # malicious pickle would have to be a second preimage of an md5, which is infeasible.
+        # compares each file's MD5 with that of the authors' file, which is pinned in torchvision: a malicious pickle
+        # would have to be a second preimage, which is infeasible.
         try:
             with leaving_no_empty_folders(self.root):
                 train = self._batches(train=True)
@@ -83,7 +85,7 @@ def _files(path: Path) -> tuple[FileColumn, Labels]:
     names = store.names()
     folders = [name.split("/")[-2] if "/" in name else "" for name in names]
     if set(folders) != set(CLASSES):
-        problem = f"{path}: its class folders are not CIFAR-10's ten"
+        problem = f"{path}: the class folders are not those of CIFAR-10"
         raise UserError(problem, "root", f"they should be {', '.join(CLASSES)}")
     labels = np.array([CLASSES.index(folder) for folder in folders], dtype=np.int64)
     return FileColumn(store, names), labels

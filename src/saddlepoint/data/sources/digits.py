@@ -1,4 +1,4 @@
-"""Real handwritten digits that come with scikit-learn: no download, and small enough to train on in a minute."""
+"""The handwritten digits of scikit-learn: real images that need no download, small enough to train on in a minute."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from saddlepoint.types import Split
 class Digits(Source):
     """1,797 gray scans of 8x8 pixels in ten classes (Alpaydin & Kaynak 1998, UCI), their 17 levels scaled to 0 … 255.
 
-    A fifth, chosen by the hash of its pixels, is held out, so that equal scans are never in both splits.
+    A fifth is held out by the hashes of the pixels, so that equal scans are never in both splits.
     """
 
     name = "digits"

@@ -21,19 +21,19 @@ class Gaussians(Source):
     """An equal mixture of isotropic Gaussians: 100,000 fixed training points and 10,000 held out.
 
     Ring and grid are those of PacGAN's Table 1 (Lin et al. 2018, arXiv:1712.04086): 8 modes on the unit circle with σ =
-    0.01, and 5x5 modes at -4, -2, 0, 2, 4 with σ = 0.05. The line has 5 modes at the same places with σ = 0.25, wide
-    enough for p_data / (p_data + p_g) to be drawn over it.
+    0.01, and 5x5 modes at -4, -2, 0, 2, 4 with σ = 0.05. The line has 5 modes at the same positions with σ = 0.25, wide
+    enough to plot p_data / (p_data + p_g).
 
-    Labels are the mode that a point was drawn from. They are not conditions, so the data has no class names and batches
-    carry no labels; ``DataModule.arrays`` returns them.
+    A point's label is the mode that it was drawn from. Labels are not conditions, so there are no class names and
+    batches have no labels; ``DataModule.arrays`` returns them.
 
     Args:
         layout: ``line`` (1-D), ``ring`` or ``grid`` (2-D).
-        seed: which fixed points; independent of the run's seed, so that runs of any seed share their data.
+        seed: of the points; independent of the run's seed, so that runs with different seeds have the same data.
 
     Attributes:
         means: the modes' centres, float32 [K, D].
-        std: every mode's standard deviation in each dimension.
+        std: the standard deviation of every mode in each dimension.
     """
 
     name = "gaussians"

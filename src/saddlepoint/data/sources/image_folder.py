@@ -26,15 +26,15 @@ REMEDY = "give a folder or zip file of PNG, JPEG, WebP or BMP images"
 class ImageFolder(Source):
     """PNG, JPEG, WebP and BMP images of any size and mode under one folder or in one zip file.
 
-    Outer folders that contain everything (a zip often holds its folder) are dropped first. Then ``train/`` and the
-    first of ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/`` that exists are the splits. Without them,
-    the images whose relative name hashes to 0 modulo 10 are held out, so that adding images never moves another one to
-    the other split; each split has at least two images, or one where there are fewer than four. Below that, an image's
-    class is its first folder; images in no folder have no labels.
+    Outer folders that contain all images, as they often exist in zip files, are ignored. Then ``train/`` and the first
+    of ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/`` that exists are the splits. Without them, the
+    images whose relative name hashes to 0 modulo 10 are held out, so that adding images does not move others to the
+    other split; each split has at least two images, or one if there are fewer than four in all. Within a split, an
+    image's class is its first folder; images outside folders have no labels.
 
     Args:
         root: the folder or zip file.
-        labels: ``folders`` as above, or ``none`` to ignore them.
+        labels: ``folders`` as above, or ``none`` to ignore class folders.
     """
 
     def __init__(self, root: str, labels: Literal["folders", "none"] = "folders"):
@@ -64,12 +64,12 @@ class ImageFolder(Source):
             return None
         if flat:
             problem = f"{self.root}: {flat[0]} and {len(flat) - 1} more are in no class folder, but others are"
-            raise UserError(problem, "labels", "move them, or set none")
+            raise UserError(problem, "labels", "move them, or set it to none")
         return tuple(sorted({name.split("/")[0] for name in inside}))
 
 
 def unwrapped(names: Sequence[str]) -> dict[str, str]:
-    """Map each name, without the outer folders that all names share, to the name in the store."""
+    """Return the names in the store, keyed by the name without the outer folders that all names share."""
     parts = [name.split("/") for name in names]
     depth = 0
     while all(len(part) > depth + 1 and part[depth] == parts[0][depth] for part in parts):
@@ -94,7 +94,7 @@ def split_by_hash(relative: Mapping[str, T], root: Path) -> dict[Split, dict[str
     """Hold out a tenth of the names by their hashes.
 
     Raises:
-        UserError: there is one name only.
+        UserError: there is only one name.
     """
     if len(relative) < 2:
         raise UserError(f"{root}: one image cannot be split into training and held-out images", "root", "add images")
@@ -103,7 +103,7 @@ def split_by_hash(relative: Mapping[str, T], root: Path) -> dict[Split, dict[str
     }
     held_out = {name for name, value in hashes.items() if value % HELD_OUT_TENTH == 0}
     by_hash = sorted(hashes, key=hashes.__getitem__)
-    least = 2 if len(relative) >= 4 else 1  # statistics of the held-out images need two of them
+    least = 2 if len(relative) >= 4 else 1  # statistics of held-out images need at least two
     if len(held_out) < least:
         held_out |= set(by_hash[:least])
     if len(relative) - len(held_out) < least:
@@ -115,7 +115,7 @@ def split_by_hash(relative: Mapping[str, T], root: Path) -> dict[Split, dict[str
 
 
 def file_table(store: Store, files: Mapping[str, str], classes: tuple[str, ...] | None) -> Table:
-    """Return a table of ``files``, names in the store by relative name, labelled by their first folder."""
+    """Return a table of ``files``, names in the store keyed by relative name, whose first folder is the label."""
     labels: Labels | None = None
     if classes is not None:
         index = {name: position for position, name in enumerate(classes)}

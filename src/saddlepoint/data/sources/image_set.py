@@ -1,4 +1,4 @@
-"""All images of a folder or file as one split: what is evaluated without a model."""
+"""All images of a folder or file as one split, for evaluation without a model."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from saddlepoint.data.store import given_path, open_store, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
-HOW_TO_GET = "give a folder or a zip file of PNG, JPEG, WebP or BMP images, or an .npz file"
+REMEDY = "give a folder or a zip file of PNG, JPEG, WebP or BMP images, or an .npz file"
 
 
 class ImageSet(Source):
-    """All images of a folder, a zip file or an ``.npz`` as the split "train", with nothing held out.
+    """All images of a folder, a zip file or an ``.npz`` as the split "train", with no held-out images.
 
-    Class folders and an ``.npz``'s labels become labels.
+    Labels are those of class folders or of the ``.npz``.
 
     Args:
         root: the folder or file.
-        splits: take ``train/`` and the held-out folder of a folder or zip as the two splits where there are both, as
+        splits: if a folder or zip file contains both ``train/`` and a held-out folder, use them as the two splits, as
             :class:`~saddlepoint.data.sources.image_folder.ImageFolder` does.
     """
 
@@ -34,10 +34,10 @@ class ImageSet(Source):
         """See :meth:`Source.open`."""
         if self.root.suffix == ".npz":
             return self._arrays()
-        store = open_store(self.root, HOW_TO_GET)
+        store = open_store(self.root, REMEDY)
         names = store.names()
         if not names:
-            raise UserError(f"{self.root}: no images inside", "root", HOW_TO_GET)
+            raise UserError(f"{self.root}: no images inside", "root", REMEDY)
         relative = unwrapped(names)
         splits = (split_by_folders(relative) if self.splits else None) or {"train": relative, "held_out": {}}
         inside = [name for files in splits.values() for name in files]

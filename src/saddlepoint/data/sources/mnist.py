@@ -1,4 +1,4 @@
-"""MNIST and the data sets of its format: four idx files."""
+"""MNIST and data sets in its format of four idx files."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from saddlepoint.types import Split
 
 
 class MNIST(Source):
-    """60,000 and 10,000 gray handwritten digits of 28x28 pixels (LeCun et al. 1998), in torchvision's folders.
+    """60,000 training and 10,000 held-out gray images of handwritten digits, 28x28 pixels (LeCun et al. 1998).
 
     Args:
-        root: the folder above ``MNIST/raw``; what is missing there is downloaded through torchvision.
+        root: the folder that contains ``MNIST/raw``, as torchvision's; missing files are downloaded by torchvision.
     """
 
     name = "mnist"
@@ -68,10 +68,12 @@ class MNIST(Source):
 
 
 class FashionMNIST(MNIST):
-    """60,000 and 10,000 gray pictures of clothes, 28x28 pixels, ten classes (Xiao et al. 2017, arXiv:1708.07747).
+    """60,000 training and 10,000 held-out gray images of clothes, 28x28 pixels in ten classes.
+
+    Xiao et al. 2017, arXiv:1708.07747.
 
     Args:
-        root: the folder above ``FashionMNIST/raw``; what is missing there is downloaded through torchvision.
+        root: the folder that contains ``FashionMNIST/raw``; missing files are downloaded by torchvision.
     """
 
     name = "fashion_mnist"
@@ -89,16 +91,16 @@ def read_idx(path: Path, dimensions: int) -> NDArray[np.uint8]:
     """Read an idx file of unsigned bytes: 0, 0, 8, the number of dimensions, their big-endian sizes, the data.
 
     Raises:
-        UserError: the file cannot be read or is of another kind, or its length differs from what its header says.
+        UserError: the file cannot be read or has another format, or its length does not match its header.
     """
     raw = read_file(path)
     start = 4 + 4 * dimensions
     if len(raw) < start or raw[:4] != bytes((0, 0, 8, dimensions)):
-        problem = f"{path}: not an idx file of {dimensions}-d bytes"
+        problem = f"{path}: not an idx file of unsigned bytes with {dimensions} dimension(s)"
         raise UserError(problem, None, "delete it and run again to download it")
     shape = tuple(int(size) for size in np.frombuffer(raw[4:start], dtype=">u4"))
     expected = start + int(np.prod(shape, dtype=np.int64))
     if len(raw) != expected:
-        problem = f"{path}: {len(raw):,} bytes where its header says {expected:,}"
+        problem = f"{path}: {len(raw):,} bytes, but its header requires {expected:,}"
         raise UserError(problem, None, "delete it and run again to download it")
     return np.frombuffer(raw, dtype=np.uint8, offset=start).reshape(shape)

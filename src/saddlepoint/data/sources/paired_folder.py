@@ -1,4 +1,4 @@
-"""Pairs of images: side by side in one file, or in two folders under equal names."""
+"""Pairs of images: side by side in one file, or with the same name in two folders."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from saddlepoint.errors import UserError
 
 REMEDY = "give a folder or zip file with train/ and one of held_out/, test/ and val/"
 SIDE = re.compile(rf"(train|{'|'.join(HELD_OUT_FOLDERS)}|)([aAbB])")
-"""A folder that names a side, a or b, and maybe a split: ``trainA``, ``a``."""
+"""Name of a folder of one side, a or b, with an optional split: ``trainA``, ``a``."""
 
 
 class PairedFolder(Source):
@@ -26,9 +26,10 @@ class PairedFolder(Source):
 
     Args:
         root: the folder or zip file.
-        layout: ``side_by_side``: the left half of each image is a, the right half b. ``folders``: a and b are images of
-            equal names, suffix apart, in ``trainA/`` and ``trainB/`` or in ``train/a/`` and ``train/b/``.
-        direction: which of a and b are the inputs, and which the targets.
+        layout: ``side_by_side``: the left half of each image is a, the right half b. ``folders``: a and b are images
+            with the same name, apart from the suffix, in ``trainA/`` and ``trainB/`` or in ``train/a/`` and
+            ``train/b/``.
+        direction: ``a_to_b`` if a is the input and b the target, or ``b_to_a``.
     """
 
     def __init__(
@@ -63,10 +64,10 @@ class PairedFolder(Source):
         return Contents(splits, None, digest([store.digest(names), self.layout, self.direction]))
 
     def _matched(self, relative: Mapping[str, str]) -> dict[str, tuple[str, str]]:
-        """Return (a, b), names in the store, by the name that they share without its suffix."""
+        """Return pairs (a, b) of names in the store, keyed by their common name without its suffix."""
         a, b = (self._by_stem(side) for side in by_side(relative))
         if not (a or b):
-            problem = f"{self.root}: no folders of two sides"
+            problem = f"{self.root}: no folders for the sides a and b"
             raise UserError(problem, "root", "name them trainA and trainB, or a and b in each split")
         if alone := sorted(a.keys() ^ b.keys()):
             stored = a.get(alone[0]) or b[alone[0]]
@@ -79,13 +80,13 @@ class PairedFolder(Source):
         for name, stored in side.items():
             stem = str(PurePosixPath(name).with_suffix(""))
             if (other := stems.setdefault(stem, stored)) != stored:
-                problem = f"{self.root}: {other} and {stored} differ in their suffix alone"
+                problem = f"{self.root}: {other} and {stored} differ only in their suffix"
                 raise UserError(problem, "root", "remove one of them")
         return stems
 
 
 def by_side(relative: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names of side a and those of side b, without what says so; other names are left out.
+    """Return the names of side a and of side b in the store, keyed by the name without the side; others are omitted.
 
     >>> by_side({"trainA/1.png": "x", "test/b/1.png": "y"})
     ({'train/1.png': 'x'}, {'test/1.png': 'y'})

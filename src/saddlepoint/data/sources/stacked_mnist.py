@@ -1,4 +1,4 @@
-"""Stacked MNIST: three random digits as the channels of one image, with 1000 modes that can be counted."""
+"""Stacked MNIST: three random digits as the channels of an image, with 1000 modes that can be counted."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ CHANNELS = 3
 class StackedMNIST(Source):
     """Images of three channels of 28x28 pixels, each a digit of MNIST drawn at random (Metz et al. 2017).
 
-    The label, 0 to 999, is the number that the digits spell, the first channel's first. The modes are nearly equally
-    frequent, since MNIST's digits are. Training images stack digits of MNIST's train split, held-out images digits of
-    its test split. Which ones is fixed and does not depend on the run's seed.
+    The label, 0 to 999, is the number formed by the three digits, starting with the first channel's. The modes are
+    nearly equally frequent, since MNIST's digits are. Training images consist of digits of MNIST's train split,
+    held-out images of digits of its test split. The choice is fixed and does not depend on the run's seed.
 
     Args:
-        root: the folder above ``MNIST/raw``; what is missing there is downloaded through torchvision.
-        train: training images.
-        held_out: held-out images.
+        root: the folder that contains ``MNIST/raw``; missing files are downloaded by torchvision.
+        train: number of training images.
+        held_out: number of held-out images.
     """
 
     name = "stacked_mnist"
@@ -48,7 +48,7 @@ class StackedMNIST(Source):
 
 
 def triples(n: int, count: int, split: Split) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
-    """Return which of ``n`` digits each of ``count`` images stacks, int64 [count, 3]; row i is fixed."""
+    """Return the indices, out of n digits, of the three in each image, int64 [count, 3]; row i is fixed."""
 
     def draw(rows: int, random: torch.Generator) -> torch.Tensor:
         return torch.randint(n, (rows, CHANNELS), generator=random)

@@ -1,4 +1,4 @@
-"""Images of two domains that are not paired: one folder with trainA and trainB, or two folders."""
+"""Unpaired images of two domains: one folder with trainA and trainB, or two folders."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class UnpairedFolder(Source):
     is held out by the hashes of the names, as in :class:`~saddlepoint.data.sources.image_folder.ImageFolder`.
 
     Args:
-        root: the folder with both domains; None where ``a`` and ``b`` are given.
+        root: the folder with both domains; None if ``a`` and ``b`` are given.
         a: the folder of the first domain.
         b: the folder of the second domain, whose images are the samples.
     """
@@ -40,7 +40,7 @@ class UnpairedFolder(Source):
         elif self.root is None and self.a is not None and self.b is not None:
             sides = {"a": _side(self.a, "a"), "b": _side(self.b, "b")}
         else:
-            raise UserError("give either one folder with both domains, or a and b", "root")
+            raise UserError("either root alone or both a and b must be given", "root", "set one of these")
         splits: dict[Split, list[Table]] = {
             split: [Table({side: columns[split]}) for side, columns in sides.items()] for split in ("train", "held_out")
         }

@@ -1,4 +1,4 @@
-"""Two unpaired domains whose true counterparts are known: MNIST's digits, and other digits transformed."""
+"""Two unpaired domains with known counterparts: MNIST's digits, and other digits transformed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from saddlepoint.types import Split
 
 Transform = Literal["invert", "rotate", "colour"]
 
-MARGIN = 2  # 28 to 32 pixels, before the transform: padded afterwards, an inverted digit would have a black frame
+MARGIN = 2  # pads 28 to 32 pixels before the transform, so that inverted digits do not have a black frame
 INK, PAPER = np.array([255, 220, 60]), np.array([20, 40, 120])
 SHARE = np.arange(256)[:, None]
 COLOURS = ((SHARE * INK + (255 - SHARE) * PAPER + 127) // 255).astype(np.uint8)
-"""The colour of each of the 256 grays."""
+"""The colour of each of the 256 gray levels, uint8 [256, 3]."""
 
 
 class UnpairedMNIST(Source):
-    """Domain a: MNIST's digits, padded to 32x32 pixels. Domain b: digits transformed, one gray or three RGB channels.
+    """Domain a: MNIST's digits, padded to 32x32 pixels. Domain b: transformed digits, gray or RGB.
 
-    In training the domains share no image: a has the even rows of MNIST's train split, b the odd rows. The held-out
-    domains are aligned: row i of b is row i of a, a digit of MNIST's test split, transformed. So a translation can be
-    compared with the truth.
+    The training domains share no image: a has the even rows of MNIST's train split, b the odd rows. The held-out
+    domains are aligned: row i of b is the transform of row i of a, a digit of MNIST's test split, so translations can
+    be compared with the ground truth.
 
     Args:
-        root: the folder above ``MNIST/raw``; what is missing there is downloaded through torchvision.
-        transform: ``invert``, 255 - x; ``rotate``, a quarter turn anticlockwise; ``colour``, yellow ink on blue paper.
+        root: the folder that contains ``MNIST/raw``; missing files are downloaded by torchvision.
+        transform: ``invert``, 255 - x; ``rotate``, by 90° anticlockwise; ``colour``, yellow digits on blue.
     """
 
     def __init__(self, root: str, transform: Transform = "invert"):

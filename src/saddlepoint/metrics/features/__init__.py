@@ -38,5 +38,6 @@ def extractor_from_state(state: Mapping[str, Any], cache_dir: Path) -> FeatureEx
     """
     name = state.get("name")
     if name not in EXTRACTORS:
-        raise UserError(f"unknown feature extractor {name!r} in the checkpoint; known are {', '.join(EXTRACTORS)}")
+        remedy = f"evaluate against the data set with one of the features {', '.join(EXTRACTORS)}"
+        raise UserError(f"unknown feature extractor {name!r} in the checkpoint", None, remedy)
     return EXTRACTORS[name].from_state(state, cache_dir)

@@ -24,7 +24,7 @@ from saddlepoint.writing import write_atomically
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
-"""Of the official file, 95,628,359 bytes; its name contains the first eight digits."""
+"""Hash of the official file of 95,628,359 bytes; its name contains the first eight digits."""
 TIMEOUT = 15.0
 """Seconds without data after which a download is aborted."""
 REMEDY = "give the path of a copy, or choose the features classifier (for labelled data) or random"
@@ -56,7 +56,7 @@ class InceptionFeatures(FeatureExtractor):
 
     @property
     def version(self) -> str:
-        """torch-fidelity's name of the network, and a digest of the weights."""
+        """torch-fidelity's name of the network and the first digits of the weights' hash."""
         return f"inception-v3-compat-{self.sha256[:8]}"
 
     def score_name(self, metric: str) -> str:
@@ -85,7 +85,7 @@ class InceptionFeatures(FeatureExtractor):
             UserError: the weights are missing or wrong.
         """
         if self.network is None:
-            # Not in channels_last, though a third faster on CPUs: torch-fidelity's layout gives its exact rounding.
+            # channels_last is a third faster on CPUs, but rounds differently from torch-fidelity.
             self._adopt(build_network(self._verified(cache_dir)))
 
     def extract(self, images: Tensor) -> Features:

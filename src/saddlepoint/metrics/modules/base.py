@@ -12,8 +12,8 @@ from torchmetrics.utilities.data import dim_zero_cat
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.rows import as_many_as_real, selection
 
-FEWEST = 2
-"""Number of samples that each side must have."""
+MIN_SAMPLES = 2
+"""Minimum number of real and of generated samples."""
 
 
 class TwoSampleMetric(Metric):
@@ -43,7 +43,7 @@ class TwoSampleMetric(Metric):
             samples: rows [N, F], or for an extractor images, uint8 [N, C, H, W].
 
         Raises:
-            TypeError: the samples are not images, and there is an extractor.
+            TypeError: there is an extractor, and the samples are not images.
             ValueError: the rows do not have F features.
         """
         if self.extractor is not None:
@@ -62,10 +62,10 @@ class TwoSampleMetric(Metric):
 
 
 class EqualSetsMetric(TwoSampleMetric):
-    """A metric that compares as many real as generated samples, and keeps the features of all of them.
+    """A metric that compares equal numbers of real and generated samples, and keeps the features of all of them.
 
-    Of the larger set a random subset is compared, as large as the other one. It depends on the order of the samples,
-    which on several processes is that of the ranks.
+    A random subset of the larger set is compared with the smaller set. It depends on the order of the samples, which on
+    several processes is that of the ranks.
 
     Args:
         features: as for :class:`TwoSampleMetric`.
@@ -126,5 +126,7 @@ def check_enough(real: int, fake: int) -> None:
     Raises:
         ValueError: there are fewer than two of either.
     """
-    if min(real, fake) < FEWEST:
-        raise ValueError(f"needs at least {FEWEST} real and {FEWEST} generated samples, got {real} and {fake}")
+    if min(real, fake) < MIN_SAMPLES:
+        raise ValueError(
+            f"needs at least {MIN_SAMPLES} real and {MIN_SAMPLES} generated samples, got {real} and {fake}"
+        )

@@ -12,7 +12,7 @@ from saddlepoint.metrics.modes import count_modes, coverage_of_counts
 
 
 class MixtureCoverage(Metric):
-    r"""How points cover the modes of a uniform mixture of isotropic Gaussians (Lin et al. 2018, arXiv:1712.04086).
+    r"""Mode coverage of points on a uniform mixture of isotropic Gaussians (Lin et al. 2018, arXiv:1712.04086).
 
     Every point is assigned to its nearest mean, and is of high quality within 3σ of it. With c_m points at mode m, of
     which g_m are of high quality, of N in all and M modes:

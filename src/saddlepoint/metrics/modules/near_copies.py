@@ -16,8 +16,8 @@ class DuplicateRate(EqualSetsMetric):
 
     The threshold t is the 0.1 % quantile of the distances from N real samples to their nearest neighbours among
     themselves. It equals the score cards' ``duplicates_<features>``, and ``duplicates_pixels`` for rows that are
-    :func:`~saddlepoint.metrics.base.small_pixels` of images. It is about 0.001 for real samples, and large for samples
-    that are blurred, too.
+    :func:`~saddlepoint.metrics.base.small_pixels` of images. It is about 0.001 for real samples. Blurred samples have
+    a high rate, too.
 
     Args:
         features: the number of features F of the rows that :meth:`update` is given, or a prepared extractor, for

@@ -1,4 +1,4 @@
-"""What each way to fail looks like: every one shows in the figure that is meant for it, and real images in none."""
+"""Each failure of a generator is detected by the score that is meant for it, and real images by none."""
 
 from __future__ import annotations
 
@@ -43,19 +43,19 @@ def tell_apart(cards, train: Tensor, labels: Tensor, held_out: Tensor, noise: fl
         assert low <= 10 <= high
         assert memorised[f"support_{space}"].note.startswith("collapsed")
         assert memorised[f"support_{space}"].beside["half"] == pytest.approx(4, abs=1)  # P(4 of 10) = .496
-    assert memorised["is_classifier"].value > 0.5 * real["is_classifier"].value  # which cannot see it
+    assert memorised["is_classifier"].value > 0.5 * real["is_classifier"].value  # which does not detect it
 
     one = cards(train[labels == 1][:n])
     assert one["class_kl_classifier"].value > 1.9  # log 10 = 2.3 less what the classifier gets wrong
     assert one["class_kl_classifier"].value > 50 * one["class_kl_classifier"].beside["floor"]
     assert all(
         "collapsed" not in one[f"class_support_{space}"].note for space in SPACES
-    )  # ones are as rich as ones are
+    )  # the class itself is as diverse as in real images
 
     soft = cards(blurred(held_out))
     assert all(soft[f"support_{space}"].note.startswith("no verdict: samples are blurrier") for space in SPACES)
     assert soft["sharpness_gap"].value > 4 * soft["sharpness_gap"].beside["limit"]
-    # the blurred control says what blur alone does: about as many near copies as these samples have
+    # the blurred baseline has about as many near copies as these samples
     beside = soft["support_pixels"].beside
     assert 1 / 3 < beside["blurred_rate"] / beside["rate"] < 3
     assert beside["blurred_rate"] > 20 * beside["real_rate"]

@@ -1,0 +1,66 @@
+"""The judges that data and capabilities allow, and the metrics that select them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from saddlepoint.data import DataModule, Gaussians
+from saddlepoint.errors import UserError
+from saddlepoint.evaluation.base import Judge, Settings
+from saddlepoint.evaluation.pairs import TranslationJudge
+from saddlepoint.evaluation.panel import assistants, panel
+from saddlepoint.evaluation.points import PointJudge
+from saddlepoint.evaluation.sets import SetJudge
+from saddlepoint.evaluation.sharing import Assistant
+from saddlepoint.metrics.features import RandomFeatures
+from saddlepoint.systems import GAN, Pix2Pix
+
+
+def kinds(judges: list[Judge]) -> list[type[Judge]]:
+    return [type(judge) for judge in judges]
+
+
+def test_a_gan_on_images_needs_an_extractor(gan: GAN, digits: DataModule) -> None:
+    found = panel(gan, digits, Settings(n=50, metrics=["fid"]), RandomFeatures())
+    assert kinds(found.judges) == [SetJudge]
+    assert found.monitor == "fid_random"
+    assert [card.metric for card in found.score(gan)] == ["fid_random"]
+    assert panel(gan, digits, Settings(), None).judges == []
+    assert kinds(assistants(gan, digits, RandomFeatures()).judges) == [Assistant]
+    assert assistants(gan, digits, None).judges == []
+
+
+def test_a_gan_on_points(point_gan: GAN) -> None:
+    data = DataModule(Gaussians("ring"))
+    found = panel(point_gan, data, Settings(), None)
+    assert kinds(found.judges) == [PointJudge]
+    assert [card.n for card in found.score(point_gan)] == [2500] * 4  # as in PacGAN
+    assert kinds(assistants(point_gan, data, None).judges) == [Judge]
+
+
+def test_a_translation_is_scored_as_pairs_and_as_a_set(pix2pix: Pix2Pix, pairs: Any) -> None:
+    settings = Settings(metrics=["l1", "fid"])
+    found = panel(pix2pix, pairs, settings, RandomFeatures())
+    assert kinds(found.judges) == [TranslationJudge, SetJudge]
+    cards = {card.metric: card for card in found.score(pix2pix)}
+    assert set(cards) == {"l1", "fid_random"}
+    assert (cards["l1"].value, cards["l1"].n) == (0, 270)  # the generator is the true mapping
+    assert cards["fid_random"].n == 270  # all held-out inputs
+    assert found.monitor == "l1"
+    assert kinds(panel(pix2pix, pairs, Settings(metrics=["l1"]), RandomFeatures()).judges) == [TranslationJudge]
+    assert kinds(assistants(pix2pix, pairs, RandomFeatures()).judges) == [Assistant, Judge]
+
+
+@pytest.mark.parametrize(
+    ("metric", "line"),
+    [
+        ("psnrr", "metrics: unknown metric 'psnrr'; did you mean 'psnr'?"),
+        ("elbo", "metrics: none of elbo applies to this model and data; leave it out"),
+    ],
+)
+def test_metrics_that_do_not_apply_are_refused(gan: GAN, digits: DataModule, metric: str, line: str) -> None:
+    with pytest.raises(UserError) as caught:
+        panel(gan, digits, Settings(n=50, metrics=[metric]), RandomFeatures())
+    assert str(caught.value) == line
