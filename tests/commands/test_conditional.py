@@ -144,7 +144,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         ),
         (
             ("minibatch=packing", "model.accumulate=2"),
-            "model.accumulate: Packing (discriminator) compares the samples of a batch",
+            "model.accumulate: Packing (discriminator) depends on the whole batch at once",
         ),
         (("minibatch.packing=0",), "minibatch.packing: input should be greater than 0, got 0"),
         (

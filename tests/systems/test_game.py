@@ -153,7 +153,7 @@ def test_players_that_share_a_network_cannot_take_one_turn_together() -> None:
     game = adversarial()
     before = weights(game)
     with pytest.raises(
-        ValueError, match="players autoencoder, generator share a network, which one turn would step twice"
+        ValueError, match="players autoencoder, generator share a network, which one turn would update twice"
     ):
         game.turn("autoencoder", "generator", loss=game.everything, batch=BATCH)
     assert moved(game, before) == set()
