@@ -122,7 +122,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         (("model=cgan", "data=gaussians"), "conditioning.generator: 'concat' needs labels, and this data has none"),
         (
             ("model=acgan", "regularizer=[]"),
-            "conditioning.discriminator: the discriminator has a classifier that nothing trains",
+            "conditioning.discriminator: the discriminator's auxiliary classifier is not trained",
         ),
         (
             ("conditioning.generator=batchnorm",),

@@ -268,7 +268,7 @@ def test_gs_batch_may_be_a_multiple_of_ds() -> None:
     assert len(system.discriminator_loss(VectorBatch(torch.zeros(4, 2), labels)).outputs["fake"].logits) == 4
     with pytest.raises(
         UserError,
-        match=r"^generator_batch_multiple: Relativistic compares G's samples with as many real ones; set it to 1$",
+        match=r"^generator_batch_multiple: Relativistic needs as many generated as real samples; set it to 1$",
     ):
         GAN(networks, Relativistic(), optimizers=OPTIMIZERS, generator_batch_multiple=2)
 

@@ -102,7 +102,7 @@ def test_a_classifier_of_labels_that_the_generator_is_not_told_is_refused() -> N
 
 
 def test_a_classifier_that_only_the_generator_is_judged_by_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^discriminator.conditioning: .* has a classifier that nothing trains"):
+    with pytest.raises(UserError, match=r"^discriminator.conditioning: .* auxiliary classifier is not trained"):
         gan("concat", "auxiliary", regularizers={"g": AuxiliaryClassifier(player="generator")})
 
 

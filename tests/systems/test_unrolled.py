@@ -180,7 +180,7 @@ def test_buffers_stay_as_they_were() -> None:
         ),
         ({"gradient_clip": 1.0}, "^gradient_clip: .*; set it to null$"),
         ({"accumulate": 2}, "^accumulate: .*; set it to 1$"),
-        ({"loss": lambda: TopK(Minimax())}, "^surrogate: TopK changes G's objective.*; set it to generator"),
+        ({"loss": lambda: TopK(Minimax())}, "^surrogate: TopK changes only G's objective.*; set it to generator"),
     ],
 )
 def test_what_the_look_ahead_would_leave_out_is_refused(options: dict[str, Any], message: str) -> None:

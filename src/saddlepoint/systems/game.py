@@ -225,7 +225,6 @@ class Game(pl.LightningModule):
             if norm is not None:
                 self.logs[f"{name}/weight_gradient_norm"] = norm
 
-
     def _descend(
         self, players: Sequence[Player], loss: Callable[[Any], Turn], batch: Batch, turns: Mapping[str, int]
     ) -> Tensor:
@@ -280,7 +279,6 @@ class Game(pl.LightningModule):
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Move a batch or a list of batches to the device."""
         return [one.to(device) for one in batch] if isinstance(batch, list) else batch.to(device)
-
 
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
