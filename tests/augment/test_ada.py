@@ -149,13 +149,11 @@ def test_the_dtype_and_the_bits_under_autocast() -> None:
 
 def test_what_is_refused() -> None:
     critic = MLPDiscriminator((2, 8, 8), [4])
-    with pytest.raises(
-        UserError, match=r"^transformations: .*1, 3 or 4 channels, and there are 2; use blit and geometric"
-    ):
+    with pytest.raises(UserError, match=r"^transformations: .*1, 3 or 4 channels, got 2; use only blit and geometric"):
         ADA().check({"discriminator": critic})
     ADA(transformations=["blit", "geometric"]).check({"discriminator": critic})
     critic.critic = "energy"  # type: ignore[assignment]
-    with pytest.raises(UserError, match=r"this discriminator gives energies.*; use DiffAugment$"):
+    with pytest.raises(UserError, match=r"this discriminator returns energies.*; use DiffAugment$"):
         ADA().check({"discriminator": critic})
 
 
@@ -167,6 +165,6 @@ def test_a_sign_is_that_of_the_distance_from_undecided() -> None:
     assert record.logs["ada_sign"].item() == 0.0
     for loss in (Wasserstein(), Relativistic(), RelativisticAverage(), TopK(Wasserstein())):
         with pytest.raises(
-            UserError, match=rf"means nothing to {type(loss).__name__}; use DiffAugment, or another loss$"
+            UserError, match=rf"is arbitrary for {type(loss).__name__}; use DiffAugment, or another loss$"
         ):
             part.check_loss(loss)

@@ -85,14 +85,16 @@ def test_energy_losses_refuse_scores_and_take_energies(loss: AdversarialLoss) ->
     loss.check({"discriminator": AutoencoderDiscriminator((2,), 4)})
     loss.check({"discriminator": BEGANDiscriminator((1, 8, 8), 2)})
     with pytest.raises(
-        UserError, match=r"needs a discriminator that gives energies, and MLPDisc.*; use an autoencoder"
+        UserError, match=r"needs a discriminator that returns energies, and MLPDisc.*; use an autoencoder"
     ):
         loss.check({"discriminator": MLPDiscriminator((2,), [4])})
 
 
 @pytest.mark.parametrize("loss", [Hinge(), RelativisticAverage()])
 def test_score_losses_refuse_energies(loss: AdversarialLoss) -> None:
-    with pytest.raises(UserError, match=r"needs a discriminator that gives scores, and AutoencoderDiscriminator gives"):
+    with pytest.raises(
+        UserError, match=r"needs a discriminator that returns scores, and AutoencoderDiscriminator returns"
+    ):
         loss.check({"discriminator": AutoencoderDiscriminator((2,), 4)})
 
 

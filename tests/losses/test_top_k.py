@@ -100,8 +100,8 @@ def test_the_critic_must_suit_the_wrapped_loss() -> None:
     scores, energies = MLPDiscriminator((2,), [4]), AutoencoderDiscriminator((2,), 4)
     TopK(EBGAN()).check({"discriminator": energies})
     TopK(Hinge()).check({"discriminator": scores})
-    with pytest.raises(UserError, match="EBGAN needs a discriminator that gives energies"):
+    with pytest.raises(UserError, match="EBGAN needs a discriminator that returns energies"):
         TopK(EBGAN()).check({"discriminator": scores})
-    with pytest.raises(UserError, match="Hinge needs a discriminator that gives scores"):
+    with pytest.raises(UserError, match="Hinge needs a discriminator that returns scores"):
         TopK(Hinge()).check({"discriminator": energies})
     assert TopK.batch_coupled

@@ -122,7 +122,7 @@ def test_trained_to_reconstruct_the_energy_of_data_falls_below_that_of_noise() -
 def test_shapes_that_cannot_be_built_are_refused() -> None:
     with pytest.raises(UserError, match=r"^shape: .*; set it to "):
         AutoencoderDiscriminator((1, 9, 9))
-    with pytest.raises(UserError, match="network 'began' builds for images"):
+    with pytest.raises(UserError, match="network 'began' supports only images"):
         BEGANGenerator((2,), 4)
-    with pytest.raises(UserError, match="instance normalisation needs images"):
+    with pytest.raises(UserError, match="instance normalization needs images"):
         AutoencoderGenerator((2,), 4, norm="instance")

@@ -106,5 +106,5 @@ def test_initial_weights_are_normal_of_0_02() -> None:
 
 
 def test_points_are_refused() -> None:
-    with pytest.raises(UserError, match=r"network 'bigan' builds for images .* got points of dimension 2"):
+    with pytest.raises(UserError, match=r"network 'bigan' supports only images .* got points of dimension 2"):
         BiGANEncoder((2,), 4)

@@ -95,7 +95,7 @@ def test_codes_of_one_kind_alone() -> None:
     features = torch.randn(4, 6)
     assert RecognitionHead(6, [], 3)(features).categorical == ()
     assert RecognitionHead(6, [5], 0)(features).mean.shape == (4, 0)
-    with pytest.raises(UserError, match=r"^categories: there are no codes to recognise"):
+    with pytest.raises(UserError, match=r"^categories: needs at least one code"):
         RecognitionHead(6, [], 0)
     with pytest.raises(UserError, match=r"network 'infogan'.*30x30; set it to 32"):
         InfoGANGenerator((1, 30, 30), 74)

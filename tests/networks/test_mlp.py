@@ -80,9 +80,9 @@ def test_latents_do_not_fade_in_a_generator_without_norms() -> None:
 
 
 def test_a_shape_or_norm_without_meaning_is_refused() -> None:
-    with pytest.raises(UserError, match="network 'mlp' builds for images"):
+    with pytest.raises(UserError, match="network 'mlp' supports images"):
         MLPGenerator((3, 4), 2)
-    with pytest.raises(UserError, match="instance normalisation"):
+    with pytest.raises(UserError, match="instance normalization"):
         MLPGenerator((2,), 2, norm="instance")
 
 

@@ -78,5 +78,5 @@ def test_initial_weights_are_the_papers_where_asked_for() -> None:
 
 
 def test_a_shape_that_cannot_be_built_is_named() -> None:
-    with pytest.raises(UserError, match="network 'vae' builds for images"):
+    with pytest.raises(UserError, match="network 'vae' supports images"):
         VAEDecoder((3, 4), 2)

@@ -179,7 +179,7 @@ def test_leaves_every_buffer_bit_for_bit() -> None:
 
 def test_batch_norm_in_the_critic_is_refused_with_the_remedy() -> None:
     networks = {"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="batch")}
-    with pytest.raises(UserError, match=r"^discriminator.norm: GradientPenalty .*; use layer normalisation, or none$"):
+    with pytest.raises(UserError, match=r"^discriminator.norm: GradientPenalty .*; use layer normalization, or none$"):
         GradientPenalty().check(networks)
     for norm in ("layer", "none", "instance", "group"):
         GradientPenalty().check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm=norm)})

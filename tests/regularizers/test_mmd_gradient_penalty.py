@@ -111,7 +111,7 @@ def test_every_kernel_gives_a_finite_penalty_in_half_precision_too(kernel: str) 
 
 
 def test_batch_norm_and_scales_that_make_no_kernel_are_refused() -> None:
-    with pytest.raises(UserError, match=r"^discriminator.norm: .* batch normalisation in the discriminator"):
+    with pytest.raises(UserError, match=r"^discriminator.norm: .* batch normalization in the discriminator"):
         MMDGradientPenalty().check({"discriminator": DCGANDiscriminator((1, 8, 8), 4, norm="batch")})
     with pytest.raises(UserError, match=r"^scales: .*, got \[-1.0\]$"):
         MMDGradientPenalty(scales=[-1.0])

@@ -181,7 +181,9 @@ def test_float32_under_autocast_and_buffers_bit_for_bit(name: str) -> None:
 @pytest.mark.parametrize("name", ["r1", "r2", "dragan"])
 def test_what_is_refused(name: str) -> None:
     penalty: Regularizer = PENALTIES[name]()
-    with pytest.raises(UserError, match=r"^discriminator.norm: .* for each sample.*; use layer normalisation, or none"):
+    with pytest.raises(
+        UserError, match=r"^discriminator.norm: .* gradients of single samples.*; use layer normalization, or none"
+    ):
         penalty.check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="batch")})
     penalty.check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="layer")})
     kind = "generated" if name == "r2" else "real"
@@ -285,7 +287,7 @@ def test_path_length_matches_finite_differences() -> None:
 
 def test_path_length_refuses_batch_norm_and_players_without_latents() -> None:
     networks = {"generator": DCGANGenerator((1, 8, 8), 3, width=2), "discriminator": MLPDiscriminator((2,))}
-    with pytest.raises(UserError, match=r"^generator.norm: PathLength .*; use layer normalisation, or none$"):
+    with pytest.raises(UserError, match=r"^generator.norm: PathLength .*; use layer normalization, or none$"):
         PathLength().check(networks)
     record = generator_turn(networks["generator"], samples(3, 3))
     record.latents = None

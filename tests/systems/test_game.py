@@ -224,7 +224,7 @@ def test_roles_may_depend_on_arguments(levels: int) -> None:
         ({"regularizers": {"r": Orthogonal(player="generator")}}, "regularizers.r.network", "no network 'generator'"),
         ({"regularizers": {"r": Orthogonal(player="critic", network="encodr")}}, "regularizers.r.network", "'encodr'"),
         ({"regularizers": {"r": R1(player="critic")}, "networks": {**networks(), "critic": nn.BatchNorm1d(2)}},
-         "regularizers.r", "R1 penalises a gradient for each sample"),
+         "regularizers.r", "R1 penalizes gradients of single samples"),
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_by_its_key(change: dict[str, Any], key: str, problem: str) -> None:

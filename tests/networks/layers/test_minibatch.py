@@ -61,7 +61,7 @@ def test_packing_lays_neighbours_on_top_of_each_other() -> None:
 
 def test_what_fills_no_pack_is_left_out_and_said_once() -> None:
     layer, x = Packing(4), torch.randn(10, 3)
-    with pytest.warns(UserWarning, match="packing of 4: of a batch of 10 samples, D sees the first 8"):
+    with pytest.warns(UserWarning, match="batch size of 10 is not a multiple of the packing of 4; only the first 8"):
         assert torch.equal(layer(x), x[:8].reshape(2, 12))
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -42,5 +42,5 @@ def test_a_gain_and_an_offset_a_channel(kind: str) -> None:
 
 
 def test_instance_norm_of_vectors_is_refused() -> None:
-    with pytest.raises(UserError, match="instance normalisation needs images"):
+    with pytest.raises(UserError, match="instance normalization needs images"):
         make_norm("instance", 6, images=False)

@@ -1,4 +1,4 @@
-"""Up- and downsampling by kind, against naive computations; and equalised rates."""
+"""Up- and downsampling by kind, against naive computations; and equalized rates."""
 
 import math
 
@@ -79,7 +79,7 @@ def test_every_downsampling_halves(kind: str) -> None:
     ("layer", "fan_in"),
     [(nn.Linear(50, 400), 50), (nn.Conv2d(8, 64, 3), 72), (nn.ConvTranspose2d(8, 64, 4, stride=2, padding=1), 32)],
 )
-def test_equalised_weights_are_normal_and_scaled_by_hes_constant_as_they_run(layer: nn.Module, fan_in: int) -> None:
+def test_equalized_weights_are_normal_and_scaled_by_hes_constant_as_they_run(layer: nn.Module, fan_in: int) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(layer)
     apply_equalized_rate(network)
@@ -90,7 +90,7 @@ def test_equalised_weights_are_normal_and_scaled_by_hes_constant_as_they_run(lay
     assert [name for name, _ in network.named_parameters()] == ["0.bias", "0.parametrizations.weight.original"]
 
 
-def test_an_equalised_layer_learns_at_one_rate() -> None:
+def test_an_equalized_layer_learns_at_one_rate() -> None:
     """The gradient of W in c·W is c times the layer's own."""
     torch.manual_seed(0)
     layer = nn.Linear(50, 3)
@@ -101,7 +101,7 @@ def test_an_equalised_layer_learns_at_one_rate() -> None:
     torch.testing.assert_close(layer.parametrizations.weight.original.grad, expected)
 
 
-def test_equalised_networks_start_at_a_sane_scale() -> None:
+def test_equalized_networks_start_at_a_sane_scale() -> None:
     torch.manual_seed(0)
     shape = (1, 8, 8)
     for generator, critic in (
@@ -114,6 +114,6 @@ def test_equalised_networks_start_at_a_sane_scale() -> None:
         assert 0.05 < critic(images).logits.std() < 20
 
 
-def test_equalised_rates_and_spectral_norm_exclude_each_other() -> None:
-    with pytest.raises(UserError, match=r"^equalized: spectral normalisation would divide"):
+def test_equalized_rates_and_spectral_norm_exclude_each_other() -> None:
+    with pytest.raises(UserError, match=r"^equalized: .* are mutually exclusive"):
         DCGANDiscriminator((1, 8, 8), 4, equalized=True, spectral_norm=True)

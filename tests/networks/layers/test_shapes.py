@@ -41,7 +41,7 @@ def test_every_size_is_built_or_refused_as_a_search_says() -> None:
 def test_the_remedy_is_a_size_that_builds(size: tuple[int, int], remedy: str) -> None:
     with pytest.raises(UserError) as error:
         image_pyramid("dcgan", (3, *size))
-    assert error.value.problem.startswith("network 'dcgan' builds for images of 8 to 128 px")
+    assert error.value.problem.startswith("network 'dcgan' supports images of 8 to 128 px")
     assert error.value.problem.endswith(f"got {size[0]}x{size[1]}")
     assert (error.value.key, error.value.remedy) == ("shape", f"set it to {remedy}")
     sides = [int(side) for side in remedy.strip("[]").split(",")]

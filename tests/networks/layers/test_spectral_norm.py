@@ -51,7 +51,7 @@ def test_the_first_forward_is_already_close() -> None:
         assert 1 - 1e-4 <= largest < 1.1  # uᵀWv never exceeds σ
 
 
-def test_embedding_is_normalised_and_module_is_returned() -> None:
+def test_embedding_is_normalized_and_module_is_returned() -> None:
     embedding = nn.Embedding(7, 5)
     assert apply_spectral_norm(embedding) is embedding
     for _ in range(300):
@@ -90,7 +90,7 @@ def test_cached_forwards_share_one_iteration() -> None:
     assert torch.equal(vector(layer), once)
 
 
-def test_gradient_is_that_of_the_exact_normalisation() -> None:
+def test_gradient_is_that_of_the_exact_normalization() -> None:
     # Once u has converged, uᵀWv is σ(W) and its derivative u vᵀ is σ's own: compare with autograd through the SVD.
     torch.manual_seed(0)
     layer = apply_spectral_norm(nn.Linear(6, 4, bias=False).double())
@@ -137,7 +137,7 @@ def test_float32_under_autocast_and_for_half_weights() -> None:
     assert norm(exact.detach().bfloat16()).dtype == torch.bfloat16
 
 
-def test_state_dict_round_trip_and_no_second_normalisation() -> None:
+def test_state_dict_round_trip_and_no_second_normalization() -> None:
     torch.manual_seed(0)
     layer = apply_spectral_norm(apply_spectral_norm(nn.Linear(5, 4)))
     assert set(layer.state_dict()) == {"bias", "parametrizations.weight.original", "parametrizations.weight.0.u"}

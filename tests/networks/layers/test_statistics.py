@@ -31,7 +31,7 @@ def test_buffers_stay_and_outputs_are_the_same(training: bool) -> None:
     assert len(changed) == (8 if training else 0)  # two means, two variances, two counts, two u
 
 
-def test_batch_norm_still_normalises_by_the_batch() -> None:
+def test_batch_norm_still_normalizes_by_the_batch() -> None:
     norm = nn.BatchNorm1d(3)
     x = torch.randn(50, 3) * 4 + 7
     with frozen_statistics(norm):
