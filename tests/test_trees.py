@@ -67,7 +67,7 @@ def test_map_walks_several_trees_at_once() -> None:
 
 @pytest.mark.parametrize("other", [3, "abc", torch.nn.Linear(1, 1), Record])
 def test_what_is_no_tensor_is_refused(other: Any) -> None:
-    with pytest.raises(TypeError, match=f"a tree holds tensors, not {type(other).__name__}"):
+    with pytest.raises(TypeError, match=f"leaves of a tree must be tensors, got {type(other).__name__}"):
         trees.map_tree(lambda tensor: tensor, {"a": torch.ones(1), "b": (other,)})
 
 
