@@ -26,7 +26,7 @@ def mean(value: Tensor) -> Tensor:
 def gather(rows: Tensor) -> Tensor:
     """Return the rows of all ranks, [N_0 + N_1 + …, ...], for losses of the whole batch.
 
-    Only this rank's rows have a gradient, which is multiplied by the number of ranks, so that averaging the gradients of
+    Only this rank's rows have a gradient, which is multiplied by the number of ranks, so averaging the gradients of
     weights over ranks gives the gradient of the whole batch's loss. Ranks may have different numbers of rows.
     """
     return gather_with_place(rows)[0]

@@ -153,7 +153,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         ),
         (
             ("network.discriminator.equalized=true", "norm=spectral"),
-            "network.discriminator.equalized: equalized learning rates and spectral normalization are mutually exclusive",
+            "network.discriminator.equalized: equalized learning rates and spectral normalization are mutually",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],
