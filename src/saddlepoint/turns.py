@@ -77,9 +77,9 @@ class Critic(Bound):
         device = next(trees.leaves(x)).device
         with full_precision(device), frozen_statistics(self.network):
             gradients = score_gradient(self.network, self.augment, x, self.condition_of(x), sample_scores)
-        return self.by_judgement(gradients)
+        return self.by_output(gradients)
 
-    def by_judgement(self, gradients: Sequence[Tensor]) -> Tensor:
+    def by_output(self, gradients: Sequence[Tensor]) -> Tensor:
         """Return gradients, [N, ...] each, concatenated to one row per output of the critic: per sample or per pack.
 
         Surplus samples that do not fill a pack are dropped.

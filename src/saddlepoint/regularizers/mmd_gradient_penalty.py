@@ -60,7 +60,7 @@ class MMDGradientPenalty(GradientPenalty):
             x, y = self._features(turn, critic, "real"), self._features(turn, critic, "fake")
             values = witness(self.kernel, x, y, critic(t).features)
             gradients = torch.autograd.grad(values.sum(), parts, create_graph=True)
-        norms = torch.linalg.vector_norm(critic.by_judgement(gradients), dim=1)
+        norms = torch.linalg.vector_norm(critic.by_output(gradients), dim=1)
         turn.logs["gradient_norm"] = norms.detach().mean()
         return self.weight * (norms - self.center).square().mean()
 
