@@ -50,7 +50,7 @@ def test_cutout_is_a_rectangle_of_half_of_each_side() -> None:
     hidden = result[:, 0] == 0
     heights, widths = hidden.any(2).sum(1), hidden.any(1).sum(1)
     assert np.array_equal(heights * widths, hidden.sum((1, 2)))
-    # A window of 4 of 8 centered on 0 … 8 has 2 or 3 rows at the borders, otherwise 4; one of 5 of 10 is centered on 0 … 9.
+    # A window of 4 of 8 is centered on 0 … 8, with 2 or 3 rows at the borders; one of 5 of 10 is centered on 0 … 9.
     assert set(heights) == {2, 3, 4}
     np.testing.assert_allclose((heights == 4).mean(), 5 / 9, atol=0.04)
     np.testing.assert_allclose(widths.mean(), np.mean([3, 4, 5, 5, 5, 5, 5, 5, 4, 3]), atol=0.08)

@@ -1,4 +1,4 @@
-"""One of the two processes of ``test_ranks.py``: ``python ranks_program.py RANK FOLDER`` writes its results to a file."""
+"""One of the two processes of ``test_ranks.py``: ``ranks_program.py RANK FOLDER`` writes its results to a file."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def began(rank: int) -> list[float]:
 
 
 def clock(rank: int) -> list[float | bool | None]:
-    """Return the agreed time and stop request after a step; the ranks' clocks differ, and rank 1 is requested to stop."""
+    """Return the time and the stop request that the ranks agree on, after a step in which their own differ."""
     weight = nn.Parameter(torch.ones(2))
     weight.grad = torch.full((2,), 1.0 + rank)
     stepper = Stepper(world_size=2, rank=rank)

@@ -105,7 +105,7 @@ def test_a_round_equals_two_steps_of_plain_pytorch() -> None:
 
 
 def test_the_minimum_is_attained_only_at_inverses() -> None:
-    """On n points the optimal D is p / (p + q) of the joint distributions; its value is minimal for E = G⁻¹ (theorem 1)."""
+    """On n points the optimal D is p / (p + q); its value is minimal for E = G⁻¹ (theorem 1)."""
     n = 3
     values = {}
     for g in itertools.product(range(n), repeat=n):
