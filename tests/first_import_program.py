@@ -1,6 +1,6 @@
-"""Imports each of the modules named on the command line in a process of its own, and prints those that succeed.
+"""Imports each module named on the command line in a separate process, and prints those that succeed.
 
-All are forks of this process, which imports nothing of saddlepoint, but all other packages that its files import.
+The processes are forks of this one, which imports only the third-party packages that the modules import.
 """
 
 import ast
@@ -14,7 +14,7 @@ from pathlib import Path
 
 
 def load_other_packages(folder: Path) -> None:
-    """Import what the files import from elsewhere at their top level."""
+    """Import the third-party packages that the files in a directory import at their top level."""
     names = set()
     for path in folder.rglob("*.py"):
         for statement in ast.parse(path.read_text()).body:
@@ -45,6 +45,6 @@ if __name__ == "__main__":
     assert spec is not None
     assert spec.origin is not None
     load_other_packages(Path(spec.origin).parent)
-    gc.disable()  # collections would copy the memory that forks share
+    gc.disable()  # garbage collection would copy memory that the forks share
     assert not any(name.partition(".")[0] == "saddlepoint" for name in sys.modules)
     sys.stdout.write("\n".join(name for name in sys.argv[1:] if imports(name)))

@@ -1,4 +1,4 @@
-"""Compiled games against the same games uncompiled: gradients, statistics, samples."""
+"""Compiled systems against the same systems uncompiled: gradients, statistics, samples."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 
 
 class Batches:
-    """An iterable that Lightning does not take apart, as it does lists."""
+    """An iterable of batches; Lightning would combine the batches of a list."""
 
     def __init__(self, samples: Tensor, n: int) -> None:
         self.samples, self.n = samples, n
@@ -37,14 +37,14 @@ class Batches:
 
 
 class Brighter(Augment):
-    """Scales each sample by its own number: an augment with a derivative of its own, and with draws."""
+    """An augment with random draws and a derivative other than 1: scales each sample by a random number."""
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
         return samples * (0.5 + torch.rand(len(samples), 1, 1, 1, generator=random))
 
 
 def dcgan() -> GAN:
-    """BatchNorm in both, spectral norm in the critic, real and generated samples apart."""
+    """Return a DCGAN with BatchNorm in both networks and spectral normalization in the critic."""
     networks = {
         "generator": DCGANGenerator((1, 8, 8), Z, 4),
         "discriminator": DCGANDiscriminator((1, 8, 8), 4, spectral_norm=True),
@@ -61,7 +61,7 @@ def wgan_gp() -> GAN:
 
 
 def sngan() -> GAN:
-    """Penalties of both kinds on a critic with spectral norm behind an augment, and one on the generator."""
+    """Return an SNGAN with an augment, penalties of both kinds on the critic, and one on the generator."""
     networks = {
         "generator": ResNetGenerator((1, 8, 8), Z, 2, norm="layer"),
         "discriminator": ResNetDiscriminator((1, 8, 8), 4, spectral_norm=True),
@@ -99,7 +99,7 @@ def play(name: str, backend: str | None, rounds: int = 2, precision: Any = "32-t
 
 @pytest.fixture(autouse=True)
 def _nothing_stays_compiled() -> Iterator[None]:
-    """Forget the compiled forms, and what PyTorch has counted."""
+    """Reset the compiled functions and PyTorch's counters after each test."""
     limit = torch._dynamo.config.recompile_limit
     torch._dynamo.utils.counters.clear()
     yield
@@ -109,22 +109,22 @@ def _nothing_stays_compiled() -> Iterator[None]:
 
 
 def difference(ours: Tensor, theirs: Tensor, floor: float = 1e-3) -> float:
-    """The largest difference, as a share of the largest value."""
+    """Return the largest difference relative to the largest value."""
     return float((ours - theirs).abs().max() / theirs.abs().max().clamp_min(floor))
 
 
 def check_equal_to_eager(name: str, backend: str, tolerance: float) -> None:
-    """Gradients of D's last turn and of G's, and all that three rounds have made of the state."""
+    """Compare the gradients of the last turns of D and G, and the state after training."""
     eager, compiled = play(name, None), play(name, backend)
     counted = torch._dynamo.utils.counters
-    assert counted["stats"]["unique_graphs"] >= 4  # each network, in each player's turn
+    assert counted["stats"]["unique_graphs"] >= 4  # each network in each player's turn
     assert counted["graph_break"] == {}
     gradients = {key: p.grad for key, p in compiled.named_parameters() if p.grad is not None}
     expected = {key: p.grad for key, p in eager.named_parameters() if p.grad is not None}
     assert expected.keys() <= gradients.keys()
     largest = max(float(gradient.abs().max()) for gradient in expected.values())
     assert largest > 1e-2
-    for key, gradient in expected.items():  # a bias before BatchNorm has none, but for what rounding leaves
+    for key, gradient in expected.items():  # the gradient of a bias before BatchNorm is rounding error
         assert difference(gradients[key], gradient, floor=largest / 10) < tolerance, key
     assert compiled.state_dict().keys() == eager.state_dict().keys()
     for (key, value), other in zip(compiled.state_dict().items(), eager.state_dict().values(), strict=True):
@@ -134,18 +134,18 @@ def check_equal_to_eager(name: str, backend: str, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["dcgan", "wgan_gp"])
-def test_gradients_and_state_equal_eagers(name: str) -> None:
+def test_gradients_and_state_equal_those_of_eager_mode(name: str) -> None:
     check_equal_to_eager(name, "aot_eager", tolerance=1e-5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", GAMES)
-def test_gradients_and_state_equal_eagers_in_machine_code(name: str) -> None:
+def test_gradients_and_state_equal_those_of_eager_mode_with_inductor(name: str) -> None:
     check_equal_to_eager(name, "inductor", tolerance=1e-4)
 
 
-def test_derivatives_of_the_compiled_gradient_are_eagers() -> None:
-    """In float64, through an augment, which is not compiled."""
+def test_second_derivatives_equal_those_of_eager_mode() -> None:
+    """In float64, with an augment, which is not compiled."""
     torch.manual_seed(0)
     critic = DCGANDiscriminator((1, 8, 8), 4, norm="layer", spectral_norm=True).double()
     twin = copy.deepcopy(critic)
@@ -166,7 +166,7 @@ def test_derivatives_of_the_compiled_gradient_are_eagers() -> None:
 
 
 class OfPairs(nn.Module):
-    """A critic of pairs that is told a vector beside each."""
+    """A critic of pairs with a vector as condition."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -178,7 +178,7 @@ class OfPairs(nn.Module):
 
 
 @pytest.mark.parametrize("augmented", [False, True])
-def test_a_compiled_critic_of_pairs_with_a_condition_has_the_same_derivatives(augmented: bool) -> None:
+def test_second_derivatives_of_a_conditional_critic_of_pairs(augmented: bool) -> None:
     torch.manual_seed(0)
     critic, condition = OfPairs().double(), torch.randn(6, 5, dtype=torch.float64)
     twin = copy.deepcopy(critic)
@@ -196,8 +196,8 @@ def test_a_compiled_critic_of_pairs_with_a_condition_has_the_same_derivatives(au
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1
 
 
-def test_a_gradient_of_a_gradient_needs_uncompiled() -> None:
-    """What this file is about: PyTorch refuses it, and we get round it."""
+def test_second_derivatives_of_a_compiled_network_need_uncompiled() -> None:
+    """PyTorch raises an error otherwise."""
     critic = ResNetDiscriminator((1, 8, 8), 4)
     compilation.compile_networks({"discriminator": critic}, "aot_eager")
     samples = torch.randn(2, 1, 8, 8, requires_grad=True)
@@ -213,8 +213,8 @@ def test_a_gradient_of_a_gradient_needs_uncompiled() -> None:
     assert all(p.grad is not None for p in critic.blocks.parameters() if p.dim() > 1)
 
 
-def test_what_ran_in_float32_goes_back_in_float32_under_autocast() -> None:
-    """The layer of the logits: compiled, its backward pass would be cast as the rest is."""
+def test_backward_of_a_float32_layer_is_computed_in_float32_under_autocast() -> None:
+    """The layer of the logits; by default, autocast would cast the backward pass of a compiled network."""
     torch.manual_seed(0)
     critic = DCGANDiscriminator((1, 8, 8), 4)
     compilation.compile_networks({"discriminator": critic}, "aot_eager")
@@ -226,7 +226,7 @@ def test_what_ran_in_float32_goes_back_in_float32_under_autocast() -> None:
     torch.testing.assert_close(critic.logits.weight.grad[0], expected, rtol=1e-6, atol=1e-7)
 
 
-def test_samples_copies_and_keys_are_those_of_an_uncompiled_network() -> None:
+def test_samples_copies_and_state_dict_keys_equal_those_of_an_uncompiled_network() -> None:
     torch.manual_seed(0)
     system = dcgan()
     before, keys = system.sample(5, seed=1, ema=False), list(system.state_dict())

@@ -1,4 +1,4 @@
-"""Every module can be the first one to be imported, because no two modules import each other."""
+"""Every module can be imported first, since there are no circular imports."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ DISCOVERY = "saddlepoint.discovery"
 
 
 def find_modules(sources: Path) -> dict[str, Path]:
-    """Return all modules below a folder by name, except programs."""
+    """Return all modules in a directory by name, except programs."""
     paths = [path for path in sources.rglob("*.py") if path.name != "__main__.py"]
     return {".".join(path.relative_to(sources).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
 
 
 def executed(statements: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom]:
-    """Yield the imports that are executed with the module: not those in functions, and not those for types only."""
+    """Yield the imports that are executed on import: not those in functions or under TYPE_CHECKING."""
     for statement in statements:
         if isinstance(statement, ast.Import | ast.ImportFrom):
             yield statement
@@ -37,10 +37,10 @@ def executed(statements: list[ast.stmt]) -> Iterator[ast.Import | ast.ImportFrom
 
 
 def needed(name: str, modules: Mapping[str, Path]) -> set[str]:
-    """Return the modules that must be complete for a module to be imported.
+    """Return the modules that must be fully imported before a module.
 
-    A package is imported before the modules in it, so whoever imports one of these needs the package too; except the
-    package's own modules, which are imported while it is incomplete. ``from package import module`` needs the module.
+    A package is imported before its modules, so an import of a module also needs its package, except in modules of
+    the package itself. ``from package import module`` needs the module.
     """
     found = set()
     for statement in executed(ast.parse(modules[name].read_text()).body):
@@ -57,8 +57,8 @@ def needed(name: str, modules: Mapping[str, Path]) -> set[str]:
     return ((found | outside) & modules.keys()) - {name}
 
 
-def circle(modules: Mapping[str, Path]) -> list[str]:
-    """Return modules each of which needs the next, the last one being the first, or an empty list."""
+def cycle(modules: Mapping[str, Path]) -> list[str]:
+    """Return a cycle of modules in which each needs the next, or an empty list."""
     try:
         TopologicalSorter({name: needed(name, modules) for name in modules}).prepare()
     except CycleError as error:
@@ -66,12 +66,12 @@ def circle(modules: Mapping[str, Path]) -> list[str]:
     return []
 
 
-def test_there_is_no_circle() -> None:
+def test_there_are_no_circular_imports() -> None:
     modules = find_modules(SOURCES)
     assert len(modules) > 150
     assert needed("saddlepoint.losses", modules) >= {"saddlepoint.discovery", "saddlepoint.losses.hinge"}
     assert "saddlepoint.metrics.rows" in needed("saddlepoint.metrics.real", modules)
-    assert circle(modules) == []
+    assert cycle(modules) == []
 
 
 @pytest.mark.parametrize(
@@ -92,18 +92,18 @@ def test_there_is_no_circle() -> None:
         ),
     ],
 )
-def test_a_circle_is_what_fails_in_some_order(files: Mapping[str, str], works: bool, tmp_path: Path) -> None:
+def test_cycles_are_the_imports_that_fail_in_some_order(files: Mapping[str, str], works: bool, tmp_path: Path) -> None:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
     modules = find_modules(tmp_path)
     codes = [subprocess.run([sys.executable, "-c", f"import {name}"], cwd=tmp_path).returncode for name in modules]
     assert (set(codes) == {0}) == works
-    assert (circle(modules) == []) == works
+    assert (cycle(modules) == []) == works
 
 
-def test_every_module_is_imported_first() -> None:
-    """Each in a process that has loaded no module of ours; other packages are loaded once, for they take seconds."""
+def test_every_module_can_be_imported_first() -> None:
+    """Each is imported in a forked process that has loaded only third-party packages, whose import takes seconds."""
     names = sorted(find_modules(SOURCES))
     assert "saddlepoint.metrics.real" in names
     done = subprocess.run([sys.executable, PROGRAM, *names], capture_output=True, text=True)

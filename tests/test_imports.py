@@ -1,4 +1,4 @@
-"""The direction of imports: the table below, from types up to commands."""
+"""The direction of imports between rooms, given by the table below."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import saddlepoint
 
 PACKAGE = Path(saddlepoint.__file__).parent
 PARTS = {"augment", "networks", "losses", "regularizers", "metrics", "data", "parts", "turns"}
-EVERYBODY = {"types", "errors", "randomness", "discovery", "ranks", "compilation", "revision", "trees", "writing"}
-EVERYBODY |= {"__version__"}
+BY_ANY_ROOM = {"types", "errors", "randomness", "discovery", "ranks", "compilation", "revision", "trees", "writing"}
+BY_ANY_ROOM |= {"__version__"}
 MAY_IMPORT = {
-    **{room: set() for room in EVERYBODY - {"__version__"}},
+    **{room: set() for room in BY_ANY_ROOM - {"__version__"}},
     "turns": {"networks"},
     "parts": {"turns"},
     "networks": {"networks"},
@@ -52,7 +52,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 
 def imports(path: Path) -> set[str]:
-    """Return all modules that a file imports, also within functions, but for types only."""
+    """Return all modules that a file imports, including in functions, except under TYPE_CHECKING."""
     tree = ast.parse(path.read_text())
     names = set()
     for node in ast.walk(tree):
@@ -65,9 +65,9 @@ def imports(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_imports_point_down(path: Path) -> None:
+def test_imports_are_in_the_table(path: Path) -> None:
     room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if room == "__init__":  # imports its three functions when they are asked for
+    if room == "__init__":  # imports its three functions lazily
         ours = {name for name in imports(path) if name.startswith("saddlepoint")}
         assert {name.removeprefix("saddlepoint.").partition(".")[0] for name in ours} == {"api"}
         return
@@ -76,7 +76,7 @@ def test_imports_point_down(path: Path) -> None:
         assert top not in FORBIDDEN.get(room, set()), f"{path} imports {name}"
         if top == "saddlepoint" and rest:
             other = rest.split(".")[0]
-            assert other in MAY_IMPORT[room] | EVERYBODY, f"{path} imports {name}"
+            assert other in MAY_IMPORT[room] | BY_ANY_ROOM, f"{path} imports {name}"
 
 
 def test_every_room_is_in_the_table() -> None:
@@ -85,7 +85,7 @@ def test_every_room_is_in_the_table() -> None:
 
 
 def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
-    """Return what can be reached from a node by one edge or more."""
+    """Return the nodes that can be reached from a node by one or more edges."""
     found: set[str] = set()
     left = [*graph.get(start, ())]
     while left:
@@ -96,8 +96,8 @@ def reachable(graph: dict[str, set[str]], start: str) -> set[str]:
     return found
 
 
-def test_the_picture_of_the_rooms_is_that_of_the_source() -> None:
-    """Its arrows are imports, and every other import follows from them."""
+def test_the_diagram_of_rooms_matches_the_source() -> None:
+    """Its arrows are imports, and its transitive closure is that of the imports."""
     page = (PACKAGE.parents[1] / "docs" / "architecture.md").read_text()
     drawn: dict[str, set[str]] = {}
     for above, below in re.findall(r"^ +(\w+) --> (\w+)$", page, re.MULTILINE):
@@ -106,8 +106,8 @@ def test_the_picture_of_the_rooms_is_that_of_the_source() -> None:
     for path in FILES:
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         others = {name.split(".")[1] for name in imports(path) if name.startswith("saddlepoint.")}
-        real.setdefault(room, set()).update(others - EVERYBODY - {room})
+        real.setdefault(room, set()).update(others - BY_ANY_ROOM - {room})
     for above, below in drawn.items():
         assert below <= real[above], above
-    for room in real.keys() - EVERYBODY - {"__init__"}:
+    for room in real.keys() - BY_ANY_ROOM - {"__init__"}:
         assert reachable(drawn, room) == reachable(real, room), room

@@ -1,4 +1,4 @@
-"""What ``make install`` installs, and ``make audit`` audits."""
+"""The lock file, which ``make install`` and ``make audit`` use."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def requirements() -> list[Requirement]:
     return [Requirement(line.rstrip(" \\")) for line in LOCK.read_text().splitlines() if re.match(r"\w.*==", line)]
 
 
-def test_the_audit_misses_no_package_of_the_lock() -> None:
-    """It reports success for what it leaves out, so the numbers are compared; the advisories need a network."""
+def test_the_audit_covers_every_package_of_the_lock_file() -> None:
+    """The audit reports success for packages that it skips, so the numbers are compared; advisories need a network."""
     here = {r.name for r in requirements() if r.marker is None or r.marker.evaluate()}
     makefile = LOCK.with_name("Makefile").read_text()
     (options,) = re.findall(r"^\t\$\(BIN\)/pip-audit (.*)$", makefile, re.MULTILINE)

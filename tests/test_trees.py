@@ -1,4 +1,4 @@
-"""Trees of every kind of container: mapped, listed, cut and joined, their form kept."""
+"""Functions of trees of every kind of container."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Record:
 
 
 def tree(n: int = 7) -> dict[str, Any]:
-    """Every kind of container once, n rows in each tensor."""
+    """Return a tree with every kind of container and n rows in each tensor."""
     rows = torch.arange(n)
     return {
         "record": Record(rows, [rows + 10, None]),
@@ -36,17 +36,17 @@ def tree(n: int = 7) -> dict[str, Any]:
 
 
 ROWS = [0, 10, 20, 30.5]
-"""What stands in the first row of each tensor, in order."""
+"""The first row of each tensor, in order."""
 
 
-def test_leaves_come_in_order_and_none_is_empty() -> None:
+def test_leaves_are_in_order_and_none_has_no_leaves() -> None:
     assert [leaf.flatten()[0].item() for leaf in trees.leaves(tree())] == ROWS
     assert list(trees.leaves(None)) == []
     (alone,) = trees.leaves(rows := torch.ones(2))
     assert alone is rows
 
 
-def test_map_keeps_the_form() -> None:
+def test_map_preserves_the_structure() -> None:
     mapped = trees.map_tree(lambda tensor: tensor.double() * 2, tree())
     assert [leaf.flatten()[0].item() for leaf in trees.leaves(mapped)] == [2 * row for row in ROWS]
     assert list(mapped) == ["record", "nothing", "pair", "tuple"]
@@ -57,7 +57,7 @@ def test_map_keeps_the_form() -> None:
     assert trees.map_tree(lambda tensor: tensor, OrderedDict(a=torch.ones(1)))["a"].tolist() == [1]
 
 
-def test_map_walks_several_trees_at_once() -> None:
+def test_map_of_several_trees() -> None:
     sums = trees.map_tree(lambda a, b, c: a + b - c, tree(), tree(), tree())
     for ours, theirs in zip(trees.leaves(sums), trees.leaves(tree()), strict=True):
         assert torch.equal(ours, theirs)
@@ -66,8 +66,8 @@ def test_map_walks_several_trees_at_once() -> None:
 
 
 @pytest.mark.parametrize("other", [3, "abc", torch.nn.Linear(1, 1), Record])
-def test_what_is_no_tensor_is_refused(other: Any) -> None:
-    with pytest.raises(TypeError, match=f"a tree holds tensors, not {type(other).__name__}"):
+def test_other_leaves_than_tensors_are_rejected(other: Any) -> None:
+    with pytest.raises(TypeError, match=f"leaves of a tree must be tensors, got {type(other).__name__}"):
         trees.map_tree(lambda tensor: tensor, {"a": torch.ones(1), "b": (other,)})
 
 
@@ -98,7 +98,7 @@ def test_split_is_tensor_split_of_every_tensor(n: int, count: int) -> None:
         assert torch.equal(ours, theirs)
 
 
-def test_split_gives_the_same_rows_of_trees_whose_first_part_is_empty() -> None:
+def test_split_of_trees_whose_first_part_is_empty() -> None:
     first, second = trees.split((None, torch.arange(5)), 2)
     assert first[1].tolist() == [0, 1, 2]
     assert second[1].tolist() == [3, 4]

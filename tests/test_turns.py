@@ -1,4 +1,4 @@
-"""The critic and the generator as a turn's penalties see them: against closed forms, and without a trace."""
+"""The bound critic and generator of a turn against closed forms; their calls do not change buffers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def samples(*shape: int, seed: int = 0) -> Tensor:
 
 
 class Linear(nn.Module):
-    """D(x, c) = c w·x with c = 1 without a condition; keeps what it was told."""
+    """D(x, c) = c w·x, with c = 1 without a condition; stores its condition."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class OfPairs(nn.Module):
 
 
 class Packs(nn.Module):
-    """D(x_1, …, x_m) = Σ_i i w·x_i, whose gradient at x_i is i w."""
+    """D(x_1, …, x_m) = Σ_i i w·x_i; its gradient with respect to x_i is i w."""
 
     def __init__(self, m: int) -> None:
         super().__init__()
@@ -59,16 +59,16 @@ class Packs(nn.Module):
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3, 4)])
-def test_the_gradient_of_a_linear_critic_is_its_weights(shape: tuple[int, ...]) -> None:
+def test_the_gradient_of_a_linear_critic(shape: tuple[int, ...]) -> None:
     network = Linear(*shape)
     gradient = Critic(network).gradient(samples(5, *shape))
     assert torch.equal(gradient, network.w.flatten().expand(5, -1))
-    # It can be differentiated in the weights: d/dw Σ‖w‖² over five samples is 10 w.
+    # It is differentiable with respect to the weights: d/dw Σ‖w‖² over five samples is 10 w.
     gradient.square().sum().backward()
     torch.testing.assert_close(network.w.grad, 10 * network.w.detach())
 
 
-def test_the_gradient_of_a_critic_of_pairs_joins_both() -> None:
+def test_the_gradient_of_a_critic_of_pairs_is_concatenated() -> None:
     network, x, z = OfPairs(), samples(4, 1, 2, 3), samples(4, 5, seed=1)
     gradient = Critic(network).gradient((x, z)).detach().numpy()
     u, v = network.u.detach().numpy().ravel(), network.v.detach().numpy()
@@ -78,7 +78,7 @@ def test_the_gradient_of_a_critic_of_pairs_joins_both() -> None:
 
 
 @pytest.mark.parametrize("n", [4, 2])
-def test_the_condition_is_bound_and_its_first_rows_go_with_fewer_samples(n: int) -> None:
+def test_the_first_rows_of_the_condition_are_used_for_fewer_samples(n: int) -> None:
     network, condition = Linear(3), torch.tensor([1.0, -2.0, 3.0, 0.5], dtype=torch.float64)
     critic, x = Critic(network, condition), samples(n, 3)
     expected = condition[:n, None] * network.w
@@ -97,7 +97,7 @@ def test_a_condition_may_be_a_tree() -> None:
     assert torch.equal(Bound(Told(), condition)(x), x + condition["image"][:3] * condition["rest"][0][:3])
 
 
-def test_the_gradient_is_of_the_input_before_the_augments() -> None:
+def test_the_gradient_is_with_respect_to_the_input_of_the_augments() -> None:
     network = Linear(3)
     drawn: list[float] = []
 
@@ -107,19 +107,19 @@ def test_the_gradient_is_of_the_input_before_the_augments() -> None:
 
     critic, x = Critic(network, augment=augment), samples(4, 3)
     torch.testing.assert_close(critic.gradient(x), 3 * 2 * x * network.w)
-    torch.testing.assert_close(critic.gradient(x), 4 * 2 * x * network.w)  # a fresh draw in each call
+    torch.testing.assert_close(critic.gradient(x), 4 * 2 * x * network.w)  # new draws in each call
     torch.testing.assert_close(critic(x).logits, 5 * (x.square() @ network.w))
     assert not x.requires_grad
 
 
-def test_the_augments_of_a_pair_see_the_pair() -> None:
+def test_augments_take_pairs() -> None:
     network, x, z = OfPairs(), samples(4, 1, 2, 3), samples(4, 5, seed=1)
     plain = Critic(network).gradient((2 * x, z))
     gradient = Critic(network, augment=lambda pair: (2 * pair[0], pair[1])).gradient((x, z))
     torch.testing.assert_close(gradient, torch.cat([2 * plain[:, :6], plain[:, 6:]], 1))
 
 
-def test_packs_have_one_gradient_each_and_leftovers_none() -> None:
+def test_gradients_are_per_pack_and_surplus_samples_are_dropped() -> None:
     network = Packs(4)
     with pytest.warns(UserWarning, match="packing"):
         gradient = Critic(network).gradient(samples(11, 2))
@@ -127,14 +127,14 @@ def test_packs_have_one_gradient_each_and_leftovers_none() -> None:
 
 
 def test_a_batch_smaller_than_a_pack_has_one_gradient() -> None:
-    """The three samples make up the pack in turn, so that the first one counts twice: as the first and the fourth."""
+    """Three samples are repeated to fill a pack of four, so the first is also the fourth."""
     network = Packs(4)
     with pytest.warns(UserWarning, match="packing"):
         gradient = Critic(network).gradient(samples(3, 2))
     assert torch.equal(gradient, torch.cat([5 * network.w, 2 * network.w, 3 * network.w])[None])
 
 
-def test_patches_count_as_their_mean() -> None:
+def test_scores_of_patches_are_averaged() -> None:
     class Patches(nn.Module):
         def forward(self, x: Tensor, condition: None = None) -> CriticOutput:
             return CriticOutput(x[:, :, :2, :2], x.flatten(1))
@@ -157,12 +157,12 @@ def test_scores_and_gradients_are_float32_under_autocast(dtype: torch.dtype) -> 
     assert torch.equal(gradient, plain)
 
 
-def test_calls_leave_every_buffer_as_it_was_and_the_mode_too() -> None:
+def test_calls_do_not_change_buffers_or_mode() -> None:
     torch.manual_seed(0)
     critic = Critic(DCGANDiscriminator((1, 8, 8), 4, norm="batch", spectral_norm=True))
     generate = Bound(DCGANGenerator((1, 8, 8), 3, 4))
     for bound, x in ((critic, torch.randn(6, 1, 8, 8)), (generate, torch.randn(6, 3))):
-        bound.network(x)  # statistics that are not the initial ones
+        bound.network(x)  # changes the initial statistics
         before = copy.deepcopy(bound.network.state_dict())
         output = bound(x)
         if isinstance(bound, Critic):
@@ -170,14 +170,14 @@ def test_calls_leave_every_buffer_as_it_was_and_the_mode_too() -> None:
             output = output.logits
         after = bound.network.state_dict()
         assert all(torch.equal(after[name], value) for name, value in before.items())
-        # By the batch's statistics, as in training: the next pass gives the same, and moves them.
+        # Outputs use the batch's statistics, as the next training pass, which updates the running statistics.
         assert bound.network.training
         again = bound.network(x)
         assert torch.equal(again.logits if isinstance(bound, Critic) else again, output)
         assert any(not torch.equal(value, before[name]) for name, value in bound.network.named_buffers())
 
 
-def test_a_bound_generators_samples_have_their_graph() -> None:
+def test_samples_of_a_bound_generator_have_gradients() -> None:
     class Conditional(nn.Module):
         def __init__(self) -> None:
             super().__init__()

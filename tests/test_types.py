@@ -1,4 +1,4 @@
-"""Every kind of batch: its samples and condition, and that it can be cut, joined and moved as a whole."""
+"""Batches of all types: samples and condition, slicing, concatenation and moving to a device."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS: dict[type[Batch], tuple[dict[str, torch.Tensor], str, str]] = {
     Unpaired: ({"a": images(), "b": images(3)}, "b", "labels"),
     Captioned: ({"images": images(), "captions": torch.rand(N, 6)}, "images", "captions"),
 }
-"""Columns, which one is the samples, and which one the condition."""
+"""The columns of each type, and which are the samples and the condition."""
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -45,7 +45,7 @@ def test_samples_and_condition(kind: type[Batch]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_all_columns_are_cut_and_moved_together(kind: type[Batch]) -> None:
+def test_all_columns_are_sliced_and_moved_together(kind: type[Batch]) -> None:
     batch = kind(**KINDS[kind][0], labels=LABELS)
     first, second = trees.split(batch, 2)
     assert (type(first), len(first), len(second)) == (kind, 3, 2)
@@ -60,7 +60,7 @@ def test_all_columns_are_cut_and_moved_together(kind: type[Batch]) -> None:
     assert trees.take(kind(**KINDS[kind][0]), slice(2)).labels is None
 
 
-def test_the_columns_names_make_the_kind() -> None:
+def test_the_names_of_columns_determine_the_type() -> None:
     assert {kind: tuple(columns) for kind, (columns, _, _) in KINDS.items()} == {k: n for n, k in BATCHES.items()}
 
 
@@ -78,5 +78,5 @@ def info(shape: tuple[int, ...], columns: dict[str, tuple[int, ...]] | None = No
         (info((3, 8, 8), {"images": (3, 8, 8), "captions": (6,)}), Captioned),
     ],
 )
-def test_data_say_which_kind_of_batch_they_make(found: DataInfo, kind: type[Batch]) -> None:
+def test_the_type_of_a_data_sets_batches(found: DataInfo, kind: type[Batch]) -> None:
     assert found.batch is kind

@@ -1,9 +1,9 @@
-"""``compile=true``: networks and gradient penalties through torch.compile.
+"""Compilation of networks and gradient penalties by ``torch.compile``, for ``compile=true``.
 
-A network is compiled in place, which leaves its state dict, its copies (the averaged generator) and its exports as they
-are. What PyTorch compiles can be differentiated once. A penalty on a gradient needs two derivatives; so the inner one
-is taken inside one compiled function, whose graph then holds it, and the outer one goes through that graph
-(:func:`score_gradient`). Whatever else differentiates twice runs its networks under :func:`uncompiled`.
+Networks are compiled in place, which does not affect their state dicts, copies (the averaged generator) or exports.
+Compiled functions can be differentiated only once. For gradient penalties, which need second derivatives, the first
+derivative is computed inside a compiled function, and the second by differentiating that function
+(:func:`score_gradient`). Other code that needs second derivatives runs networks under :func:`uncompiled`.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from torch import Tensor, nn
 from saddlepoint.errors import UserError
 from saddlepoint.trees import leaves, map_tree
 
-FORMS_OF_A_FUNCTION = 64
-"""A network is compiled anew for each batch size, player's turn and precision that it meets; PyTorch's own limit of 8
-counts all networks of a class together, and goes on uncompiled beyond."""
+RECOMPILE_LIMIT = 64
+"""Limit of recompilations. A network is recompiled for each batch size, player and precision. PyTorch's default limit
+of 8, beyond which networks run uncompiled, applies to all networks of a class together."""
 
 Score = Callable[[Any], Tensor]
-"""A critic's output to scores [N]."""
+"""Maps a critic's output to scores [N]."""
 
 _gradients: WeakKeyDictionary[nn.Module, Callable[..., Tensor]] = WeakKeyDictionary()
-"""The compiled networks, and for each the compiled form of :func:`_score_gradient`."""
+"""The compiled :func:`_score_gradient` of each compiled network."""
 
 
 def check(device: torch.device) -> None:
-    """Refuse, before training, a machine on which nothing can be compiled.
+    """Check that networks can be compiled on this machine.
 
     Raises:
         UserError: there is no C++ compiler, no Python.h, or on a GPU no Triton.
     """
-    from torch._inductor.cpp_builder import get_cpp_compiler  # seconds to import, for those who compile
+    from torch._inductor.cpp_builder import get_cpp_compiler  # imported here since it takes seconds
     from torch._inductor.exc import InvalidCxxCompiler
     from torch.utils._triton import has_triton
 
@@ -46,27 +46,27 @@ def check(device: torch.device) -> None:
     try:
         get_cpp_compiler()
     except (InvalidCxxCompiler, RuntimeError):
-        missing = "a C++ compiler, such as g++ (or name yours in the environment variable CXX)"
+        missing = "a C++ compiler, such as g++ (or set the environment variable CXX to one)"
     if missing is None and not (Path(sysconfig.get_path("include")) / "Python.h").exists():
         missing = "Python's header files, such as Debian's python3-dev"
     if missing is None and device.type == "cuda" and not has_triton():
-        missing = "Triton, which comes with PyTorch on Linux"
+        missing = "Triton, which is included in PyTorch on Linux"
     if missing is not None:
         raise UserError(f"this machine lacks {missing}", "compile", "install it, or set it to false")
 
 
 def compile_networks(networks: Mapping[str, nn.Module], backend: str = "inductor") -> None:
-    """Compile networks in place; each form of a network when it is first called for.
+    """Compile networks in place; compilation takes place at the first call.
 
-    Shapes are not generalised: what a form computes then does not depend on which shapes the run has met before it.
+    Dynamic shapes are disabled, since with them the compiled code would depend on the order of the shapes in a run.
 
     Args:
-        networks: by role.
-        backend: of torch.compile; ``aot_eager`` needs no C++ compiler, and gains nothing.
+        networks: networks by role.
+        backend: backend of ``torch.compile``; ``aot_eager`` needs no C++ compiler, but does not speed up networks.
     """
-    torch.compiler.reset()  # an earlier job of a sweep used up some of the forms
-    torch._dynamo.config.recompile_limit = FORMS_OF_A_FUNCTION
-    # A backward pass is taken outside of autocast (see systems/stepping.py).
+    torch.compiler.reset()  # previous jobs of a sweep count towards the limit of recompilations
+    torch._dynamo.config.recompile_limit = RECOMPILE_LIMIT
+    # The backward pass runs without autocast (see systems/stepping.py).
     torch._functorch.config.backward_pass_autocast = "off"
     for network in networks.values():
         network.compile(backend=backend, dynamic=False)
@@ -75,7 +75,7 @@ def compile_networks(networks: Mapping[str, nn.Module], backend: str = "inductor
 
 @contextmanager
 def uncompiled() -> Iterator[None]:
-    """Run networks as they are written, so that they can be differentiated twice; no cost where none is compiled."""
+    """Return a context in which networks run uncompiled, so that they have second derivatives."""
     if not _gradients:
         yield
         return
@@ -86,17 +86,19 @@ def uncompiled() -> Iterator[None]:
 def score_gradient(
     network: nn.Module, augment: Callable[[Any], Any], samples: Any, condition: Any, score: Score
 ) -> list[Tensor]:
-    """Return the gradient of Σ score(network(augment(samples), condition)), differentiable in the network's weights.
+    """Return the gradient of Σ score(network(augment(samples), condition)) with respect to the samples.
+
+    It is differentiable with respect to the network's weights.
 
     Args:
-        network: compiled or not.
-        augment: what samples pass through first; it draws random numbers, so it is never compiled.
+        network: a network, compiled or not.
+        augment: transformation of the samples; it draws random numbers, so it is not compiled.
         samples: a tree of [N, ...].
-        condition: what else the network is told, a tree of [N, ...], or None.
-        score: of the network's output.
+        condition: the condition, a tree of [N, ...], or None.
+        score: function of the network's output that returns scores [N].
 
     Returns:
-        A tensor for each of the samples', in their shapes.
+        The gradient with respect to each tensor of ``samples``.
     """
     samples = map_tree(lambda tensor: tensor.detach().requires_grad_(), samples)
     parts = list(leaves(samples))
@@ -106,7 +108,7 @@ def score_gradient(
     gradients = list(leaves(_gradients[network](network, map_tree(Tensor.detach, seen), condition, score)))
     if seen is samples:
         return gradients
-    # The chain rule: the augments do not depend on the weights, through which alone the outer derivative goes.
+    # The chain rule. The augments do not depend on the weights, so no second derivative of them is needed.
     return list(torch.autograd.grad(list(leaves(seen)), parts, gradients, create_graph=True))
 
 

@@ -1,4 +1,4 @@
-"""Finds the parts that a package's files define, so that adding one is adding a file."""
+"""Automatic discovery of the classes that the modules of a package define."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ import pkgutil
 
 
 def parts(package: str, base: type, endings: tuple[str, ...] = ("",)) -> dict[str, type]:
-    """Return the public subclasses of ``base`` that the files directly in a package define, by name.
+    """Return the public subclasses of ``base`` that are defined in the modules of a package, by name.
+
+    Subpackages are not searched.
 
     Args:
-        package: its dotted name.
-        base: what a part derives from; the class itself is not among them.
-        endings: of the parts' names.
+        package: dotted name of the package.
+        base: base class, which is not included.
+        endings: suffixes of class names; classes with other names are not included.
     """
     found: dict[str, type] = {}
     for file in sorted(pkgutil.iter_modules(importlib.import_module(package).__path__), key=lambda file: file.name):

@@ -1,4 +1,4 @@
-"""What losses, regularizers and augments have in common: parts that a game is put together from."""
+"""Base class of losses, regularizers and augments, the parts of a system."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from saddlepoint.turns import Turn
 
 
 class Objective(Protocol):
-    """What other parts ask of a loss.
+    """The attributes of a loss that other parts use.
 
     Attributes:
-        reads: what it reads of the critic's output; nothing trains the other.
-        undecided: the score of a sample that the critic cannot tell, or None where that is any.
+        reads: the part of the critic's output that the loss uses.
+        undecided: the optimal critic's score where p_data = p_g; None if it is not unique.
     """
 
     reads: Literal["logits", "features"]
@@ -24,12 +24,12 @@ class Objective(Protocol):
 
 
 class Part(nn.Module):
-    """A part of a game. What it remembers it keeps in buffers, which checkpoints save and a resumed run restores.
+    """Base class of losses, regularizers and augments. State is kept in buffers, which checkpoints save.
 
     Attributes:
-        batch_coupled: the value depends on the whole batch at once, so it may not be split for accumulation.
-        needs_real_in_generator: the part wants the critic's output on real samples in the generator's turn too.
-        acts_on_logits: the part means the critic's logits, and nothing beside a loss that does not read them.
+        batch_coupled: whether the part depends on the whole batch at once, which excludes gradient accumulation.
+        needs_real_in_generator: whether the part needs the critic's output on real samples in the generator's turn.
+        acts_on_logits: whether the part uses the critic's logits, so that the loss must use them as well.
     """
 
     batch_coupled: ClassVar[bool] = False
@@ -37,31 +37,31 @@ class Part(nn.Module):
     acts_on_logits: bool = False
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse, before training, networks that this part does not suit; make buffers that depend on them.
+        """Check before training that the networks are compatible with this part; register buffers that depend on them.
 
         Raises:
-            UserError: with what does not go together, and what to do.
+            UserError: they are incompatible.
         """
         return
 
     def check_loss(self, loss: Objective) -> None:
-        """Refuse, before training, an objective that this part does not suit.
+        """Check before training that the loss is compatible with this part.
 
         Raises:
-            UserError: with what does not go together, and what to do.
+            UserError: it is incompatible.
         """
         if self.acts_on_logits and loss.reads != "logits":
             raise UserError(
-                f"{type(self).__name__} acts on the critic's logits, and {type(loss).__name__} reads only its features",
+                f"{type(self).__name__} acts on the critic's logits, and {type(loss).__name__} uses only its features",
                 None,
                 "leave it out, or use MMDGradientPenalty",
             )
 
     def observe(self, turn: Turn) -> None:
-        """Update the part's state once a player has stepped, under no_grad; nothing unless overridden.
+        """Update the part's state after an optimizer step; nothing by default.
 
-        ``turn.players`` says whose turn it was. What is computed from the batch must be averaged with
-        :func:`saddlepoint.ranks.mean`, so that all ranks keep the same state. Scalars that it adds to ``turn.logs`` are
-        logged with the turn.
+        It is called under ``no_grad``, for the turns of all players. Values computed from the batch must be averaged
+        with :func:`saddlepoint.ranks.mean`, so that the state is the same on all ranks. Scalars added to ``turn.logs``
+        are logged.
         """
         return

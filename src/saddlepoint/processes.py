@@ -1,4 +1,4 @@
-"""The processes of a run with several devices: torchrun or SLURM starts them, or :func:`launch` does."""
+"""Processes of a run on several devices, which are started by torchrun, SLURM or :func:`launch`."""
 
 from __future__ import annotations
 
@@ -21,17 +21,20 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from saddlepoint.errors import RunError, UserError
 
 LAUNCHER = "SADDLEPOINT_LAUNCHER"
-"""Environment variable of processes that :func:`launch` has started: the process that started them."""
+"""Environment variable of the processes started by :func:`launch`: the process id of the launcher."""
 ERRORS = "SADDLEPOINT_ERRORS"
-"""Environment variable of the same processes: the folder for the errors that end them."""
+"""Environment variable of the same processes: the directory of their error files."""
 STOPPED = (130, 143)
-"""Exit codes of a run that was told to stop."""
+"""Exit codes of a run that was stopped by SIGINT or SIGTERM."""
 SECONDS_TO_STOP = 10.0
-"""For a process to save and end after its launcher has died."""
+"""Time for a process to save a checkpoint and exit after its launcher has died."""
 
 
 def rank() -> int:
-    """Return this process's rank, also before there is a process group, from what torchrun, SLURM or Lightning set."""
+    """Return this process's rank from the environment variables of torchrun, SLURM or Lightning.
+
+    It does not need a process group.
+    """
     for name in ("RANK", "SLURM_PROCID"):
         if name in os.environ and ("SLURM" not in name or "SLURM_NTASKS" in os.environ):
             return int(os.environ[name])
@@ -40,29 +43,29 @@ def rank() -> int:
 
 
 def launched() -> bool:
-    """Return whether this process is one of several that a launcher has started."""
+    """Return whether this process was started by torchrun, SLURM or :func:`launch`."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # SLURM's commands are installed, and a run without them is as good
+        warnings.simplefilter("ignore")  # Lightning's advice to use srun if it is installed
         in_slurm = SLURMEnvironment.detect()
     return in_slurm or TorchElasticEnvironment.detect() or "LOCAL_RANK" in os.environ
 
 
 def launch(arguments: Sequence[str], processes: int, environment: Mapping[str, str]) -> None:
-    """Run a command in several processes of this machine, and wait for them, as ``torchrun --standalone`` does.
+    """Run a command in several processes on this machine and wait for them, as ``torchrun --standalone`` does.
 
-    If one of them dies, the others get SIGTERM, and SIGKILL 30 seconds later. Signals to this process are passed on.
+    If a process dies, the others receive SIGTERM, and SIGKILL 30 seconds later. Signals to this process are forwarded.
 
     Args:
-        arguments: of ``saddlepoint``, without the program's name.
+        arguments: arguments of ``saddlepoint``, without the program's name.
         processes: number of processes.
-        environment: variables that are added to theirs.
+        environment: additional environment variables.
 
     Raises:
-        UserError: a process ended by this error.
-        RunError: likewise, or a process died.
-        SystemExit: the run was told to stop.
+        UserError: raised by a process.
+        RunError: raised by a process, or a process died.
+        SystemExit: the run was stopped by a signal.
     """
-    # Takes half a second to import, and one process needs none of it.
+    # Imported here since it takes half a second.
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
@@ -83,7 +86,7 @@ def launch(arguments: Sequence[str], processes: int, environment: Mapping[str, s
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
-        logging.disable(logging.ERROR)  # torchrun's notices; what ended the run is raised
+        logging.disable(logging.ERROR)  # torchrun's messages; the cause is raised below
         try:
             elastic_launch(config, sys.executable)("-m", "saddlepoint.commands", *arguments)
         except ChildFailedError as error:
@@ -100,25 +103,25 @@ def launch(arguments: Sequence[str], processes: int, environment: Mapping[str, s
 
 
 def _cause(codes: Mapping[int, int], folder: Path) -> BaseException:
-    """Return what ended a run: a process that was killed, else the first error, else the exit code of a process."""
+    """Return the cause of a failure: a killed process, else the first error of a process, else an exit code."""
     for number, code in codes.items():
         if code < 0 and code != -signal.SIGTERM:
             name = signal.Signals(-code).name
-            return RunError(f"rank {number} was ended by {name}; resume=RUN continues from the last checkpoint")
+            return RunError(f"rank {number} was killed by {name}; resume=RUN continues from the last checkpoint")
     for file in sorted(folder.glob("*.error"), key=lambda file: file.stat().st_mtime_ns):
         kind, content = json.loads(file.read_text())
         return UserError(*content) if kind == "UserError" else RunError(*content)
     number, code = next(iter(codes.items()))
     if code in STOPPED:
         return SystemExit(code)
-    return RunError(f"rank {number} ended with exit code {code}; its output is above")
+    return RunError(f"rank {number} exited with code {code}; its output is above")
 
 
 def reported(error: UserError | RunError) -> bool:
-    """Leave the error that ends this process to its launcher, which prints the first one of all processes.
+    """Write an error to a file for the launcher, which prints the first error of all processes.
 
     Returns:
-        False where no :func:`launch` started this process, so that it has to print the error itself.
+        Whether the error was written; False if this process was not started by :func:`launch`.
     """
     if ERRORS not in os.environ:
         return False
@@ -128,10 +131,9 @@ def reported(error: UserError | RunError) -> bool:
 
 
 def end_with_launcher() -> None:
-    """End this process soon after its launcher was killed.
+    """Start a thread that ends this process if its launcher dies.
 
-    Processes that torchrun has started outlive it if it is killed by SIGKILL
-    (``test_the_launcher_of_two_ranks_is_killed`` in tests/faults/test_signals.py).
+    Otherwise, processes started by torchrun would continue if the launcher were killed by SIGKILL.
     """
     if LAUNCHER in os.environ:
         threading.Thread(target=_watch, args=(int(os.environ[LAUNCHER]),), daemon=True).start()
@@ -140,6 +142,6 @@ def end_with_launcher() -> None:
 def _watch(launcher: int) -> None:
     while os.getppid() == launcher:
         time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGTERM)  # a run that trains saves and ends
+    os.kill(os.getpid(), signal.SIGTERM)  # the signal handler saves a checkpoint
     time.sleep(SECONDS_TO_STOP)
     os._exit(1)

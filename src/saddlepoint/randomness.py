@@ -1,9 +1,9 @@
-"""Stateless randomness: every draw is a function of the seed, its purpose and its place, so no RNG state is ever saved.
+"""Stateless random numbers: generators are seeded by a hash of the run's seed and a key, such as a purpose and a turn.
 
     random = generator(device, seed, "latents", rank, turn)
     latents = torch.randn(64, 128, generator=random)
 
-Two runs that reach the same turn draw the same numbers, whatever happened before: this is what makes resuming exact.
+The draws of a turn do not depend on previous draws, so a run can be resumed exactly without saving generator states.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 SAMPLES_PER_KEY = 64
-"""Rows that share one key in :func:`rows`: few enough to waste little, many enough to draw 50,000 latents fast."""
+"""Number of rows with the same key in :func:`rows`, a compromise between unused draws and speed."""
 
 
 def key(seed: int, *parts: int | str) -> int:
-    """Hash a seed and what is drawn for it to a 63-bit integer that seeds a generator.
+    """Return a hash of the seed and a key, a 63-bit integer, as the seed of a generator.
 
     >>> key(0, "latents", 1) == key(0, "latents", 1)
     True
@@ -31,12 +31,12 @@ def key(seed: int, *parts: int | str) -> int:
 
 
 def generator(device: torch.device | str, seed: int, *parts: int | str) -> torch.Generator:
-    """Return a generator on ``device`` keyed by ``(seed, *parts)``."""
+    """Return a new generator on a device, seeded by ``key(seed, *parts)``."""
     return torch.Generator(device).manual_seed(key(seed, *parts))
 
 
 def reseed(device: torch.device, seed: int, *parts: int | str) -> torch.Generator:
-    """Key the device's own generator, which dropout and the like draw from, by ``(seed, *parts)``, and return it."""
+    """Seed the device's default generator, which is used by dropout, by ``key(seed, *parts)``, and return it."""
     if device.type == "cuda":
         index = device.index if device.index is not None else torch.cuda.current_device()
         own = torch.cuda.default_generators[index]
@@ -48,17 +48,17 @@ def reseed(device: torch.device, seed: int, *parts: int | str) -> torch.Generato
 
 
 def rows(draw: Callable[[int, torch.Generator], Tensor], seed: int, purpose: str, start: int, count: int) -> Tensor:
-    """Draw rows ``start … start + count - 1`` of an endless table whose row i depends on (seed, purpose, i) alone.
+    """Return rows ``start … start + count - 1`` of an infinite sequence whose row i depends only on (seed, purpose, i).
 
     Args:
-        draw: ``draw(n, generator)`` returns a tensor of n rows.
-        seed: the table's seed.
-        purpose: the table's name.
+        draw: ``draw(n, generator)`` returns a tensor with n rows.
+        seed: seed of the sequence.
+        purpose: name of the sequence.
         start: index of the first row, >= 0.
-        count: how many rows, >= 0.
+        count: number of rows, >= 0.
 
     Returns:
-        A tensor of ``count`` rows on the CPU, the same whatever the batches or ranks that ask for it.
+        A tensor with ``count`` rows on the CPU.
     """
     first, last = start // SAMPLES_PER_KEY, (start + max(count, 1) - 1) // SAMPLES_PER_KEY
     blocks = [draw(SAMPLES_PER_KEY, generator("cpu", seed, purpose, block)) for block in range(first, last + 1)]

@@ -1,4 +1,4 @@
-"""What the processes of one run tell each other about a batch; on one process, nothing happens."""
+"""Collective operations over the ranks of a run; without a process group they return their input."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor
 
 
 def world_size() -> int:
-    """Return how many processes play this game."""
+    """Return the number of ranks."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 @torch.no_grad()
 def mean(value: Tensor) -> Tensor:
-    """Return the mean of a detached tensor over all ranks, the same bits on each; for parts that keep a state."""
+    """Return the mean over ranks of a tensor, detached; bitwise the same on all ranks."""
     value = value.detach()
     if (size := world_size()) == 1:
         return value
@@ -24,16 +24,16 @@ def mean(value: Tensor) -> Tensor:
 
 
 def gather(rows: Tensor) -> Tensor:
-    """Return the rows of all ranks, [N_0 + N_1 + …, ...], so that a loss can compare a whole batch.
+    """Return the rows of all ranks, [N_0 + N_1 + …, ...], for losses of the whole batch.
 
-    The gradient reaches this rank's rows only, times the number of ranks: as gradients of weights are averaged over the
-    ranks afterwards, the outcome is the gradient of the whole batch's loss. Ranks may have different numbers of rows.
+    Only this rank's rows have a gradient, which is multiplied by the number of ranks, so averaging the gradients of
+    weights over ranks gives the gradient of the whole batch's loss. Ranks may have different numbers of rows.
     """
     return gather_with_place(rows)[0]
 
 
 def gather_with_place(rows: Tensor) -> tuple[Tensor, slice]:
-    """Return the rows of all ranks as :func:`gather` does, and where this rank's are among them."""
+    """Return the rows of all ranks as in :func:`gather`, and the slice of this rank's rows."""
     size = world_size()
     if size == 1:
         return rows, slice(len(rows))
@@ -43,10 +43,10 @@ def gather_with_place(rows: Tensor) -> tuple[Tensor, slice]:
     lengths = counts.tolist()
     padded = rows.detach().new_zeros((max(lengths), *rows.shape[1:]))
     padded[: len(rows)] = rows.detach()
-    everyone = [torch.empty_like(padded) for _ in lengths]
-    dist.all_gather(everyone, padded)
-    shares = [share[:length] for share, length in zip(everyone, lengths, strict=True)]
-    # To the bit what the other ranks see of them: the difference is zero, and its gradient is not.
+    gathered = [torch.empty_like(padded) for _ in lengths]
+    dist.all_gather(gathered, padded)
+    shares = [share[:length] for share, length in zip(gathered, lengths, strict=True)]
+    # The second term is zero, so the value is bitwise that of the other ranks, but its gradient is not.
     shares[dist.get_rank()] = rows.detach() + (rows - rows.detach()) * size
     first = sum(lengths[: dist.get_rank()])
     return torch.cat(shares), slice(first, first + len(rows))

@@ -1,7 +1,7 @@
-"""Trees: tensors, or tuples, lists, dictionaries and dataclasses of trees; None is an empty one.
+"""Functions of trees. A tree is a tensor, None, or a tuple, list, dictionary or dataclass of trees.
 
-Batches, latents and pairs of samples and codes are trees, so that whatever splits, moves or gathers tensors need not
-know what they mean.
+Batches, latents, and pairs of samples and codes are trees, which can be split, moved and gathered independently of
+their structure.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 def map_tree(function: Callable[..., Any], tree: T, *others: Any) -> T:
-    """Return a tree of the same form whose tensors are ``function(tensor, *tensors of the others)``.
+    """Return a tree of the same structure with tensors ``function(tensor, *tensors of the other trees)``.
 
     >>> map_tree(lambda x: x + 1, {"a": torch.zeros(1), "b": None})
     {'a': tensor([1.]), 'b': None}
 
     Raises:
-        TypeError: the tree holds something else than tensors.
+        TypeError: a leaf is not a tensor.
     """
     result: Any
     if isinstance(tree, Tensor):
@@ -44,12 +44,12 @@ def map_tree(function: Callable[..., Any], tree: T, *others: Any) -> T:
         parts = [map_tree(function, *(getattr(one, name) for one in (tree, *others))) for name in names]
         result = type(tree)(**dict(zip(names, parts, strict=True)))
     else:
-        raise TypeError(f"a tree holds tensors, not {type(tree).__name__}")
+        raise TypeError(f"leaves of a tree must be tensors, got {type(tree).__name__}")
     return result
 
 
 def leaves(tree: Tree) -> Iterator[Tensor]:
-    """Yield a tree's tensors, in their order."""
+    """Yield a tree's tensors in order."""
     if isinstance(tree, Tensor):
         yield tree
     elif tree is not None:
@@ -64,24 +64,24 @@ def leaves(tree: Tree) -> Iterator[Tensor]:
 
 
 def length(tree: Tree) -> int:
-    """Return the number of rows, which all tensors of a tree share; 0 of an empty one."""
+    """Return the size of the first dimension, which all tensors of a tree share; 0 for an empty tree."""
     return next((len(tensor) for tensor in leaves(tree)), 0)
 
 
 def take(tree: T, rows: slice | Tensor) -> T:
-    """Return these rows of every tensor."""
+    """Return the selected rows of every tensor."""
     return map_tree(lambda tensor: tensor[rows], tree)
 
 
 def split(tree: T, count: int) -> list[T]:
-    """Return ``count`` trees of nearly as many rows each, in order: views, with the sizes of ``tensor_split``."""
-    n, rest = divmod(length(tree), count)  # the first ones take what is left over
+    """Return ``count`` trees with consecutive rows, as views, of the same sizes as those of ``torch.tensor_split``."""
+    n, rest = divmod(length(tree), count)
     edges = [i * n + min(i, rest) for i in range(count + 1)]
     return [take(tree, slice(*pair)) for pair in pairwise(edges)]
 
 
 def concatenate(*trees: T) -> T:
-    """Return the rows of all trees, one tree's after another's."""
+    """Return the concatenation of trees along the first dimension."""
     return map_tree(lambda *tensors: torch.cat(tensors), *trees)
 
 

@@ -1,4 +1,4 @@
-"""The record of a turn: its loss, and the critic and the generator as this turn's penalties see them."""
+"""The record of a turn: its loss, samples and outputs, and the critic and generator that penalties may call."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from saddlepoint.types import CriticOutput
 
 
 def unchanged(samples: Any) -> Any:
-    """Return samples as they are: what passes through no augments."""
+    """Return samples unchanged; the default of :attr:`Bound.augment`."""
     return samples
 
 
 @dataclass(frozen=True)
 class Bound:
-    """A network with everything but its first argument bound: ``bound(x)`` is ``network(augment(x), condition)``.
+    """A network with bound condition and augments: ``bound(x)`` is ``network(augment(x), condition)``.
 
-    A call leaves BatchNorm's and spectral norm's running statistics as they were, bit for bit: what penalties pass is
-    neither data nor what the turn's loss has judged.
+    A call does not update the running statistics of BatchNorm and spectral normalization, since penalties call networks
+    on other samples than the turn's.
 
     Attributes:
-        network: compiled or not.
-        condition: what the network is told about each sample beside the sample (labels, an image, a timestep …), a tree
-            of [N, ...], or None. Of fewer samples, the first rows are taken.
-        augment: what samples pass through first, with fresh draws of the turn's randomness in each call.
+        network: the network, compiled or not.
+        condition: condition of each sample (labels, an image, a timestep …), a tree of [N, ...], or None. For fewer
+            than N samples, the first rows are used.
+        augment: transformation of the input, with new random draws in each call.
     """
 
     network: nn.Module
@@ -51,38 +51,38 @@ class Bound:
 
 
 class Critic(Bound):
-    """The critic D as a turn's penalties see it: :class:`Bound`, and its gradient with respect to its input.
+    """A critic D with bound condition and augments, and its gradient with respect to its input.
 
-    A critic of pairs takes a tuple of tensors for ``x``.
+    For a critic of pairs, ``x`` is a tuple of tensors.
     """
 
     def __call__(self, x: Any) -> CriticOutput:
-        """Return what the critic says of ``x``."""
+        """Return the critic's output for ``x``."""
         output: CriticOutput = super().__call__(x)
         return output
 
     def gradient(self, x: Any) -> Tensor:
-        """Return ∇D(x), the gradient of :func:`sample_scores` of D(augment(x)), as rows.
+        """Return ∇D(x), the gradient of :func:`sample_scores` of D(augment(x)) with respect to ``x``.
 
-        It can be differentiated once more, in D's weights, so a penalty may be made of it. It is computed in float32,
-        autocast or not, for bf16 does not hold second derivatives.
+        It is differentiable with respect to D's weights, and computed in float32 even under autocast, since bf16 is too
+        inaccurate for second derivatives.
 
         Args:
-            x: [N, ...], or a tuple of such for a critic of pairs, whose gradients are joined.
+            x: [N, ...], or for a critic of pairs a tuple of such tensors, whose gradients are concatenated.
 
         Returns:
-            [N, values of a sample]; of a critic that judges packs of m samples, [N // m, values of m samples].
+            [N, values per sample], or [N // m, values per pack] if the critic packs m samples.
         """
         x = trees.map_tree(lambda tensor: at_least_float32(tensor.detach()), x)
         device = next(trees.leaves(x)).device
         with full_precision(device), frozen_statistics(self.network):
             gradients = score_gradient(self.network, self.augment, x, self.condition_of(x), sample_scores)
-        return self.by_judgement(gradients)
+        return self.by_output(gradients)
 
-    def by_judgement(self, gradients: Sequence[Tensor]) -> Tensor:
-        """Return gradients, each [N, ...], joined to a row for each sample that the critic judges, or for each pack.
+    def by_output(self, gradients: Sequence[Tensor]) -> Tensor:
+        """Return gradients, [N, ...] each, concatenated to one row per output of the critic: per sample or per pack.
 
-        Samples that fill no pack, which the critic has not seen, are left out.
+        Surplus samples that do not fill a pack are dropped.
         """
         flat = [gradient.flatten(1) for gradient in gradients]
         rows = flat[0] if len(flat) == 1 else torch.cat(flat, 1)
@@ -92,31 +92,30 @@ class Critic(Bound):
 
 
 def sample_scores(output: CriticOutput) -> Tensor:
-    """Return one score a sample, [N], in float32 or wider: the mean of its patches for a critic of patches."""
+    """Return the scores of samples, [N], at least in float32; for a critic of patches, means over patches."""
     logits = at_least_float32(output.logits)
     return logits.flatten(1).mean(1) if logits.dim() > 1 else logits
 
 
 @dataclass
 class Turn:
-    """The record of one turn: its loss, and all that a regularizer may need.
+    """The record of one turn, which regularizers, losses and augments take as input.
 
     Attributes:
-        loss: scalar, before regularizers.
-        networks: the game's networks by role.
-        random: generator on the samples' device, keyed by seed, rank and turn.
-        real: the batch's samples, [N, ...], in [-1, 1] for images, or None in a turn that sees none. For a critic of
-            pairs, a tuple.
-        fake: generated samples, [N, ...].
-        latents: what the fakes were made from, [N, Z].
+        loss: the loss without regularizers, a scalar.
+        networks: networks by role.
+        random: random number generator on the samples' device, keyed by seed, rank and turn.
+        real: real samples, [N, ...], in [-1, 1] for images; a tuple for a critic of pairs; None if not used.
+        fake: generated samples, likewise.
+        latents: latents of the generated samples, [N, Z], or None.
         labels: long [N], or None.
-        critic: judges samples, with condition and augments bound; None in a turn without a critic.
-        generate: maps latents to samples, with the condition bound; None in a turn without a generator.
-        outputs: the critic's outputs in this turn ("real", "fake").
+        critic: the critic, with bound condition and augments, or None.
+        generate: the generator from latents to samples, with bound condition, or None.
+        outputs: outputs of the critic, by kind of sample ("real", "fake").
         logs: detached scalars to log.
-        players: whose turn it is.
-        turns: how many turns each player has had before.
-        share: of this rank's batch that the record holds; below 1 under accumulation.
+        players: names of the players whose turn it is.
+        turns: number of previous turns of each player.
+        share: the fraction of this rank's batch in this record; below 1 with accumulation.
     """
 
     loss: Tensor

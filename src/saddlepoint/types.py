@@ -1,4 +1,4 @@
-"""What travels between data, networks, losses and systems."""
+"""Types that data, networks, losses and systems share: batches, critic outputs, and descriptions of data sets."""
 
 from __future__ import annotations
 
@@ -13,25 +13,24 @@ from torch import Tensor
 from saddlepoint import trees
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
-"""A number in [0, 1], as a part's signature states it."""
+"""A number in [0, 1]."""
 
 CriticKind = Literal["score", "energy"]
-"""What a discriminator's logits are: scores, high for real samples, or energies, low for them."""
+"""Meaning of a discriminator's logits: scores, high for real samples, or energies, low for real samples."""
 
 Split = Literal["train", "held_out"]
-"""Every data set has these two, fixed once and for all."""
+"""The two splits of every data set."""
 
 
 class Batch:
-    """Samples and what belongs to them: a tree of tensors that share their first dimension.
+    """Base class of batches: trees of tensors with the same first dimension.
 
-    A subclass is a dataclass whose fields are tensors or None. Accumulation, transfer and ranks map over the fields, so
-    a new kind of batch needs no code elsewhere. It is not frozen, since Lightning refuses frozen dataclasses where it
-    converts a batch to float64 or half precision.
+    Subclasses are dataclasses whose fields are tensors or None. They are not frozen, since Lightning cannot convert
+    frozen dataclasses to float64 or half precision.
 
     Attributes:
-        sampled: the name of the field that the generator imitates.
-        labels: the samples' classes, long [N], or None.
+        sampled: name of the field whose distribution the generator learns.
+        labels: classes of the samples, long [N], or None.
     """
 
     sampled: ClassVar[str]
@@ -39,13 +38,13 @@ class Batch:
 
     @property
     def samples(self) -> Tensor:
-        """What the generator imitates, [N, ...]."""
+        """The samples whose distribution the generator learns, [N, ...]."""
         samples: Tensor = getattr(self, self.sampled)
         return samples
 
     @property
     def condition(self) -> Any:
-        """What networks are told about each sample; the labels unless a subclass says otherwise."""
+        """The condition of each sample, which conditional networks take as input; by default the labels."""
         return self.labels
 
     def __len__(self) -> int:
@@ -58,7 +57,7 @@ class Batch:
 
 @dataclass
 class ImageBatch(Batch):
-    """Images in [-1, 1], float [N, C, H, W], and labels, long [N], where the data has some."""
+    """Images in [-1, 1], float [N, C, H, W], and labels, long [N], or None."""
 
     sampled: ClassVar[str] = "images"
     images: Tensor
@@ -67,7 +66,7 @@ class ImageBatch(Batch):
 
 @dataclass
 class VectorBatch(Batch):
-    """Points, float [N, D], and labels, long [N], where the data has some."""
+    """Points, float [N, D], and labels, long [N], or None."""
 
     sampled: ClassVar[str] = "points"
     points: Tensor
@@ -76,7 +75,7 @@ class VectorBatch(Batch):
 
 @dataclass
 class Paired(Batch):
-    """Pairs of images: ``inputs`` and the ``targets`` that belong to them, float [N, C, H, W] in [-1, 1]."""
+    """Paired images ``inputs`` and ``targets``, float [N, C, H, W] in [-1, 1]."""
 
     sampled: ClassVar[str] = "targets"
     inputs: Tensor
@@ -91,7 +90,7 @@ class Paired(Batch):
 
 @dataclass
 class Unpaired(Batch):
-    """Images of two domains, float [N, C, H, W] in [-1, 1]; row i of one has nothing to do with row i of the other."""
+    """Unpaired images of two domains, float [N, C, H, W] in [-1, 1]."""
 
     sampled: ClassVar[str] = "b"
     a: Tensor
@@ -101,7 +100,7 @@ class Unpaired(Batch):
 
 @dataclass
 class Captioned(Batch):
-    """Images in [-1, 1], float [N, C, H, W], and an embedding of each one's caption, float [N, E]."""
+    """Images in [-1, 1], float [N, C, H, W], and embeddings of their captions, float [N, E]."""
 
     sampled: ClassVar[str] = "images"
     images: Tensor
@@ -110,7 +109,7 @@ class Captioned(Batch):
 
     @property
     def condition(self) -> Tensor:
-        """The captions."""
+        """The embeddings of the captions."""
         return self.captions
 
 
@@ -121,16 +120,16 @@ BATCHES: Mapping[tuple[str, ...], type[Batch]] = {
     ("a", "b"): Unpaired,
     ("images", "captions"): Captioned,
 }
-"""The kind of batch that columns of these names make."""
+"""The type of batch of each combination of columns."""
 
 
 class CriticOutput(NamedTuple):
-    """What a discriminator says of a batch.
+    """The output of a discriminator.
 
     Attributes:
         logits: unbounded scores, [N], or [N, 1, h, w] for a critic of patches.
-        features: the last layer before the logits, [N, F].
-        class_logits: an auxiliary classifier's scores, [N, K], or None.
+        features: activations of the layer before the logits, [N, F].
+        class_logits: logits of an auxiliary classifier, [N, K], or None.
     """
 
     logits: Tensor
@@ -140,17 +139,17 @@ class CriticOutput(NamedTuple):
 
 @dataclass(frozen=True)
 class DataInfo:
-    """What a data set turned out to be once its files were inspected.
+    """Description of a data set, obtained by inspecting its files.
 
     Attributes:
-        name: the data set's name, for score cards.
-        shape: of the samples, which generators make, as networks see them: (C, H, W) of images, (D,) of points.
-        class_names: the labels' names in order, or None where there are no labels.
-        sizes: number of samples in each split, which are the rows of the samples' column.
-        fingerprint: a hash of the data's content and of every option that changes what networks see.
-        columns: the shape of each column by name, where samples are not the only one; see :data:`BATCHES`.
-        aligned: whether rows of the held-out split's columns belong together, so that what a system makes of one can be
-            compared with the other; False for unpaired data whose true counterparts are unknown.
+        name: name of the data set.
+        shape: shape of a sample after preprocessing: (C, H, W) for images, (D,) for points.
+        class_names: names of the classes in order, or None without labels.
+        sizes: number of samples in each split.
+        fingerprint: hash of the data's content and of all preprocessing options.
+        columns: shape of each column by name, or None if there is only the column of samples; see :data:`BATCHES`.
+        aligned: whether the columns of the held-out split are aligned, so that outputs can be compared with targets;
+            False for unpaired data without known counterparts.
     """
 
     name: str
@@ -163,15 +162,15 @@ class DataInfo:
 
     @property
     def is_image(self) -> bool:
-        """Whether samples are images rather than points."""
+        """Whether samples are images, not points."""
         return len(self.shape) == 3
 
     @property
     def batch(self) -> type[Batch]:
-        """The kind of batch that this data makes."""
+        """The type of the data's batches."""
         return BATCHES[tuple(self.columns or (("images",) if self.is_image else ("points",)))]
 
     @property
     def num_classes(self) -> int:
-        """Number of classes, 0 without labels."""
+        """Number of classes; 0 without labels."""
         return len(self.class_names or ())

@@ -1,4 +1,4 @@
-"""What all augments promise: the identity where nothing is to happen, gradients of any order, keyed draws."""
+"""Common properties of all augments: identity at zero strength, first and second gradients, keyed draws."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ def augmented(augment: Augment, images: Tensor, seed: int = 0) -> Tensor:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", IDENTITIES)
-def test_identity_to_the_bit(name: str, shape: tuple[int, ...]) -> None:
+def test_identity_is_exact(name: str, shape: tuple[int, ...]) -> None:
     images = samples(16, *shape).float()
     assert torch.equal(augmented(IDENTITIES[name](), images), images)
 
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("name", AUGMENTS)
-def test_draws_come_from_the_generator_alone_and_samples_do_not_mix(name: str, shape: tuple[int, ...]) -> None:
+def test_draws_come_from_the_generator_and_samples_are_independent(name: str, shape: tuple[int, ...]) -> None:
     images, augment = samples(16, *shape).float(), AUGMENTS[name]()
     before, state = images.clone(), torch.get_rng_state()
     result = augmented(augment, images)
@@ -75,7 +75,7 @@ PENALTIES = [R1, R2, GradientPenalty, DRAGAN, CR, BCR]
 
 @pytest.mark.parametrize("penalty", PENALTIES)
 @pytest.mark.parametrize("name", AUGMENTS)
-def test_any_penalty_goes_through_any_augment(name: str, penalty: Callable[[], R1]) -> None:
+def test_penalties_through_augments(name: str, penalty: Callable[[], R1]) -> None:
     torch.manual_seed(0)
     critic, augment, part = DCGANDiscriminator((1, 8, 8), 2, norm="layer").double(), AUGMENTS[name](), penalty()
     real, fake = samples(4, 1, 8, 8), samples(4, 1, 8, 8, seed=1)
@@ -104,7 +104,7 @@ def test_any_penalty_goes_through_any_augment(name: str, penalty: Callable[[], R
 
 
 @pytest.mark.parametrize("name", ["ada", "diffaugment"])
-def test_points_are_refused_by_name(name: str) -> None:
+def test_points_are_rejected(name: str) -> None:
     networks: dict[str, nn.Module] = {"discriminator": MLPDiscriminator((2,), [4])}
     with pytest.raises(
         UserError, match="transforms images, and the data are points; leave it out, or choose image data"
@@ -115,12 +115,12 @@ def test_points_are_refused_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", AUGMENTS)
-def test_what_is_remembered_fits_on_devices_without_float64(name: str) -> None:
-    """Apple's GPUs have none: a module with such a buffer cannot even be moved there."""
+def test_buffers_are_not_float64(name: str) -> None:
+    """A module with float64 buffers cannot be moved to MPS."""
     assert all(buffer.dtype != torch.float64 for buffer in AUGMENTS[name]().buffers())
 
 
-def test_the_noise_counts_images_beyond_what_float32_can() -> None:
+def test_instance_noise_counts_images_beyond_the_precision_of_float32() -> None:
     noise = InstanceNoise(decay_images=40_000_000)
     noise.images.fill_(2**25)
     real = torch.zeros(3, 2)
@@ -128,8 +128,8 @@ def test_the_noise_counts_images_beyond_what_float32_can() -> None:
     assert noise.images.item() == 2**25 + 3
 
 
-def test_images_of_pairs_count_once() -> None:
-    """A critic of pairs is shown images and codes."""
+def test_pairs_are_counted_once() -> None:
+    """The samples of a critic of pairs are tuples of images and codes."""
     noise, pairs = InstanceNoise(), (torch.zeros(6, 1, 4, 4), torch.zeros(6, 3))
     noise.observe(Turn(torch.zeros(()), {}, torch.Generator(), real=pairs, share=0.5))
     assert noise.images.item() == 12

@@ -1,4 +1,4 @@
-"""The laws of DiffAugment's draws."""
+"""Distributions of DiffAugment's draws."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ def random() -> torch.Generator:
     return torch.Generator().manual_seed(0)
 
 
-def test_brightness_saturation_and_contrast_have_their_laws() -> None:
-    # One pixel above and one below a gray image's mean: the mean shows brightness, the difference contrast.
+def test_distributions_of_brightness_saturation_and_contrast() -> None:
+    # One pixel is above and one below a gray image's mean: the mean gives the brightness, the difference the contrast.
     images = torch.zeros(2000, 1, 2, 2, dtype=torch.float64)
     images[:, :, 0], images[:, :, 1] = 0.5, -0.5
     result = color(images, random()).numpy()
     assert stats.kstest(result.mean((1, 2, 3)), stats.uniform(-0.5, 1).cdf).pvalue > 0.01
     contrast = result[:, 0, 0, 0] - result[:, 0, 1, 0]
     assert stats.kstest(contrast, stats.uniform(0.5, 1).cdf).pvalue > 0.01
-    # Uniform colour: distances between channels show saturation times contrast.
+    # For an image of one color, differences between channels give saturation times contrast.
     images = torch.tensor([0.3, -0.3, 0.0], dtype=torch.float64)[None, :, None, None].expand(2000, 3, 2, 2)
     result = color(images, random()).numpy()
     both = (result[:, 0, 0, 0] - result[:, 1, 0, 0]) / 0.6
@@ -33,7 +33,7 @@ def test_brightness_saturation_and_contrast_have_their_laws() -> None:
     assert not torch.equal(changed[:, :3], rgba[:, :3])
 
 
-def test_translation_covers_an_eighth_each_way_and_zeros_come_in() -> None:
+def test_translation_is_up_to_an_eighth_with_zero_padding() -> None:
     images = torch.arange(1.0, 1 + 16 * 24).reshape(1, 1, 16, 24).expand(1500, 1, 16, 24)
     result, counts = translation(images, random()).numpy(), np.zeros((5, 7))
     padded = np.pad(images[0, 0].numpy(), ((2, 2), (3, 3)))
@@ -44,20 +44,20 @@ def test_translation_covers_an_eighth_each_way_and_zeros_come_in() -> None:
     assert stats.chisquare(counts.ravel()).pvalue > 0.01
 
 
-def test_cutout_is_a_rectangle_of_half_of_each_side_centred_anywhere() -> None:
+def test_cutout_is_a_rectangle_of_half_of_each_side() -> None:
     result = cutout(torch.ones(2000, 2, 8, 10), random()).numpy()
     assert np.array_equal(result[:, 0], result[:, 1])
     hidden = result[:, 0] == 0
     heights, widths = hidden.any(2).sum(1), hidden.any(1).sum(1)
     assert np.array_equal(heights * widths, hidden.sum((1, 2)))
-    # A window of 4 of 8 centred on 0 … 8: 2 or 3 rows at the ends, 4 in between; of 5 of 10 centred on 0 … 9.
+    # A window of 4 of 8 is centered on 0 … 8, with 2 or 3 rows at the borders; one of 5 of 10 is centered on 0 … 9.
     assert set(heights) == {2, 3, 4}
     np.testing.assert_allclose((heights == 4).mean(), 5 / 9, atol=0.04)
     np.testing.assert_allclose(widths.mean(), np.mean([3, 4, 5, 5, 5, 5, 5, 5, 4, 3]), atol=0.08)
-    assert (hidden.mean(0) > 0.07).all()  # 1 in 10 in the corners
+    assert (hidden.mean(0) > 0.07).all()  # probability 0.1 in the corners
 
 
-def test_the_policy_is_an_order() -> None:
+def test_the_order_of_the_policy() -> None:
     images = torch.randn(8, 3, 8, 8, generator=random())
     both = DiffAugment(["cutout", "color"])(images, random())
     draws = random()

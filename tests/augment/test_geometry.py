@@ -1,4 +1,4 @@
-"""Pixels are where SciPy and NumPy say."""
+"""Geometry and color maps against SciPy and NumPy."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ def samples(*shape: int, seed: int = 0) -> Tensor:
 
 
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_reflection_is_numpys(size: int) -> None:
+def test_reflection_matches_numpy(size: int) -> None:
     padded = np.pad(np.arange(size), (9, 9), mode="reflect") if size > 1 else np.zeros(19, int)
     at = torch.arange(-9, size + 9)
     np.testing.assert_array_equal(reflect(at, size), padded)
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 6), (3, 5, 9), (4, 8, 3)])
-def test_warp_is_scipys_map_coordinates(shape: tuple[int, ...]) -> None:
+def test_warp_matches_scipy_map_coordinates(shape: tuple[int, ...]) -> None:
     images, maps = samples(5, *shape), samples(5, 2, 3, seed=1) * 2
     ours = warp(images, maps).numpy()
     height, width = shape[1:]
@@ -52,29 +52,29 @@ def test_flips_and_shifts_are_exact() -> None:
     assert torch.equal(warp(images, ada.translation(0 * ones, shift))[0, :, 2:], images[0, :, :-2])
 
 
-def test_quarter_turns_are_numpys() -> None:
+def test_quarter_turns_match_numpy() -> None:
     images = samples(4, 2, 5, 5).float()
     turned = warp(images, ada.quarter_turns(torch.arange(4.0)))
     for count, image, result in zip(range(4), images.numpy(), turned.numpy(), strict=True):
-        np.testing.assert_array_equal(np.rot90(image, -count, axes=(1, 2)), result)  # clockwise: right becomes down
+        np.testing.assert_array_equal(np.rot90(image, -count, axes=(1, 2)), result)  # clockwise
 
 
-def test_the_maps_move_the_image_as_they_say() -> None:
+def test_directions_of_the_maps() -> None:
     dot = torch.zeros(1, 1, 9, 9)
-    dot[0, 0, 4, 6] = 1.0  # 2 pixels right of the centre
+    dot[0, 0, 4, 6] = 1.0  # 2 pixels right of the center
 
     def place(matrix: Tensor) -> list[int]:
         return (warp(dot, matrix)[0, 0] > 0.9).nonzero()[0].tolist()
 
     one = torch.ones(1)
     assert place(ada.translation(one, 3 * one)) == [7, 7]
-    assert place(ada.rotation(one * math.pi / 2)) == [6, 4]  # from right to down
+    assert place(ada.rotation(one * math.pi / 2)) == [6, 4]  # clockwise
     assert place(ada.scaling(2 * one, one)) == [4, 8]
     rotated_then_shifted = ada.rotation(one * math.pi / 2) @ ada.translation(2 * one, 0 * one)
     assert place(rotated_then_shifted) == [6, 6]
 
 
-def test_colours() -> None:
+def test_colors() -> None:
     rgb = torch.tensor([0.8, -0.2, 0.3], dtype=torch.float64)[None, :, None, None]
     one = torch.ones(1, dtype=torch.float64)
 
@@ -95,7 +95,7 @@ def test_colours() -> None:
     np.testing.assert_allclose(cosine, math.cos(0.7))
 
 
-def test_gray_counts_as_three_equal_channels_and_a_fourth_is_left_alone() -> None:
+def test_gray_is_three_equal_channels_and_a_fourth_channel_is_unchanged() -> None:
     matrix = color.hue(torch.tensor([0.4])) @ color.saturation(torch.tensor([0.3]))
     matrix = color.luma_flip(torch.ones(1)) @ color.contrast(torch.tensor([1.5])) @ matrix
     matrix = color.brightness(torch.tensor([0.2])) @ matrix

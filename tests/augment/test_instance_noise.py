@@ -1,4 +1,4 @@
-"""Instance noise: its law, and how it fades."""
+"""Distribution and decay of instance noise."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def turn(n: int, player: str = "discriminator", share: float = 1.0) -> Turn:
 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 5)])
-def test_noise_is_normal_and_fades_linearly_with_images(shape: tuple[int, ...]) -> None:
+def test_noise_is_normal_and_decays_linearly_with_images(shape: tuple[int, ...]) -> None:
     part, random = InstanceNoise(std=0.4, decay_images=100), torch.Generator().manual_seed(0)
     samples = torch.ones(200, *shape, dtype=torch.float64)
     for images, share, expected in ((0, 1.0, 0.4), (25, 1.0, 0.3), (15, 0.5, 0.18), (45, 1.0, 0.0), (10, 1.0, 0.0)):

@@ -13,7 +13,7 @@ def test_a_machine_without_a_compiler_says_so(refuse: Callable[..., str], monkey
     monkeypatch.setattr(inductor.cpp, "cxx", ("no-such-compiler",))
     line = refuse("train", "compile=true", "network.width=8", "features=none", "logger=none", "run.dir=run")
     assert line == (
-        "compile: this machine lacks a C++ compiler, such as g++ (or name yours in the environment variable CXX); "
+        "compile: this machine lacks a C++ compiler, such as g++ (or set the environment variable CXX to one); "
         "install it, or set it to false"
     )
 

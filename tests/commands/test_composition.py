@@ -93,7 +93,7 @@ REFUSED = {
     ("infogan", "gaussians"): "needs a network 'recognition'",
     ("bigan", "gaussians"): "needs a network 'encoder'",
     **{
-        (model, data): "needs labels, and this data has none"
+        (model, data): "needs labels, and the data has none"
         for model in ("acgan", "cgan", "msgan", "projgan")
         for data in NO_LABELS
     },
@@ -285,7 +285,7 @@ def test_norms_reach_whichever_network_is_chosen() -> None:
 def test_what_cannot_work_together_is_refused_by_name() -> None:
     config = compose("regularizer=[gradient_penalty]", "data=mnist", "network.width=4")  # dcgan's critic has BatchNorm
     build.fill(config, DATA["mnist"])
-    with pytest.raises(UserError, match=r"^norm.discriminator: GradientPenalty .* batch normalisation"):
+    with pytest.raises(UserError, match=r"^norm.discriminator: GradientPenalty .* batch normalization"):
         build.build_system(config)
 
 

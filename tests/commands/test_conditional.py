@@ -119,10 +119,10 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("model=cgan", "data=gaussians"), "conditioning.generator: 'concat' needs labels, and this data has none"),
+        (("model=cgan", "data=gaussians"), "conditioning.generator: 'concat' needs labels, and the data has none"),
         (
             ("model=acgan", "regularizer=[]"),
-            "conditioning.discriminator: the discriminator has a classifier that nothing trains",
+            "conditioning.discriminator: the discriminator's auxiliary classifier is not trained",
         ),
         (
             ("conditioning.generator=batchnorm",),
@@ -131,7 +131,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         (("conditioning.generator=film",), "conditioning.generator: input should be 'none', 'concat'"),
         (
             ("regularizer=[auxiliary_classifier]",),
-            "conditioning.discriminator: AuxiliaryClassifier needs a discriminator that classifies",
+            "conditioning.discriminator: AuxiliaryClassifier needs a discriminator with an auxiliary classifier",
         ),
         (
             ("network=autoencoder", "conditioning=concat"),
@@ -140,11 +140,11 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         (("network=began", "minibatch=stddev"), "minibatch: no part of this run reads minibatch.layer; leave it out"),
         (
             ("model=projgan", "minibatch=packing"),
-            "conditioning.discriminator: packing=2 judges samples of several classes",
+            "conditioning.discriminator: 'projection' needs one label per logit",
         ),
         (
             ("minibatch=packing", "model.accumulate=2"),
-            "model.accumulate: Packing (discriminator) compares the samples of a batch",
+            "model.accumulate: Packing (discriminator) depends on the whole batch at once",
         ),
         (("minibatch.packing=0",), "minibatch.packing: input should be greater than 0, got 0"),
         (
@@ -153,7 +153,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         ),
         (
             ("network.discriminator.equalized=true", "norm=spectral"),
-            "network.discriminator.equalized: spectral normalisation would divide",
+            "network.discriminator.equalized: equalized learning rates and spectral normalization are mutually",
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else value[0],

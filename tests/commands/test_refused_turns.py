@@ -13,7 +13,7 @@ import pytest
     [
         (
             ("model=bigan", "network.units=8", "regularizer=[cr]"),
-            "regularizer.cr: CR acts on samples alone, and this critic judges pairs; choose another regularizer",
+            "regularizer.cr: CR does not support a critic of pairs; choose another regularizer",
         ),
         (
             (
@@ -24,7 +24,7 @@ import pytest
                 "regularizer=[r1]",
                 "regularizer.r1.network=generator",
             ),
-            "regularizer.r1.network: R1 acts on the generator, and the critic of this turn is the discriminator; "
+            "regularizer.r1.network: R1 acts on the generator, but the critic of this turn is the discriminator; "
             "set it to discriminator",
         ),
     ],

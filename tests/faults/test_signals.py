@@ -96,7 +96,7 @@ def test_one_of_two_ranks_is_killed(user: Any, rank: int) -> None:
     os.kill(process.ranks()[rank], signal.SIGKILL)
     assert process.wait() == 1
     assert process.no_orphans()
-    line = f"error: rank {rank} was ended by SIGKILL; resume=RUN continues from the last checkpoint"
+    line = f"error: rank {rank} was killed by SIGKILL; resume=RUN continues from the last checkpoint"
     assert process.err.splitlines()[-1] == line
     assert "Traceback" not in process.err
     user.finish("resume=run", f"budget.images={user.rows(user.folder / 'run')[-1]['images_seen'] + 64}", *RANKS)
@@ -110,7 +110,7 @@ def test_one_of_two_ranks_is_killed_before_they_are_connected(user: Any, rank: i
     os.kill(process.ranks()[rank], signal.SIGKILL)
     assert process.wait() == 1
     assert process.no_orphans()
-    assert process.err.splitlines()[-1].startswith(f"error: rank {rank} was ended by SIGKILL")
+    assert process.err.splitlines()[-1].startswith(f"error: rank {rank} was killed by SIGKILL")
 
 
 def test_the_launcher_of_two_ranks_is_killed(user: Any) -> None:

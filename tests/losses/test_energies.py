@@ -1,4 +1,4 @@
-"""EBGAN and BEGAN against their formulas, BEGAN's control by hand, and who goes with which critic."""
+"""EBGAN and BEGAN against their formulas, BEGAN's control against values by hand, and required kinds of critics."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_ebgan_value_and_gradient() -> None:
     value.backward()
     assert value.item() == pytest.approx((1 + 4 + 0.5) / 3 + ((3 - 1.5) + 0 + (3 - 2) + 0) / 4, rel=1e-6)
     np.testing.assert_allclose(real.grad, [1 / 3] * 3, rtol=1e-6)
-    np.testing.assert_allclose(fake.grad, [-0.25, 0, -0.25, 0])  # beyond the margin nothing is pushed
+    np.testing.assert_allclose(fake.grad, [-0.25, 0, -0.25, 0])  # zero beyond the margin
     assert loss.generator(output(fake.detach())).item() == pytest.approx(16 / 4)
 
 
@@ -52,7 +52,7 @@ def test_began_value_and_gradient() -> None:
 def test_began_control_and_convergence_by_hand() -> None:
     """γ = 0.5, λ = 0.1. Round 1: L(x)=4, L(G)=1: k = 0 + 0.1(2 - 1) = 0.1, M = 4 + 1 = 5.
 
-    Round 2, of two turns of D: L(x)=2, then 3, L(G)=3: k = 0.1 + 0.1(1.5 - 3) → 0, clipped, M = 3 + 1.5.
+    Round 2, with two turns of D: L(x)=2, then 3, L(G)=3: k = 0.1 + 0.1(1.5 - 3) → 0, clipped, M = 3 + 1.5.
     Round 3: L(x)=40, L(G)=2: k = 0.1·18 → 1, clipped, M = 40 + 18.
     """
     loss = BEGAN(gamma=0.5, rate=0.1)
@@ -61,7 +61,7 @@ def test_began_control_and_convergence_by_hand() -> None:
         before = loss.k.item()
         for real in reals:
             loss.observe(turn("discriminator", real=real, fake=[7.0]))
-            assert loss.k.item() == before  # k moves after G's turn alone
+            assert loss.k.item() == before  # k is updated only after turns of G
         record = turn("generator", fake=fake)
         loss.observe(record)
         assert loss.k.item() == pytest.approx(k, abs=1e-6)
@@ -76,23 +76,25 @@ def test_began_state_is_saved_and_restored() -> None:
     assert set(loss.state_dict()) == {"k", "real_energy"}
     other.load_state_dict(loss.state_dict())
     for each in (loss, other):
-        each.observe(turn("generator", fake=[0.5]))  # reads the real energy that was kept
+        each.observe(turn("generator", fake=[0.5]))  # uses the stored energy of real samples
     assert loss.k.item() == other.k.item() == pytest.approx(0.001 * 1 + 0.001 * 1.5)
 
 
 @pytest.mark.parametrize("loss", [EBGAN(), BEGAN()])
-def test_energy_losses_refuse_scores_and_take_energies(loss: AdversarialLoss) -> None:
+def test_energy_losses_reject_scores_and_accept_energies(loss: AdversarialLoss) -> None:
     loss.check({"discriminator": AutoencoderDiscriminator((2,), 4)})
     loss.check({"discriminator": BEGANDiscriminator((1, 8, 8), 2)})
     with pytest.raises(
-        UserError, match=r"needs a discriminator that gives energies, and MLPDisc.*; use an autoencoder"
+        UserError, match=r"needs a discriminator that returns energies, and MLPDisc.*; use an autoencoder"
     ):
         loss.check({"discriminator": MLPDiscriminator((2,), [4])})
 
 
 @pytest.mark.parametrize("loss", [Hinge(), RelativisticAverage()])
-def test_score_losses_refuse_energies(loss: AdversarialLoss) -> None:
-    with pytest.raises(UserError, match=r"needs a discriminator that gives scores, and AutoencoderDiscriminator gives"):
+def test_score_losses_reject_energies(loss: AdversarialLoss) -> None:
+    with pytest.raises(
+        UserError, match=r"needs a discriminator that returns scores, and AutoencoderDiscriminator returns"
+    ):
         loss.check({"discriminator": AutoencoderDiscriminator((2,), 4)})
 
 

@@ -1,4 +1,4 @@
-"""f-GAN: conjugates against their definition, gradients against differences, and optima on two Gaussians."""
+"""f-GAN: conjugates against their definition, gradients against finite differences, and optima for two Gaussians."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from saddlepoint.losses import FGAN
 from saddlepoint.losses.fgan import DIVERGENCES
 from saddlepoint.types import CriticOutput
 
-# f(u) of tables 1 and 4 of the paper, and f'(u), written out anew.
+# f(u), from tables 1 and 4 of the paper, and f'(u).
 ALPHAS = (-1.0, 0.5, 2.0, 3.0)
 GENERATORS: dict[str, tuple[Callable[[float], float], Callable[[float], float]]] = {
     "kl": (lambda u: u * np.log(u), lambda u: 1 + np.log(u)),
@@ -62,8 +62,8 @@ def output(logits: Any) -> CriticOutput:
 
 
 @pytest.mark.parametrize(("name", "v"), list(product(GENERATORS, (-2.5, 0.0, 0.7))))
-def test_conjugate_is_the_supremum_that_defines_it(name: str, v: float) -> None:
-    """f*(t) = sup_{u >= 0} ut - f(u), found by a search over log u."""
+def test_conjugate_equals_its_definition(name: str, v: float) -> None:
+    """f*(t) = sup_{u >= 0} ut - f(u), by a numerical search over log u."""
     f, t = GENERATORS[name][0], activation(name, v)
     grid = np.linspace(-40, 12, 521)
     best = max(grid, key=lambda s: np.exp(s) * t - f(np.exp(s)))
@@ -77,13 +77,13 @@ def test_conjugate_is_the_supremum_that_defines_it(name: str, v: float) -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_activation_increases_so_that_a_high_score_means_real(name: str) -> None:
+def test_activation_is_increasing(name: str) -> None:
     values = [activation(name, v) for v in np.linspace(-5, 5, 41)]
     assert all(a < b for a, b in pairwise(values))
 
 
-def test_thresholds_of_the_table_separate_real_from_generated() -> None:
-    """T(x) > f'(1) means that x is more likely under P; at V with g(V) = f'(1) the bound's two terms cancel to f(1)."""
+def test_thresholds_of_the_table() -> None:
+    """T(x) > f'(1) means that x is more likely under P; at g(V) = f'(1) the sum of the bound's terms is f(1)."""
     for name, (f, slope) in GENERATORS.items():
         if name == "total_variation":
             continue
@@ -93,7 +93,7 @@ def test_thresholds_of_the_table_separate_real_from_generated() -> None:
 
 
 P, Q = norm(0.3, 1.0), norm(-0.2, 1.2)
-"""The lighter tail is P's, so that p/q is bounded; the reversed divergences need the opposite order."""
+"""P has the lighter tail, so that p/q is bounded; the reversed divergences need the opposite order."""
 PAIRS = {"reverse_kl": (Q, P), "neyman": (Q, P), "alpha -1": (Q, P)}
 
 
@@ -102,18 +102,18 @@ def integral(f: Callable[[float], float]) -> float:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_optimum_is_the_divergence_of_two_gaussians(name: str) -> None:
-    """At T* = f'(p/q) the bound is D_f(P‖Q) by quadrature, and no score near it does better."""
+def test_optimum_equals_the_divergence_of_two_gaussians(name: str) -> None:
+    """At T* = f'(p/q) the bound equals D_f(P‖Q) by quadrature, and it is smaller for scores nearby."""
     f, slope = GENERATORS[name]
     p, q = PAIRS.get(name, (P, Q))
     divergence = integral(lambda x: q.pdf(x) * f(p.pdf(x) / q.pdf(x)))
 
     x = np.linspace(-9, 9, 1801)
-    step = x[1] - x[0]  # the trapezium rule is exact to 1e-10 for such smooth, fading integrands
+    step = x[1] - x[0]  # the trapezoidal rule is exact to 1e-10 for these integrands
     with_p, with_q = (torch.tensor(density.pdf(x) * step) for density in (p, q))
     functions = loss_of(name).functions
     best = torch.tensor(slope(p.pdf(x) / q.pdf(x)))
-    # V* with g(V*) = f'(p/q) by bisection; for total variation it lies far out, where tanh is ±1.
+    # V* with g(V*) = f'(p/q) by bisection; for total variation it is large, where tanh is ±1.
     low, high = torch.full_like(best, -2e4), torch.full_like(best, 2e4)
     for _ in range(100):
         middle = (low + high) / 2
@@ -124,14 +124,14 @@ def test_optimum_is_the_divergence_of_two_gaussians(name: str) -> None:
     def bound(v: torch.Tensor) -> torch.Tensor:
         return (with_p * functions.activation(v)).sum() - (with_q * functions.conjugate(v)).sum()
 
-    tolerance = 2e-3 if name == "total_variation" else 1e-7  # whose integrand has a kink
+    tolerance = 2e-3 if name == "total_variation" else 1e-7  # its integrand is not smooth
     np.testing.assert_allclose(bound(scores).item(), divergence, rtol=tolerance)
     for shift in (0.1 * torch.sin(torch.tensor(x)), torch.tensor(0.05), torch.tensor(-0.05)):
         assert bound(scores + shift) <= bound(scores) + 1e-12
 
 
 def test_total_variation_and_jensen_shannon_of_known_gaussians() -> None:
-    """N(±½, 1): total variation is 2Φ(½) - 1; KL is ½. The same quadrature as above, against closed forms."""
+    """For N(±½, 1), total variation is 2Φ(½) - 1 and KL is ½; they validate the quadrature used above."""
     p, q = norm(0.5, 1), norm(-0.5, 1)
     for name, known in (("total_variation", 2 * norm.cdf(0.5) - 1), ("kl", 0.5), ("reverse_kl", 0.5)):
         f = GENERATORS[name][0]
@@ -139,7 +139,7 @@ def test_total_variation_and_jensen_shannon_of_known_gaussians() -> None:
 
 
 @pytest.mark.parametrize("name", GENERATORS)
-def test_losses_are_means_and_their_gradients_are_differences(name: str) -> None:
+def test_losses_are_means_and_gradients_match_finite_differences(name: str) -> None:
     rng = np.random.default_rng(1)
     real, fake = rng.normal(size=5), rng.normal(size=4)
     f_star, g = partial(conjugate, name), partial(activation, name)
@@ -169,16 +169,16 @@ def test_losses_are_means_and_their_gradients_are_differences(name: str) -> None
         np.testing.assert_allclose(y.grad[0], (generator(up) - generator(down)) / (2 * step), rtol=1e-6, atol=1e-9)
 
 
-def test_alpha_has_its_limits_elsewhere() -> None:
+def test_alpha_zero_and_one_are_rejected() -> None:
     with pytest.raises(UserError, match=r"^alpha: .* not defined at 1, .*; use divergence kl$"):
         FGAN("alpha", alpha=1.0)
     with pytest.raises(UserError, match=r"^alpha: .* not defined at 0, .*; use divergence reverse_kl$"):
         FGAN("alpha", alpha=0.0)
-    assert FGAN("pearson", alpha=1.0).divergence == "pearson"  # which α does not concern
+    assert FGAN("pearson", alpha=1.0).divergence == "pearson"  # α is ignored
 
 
 @pytest.mark.parametrize("name", ["pearson", "gan", "jensen_shannon", "total_variation"])
-def test_bounded_divergences_take_extreme_scores_and_patches(name: str) -> None:
+def test_bounded_divergences_are_finite_for_extreme_scores(name: str) -> None:
     far = torch.tensor([[[[1e4, -1e4]]], [[[-1e4, 1e4]]]], dtype=torch.bfloat16)
     loss = loss_of(name)
     for value in (loss.discriminator(output(far), output(far)), loss.generator(output(far))):
@@ -189,8 +189,8 @@ def test_bounded_divergences_take_extreme_scores_and_patches(name: str) -> None:
 @pytest.mark.parametrize(
     "loss", [*(FGAN(name) for name in DIVERGENCES), FGAN("alpha", alpha=0.5), FGAN("alpha", alpha=2)]
 )
-def test_the_best_critic_is_undecided_where_both_densities_agree(loss: FGAN) -> None:
-    """There E g(V) - E f*(g(V)) over one and the same sample is stationary, and is f(1) = D_f(P‖P)."""
+def test_undecided_is_the_optimal_score_for_equal_densities(loss: FGAN) -> None:
+    """There E g(V) - E f*(g(V)) over the same samples is stationary, and equals f(1) = D_f(P‖P)."""
     v = torch.tensor([loss.undecided], dtype=torch.float64, requires_grad=True)
     output = CriticOutput(v, v)
     (slope,) = torch.autograd.grad(loss.discriminator(output, output), v)

@@ -1,4 +1,4 @@
-"""Every loss's value and gradient against its formula, written out in NumPy in float64."""
+"""Values and gradients of losses against their formulas, in NumPy in float64."""
 
 from contextlib import nullcontext
 
@@ -13,7 +13,7 @@ from saddlepoint.types import CriticOutput
 
 RNG = np.random.default_rng(0)
 REAL = np.concatenate([RNG.normal(0, 3, 30), [0.3, -60.0, 60.0, 1e4, -1e4]])
-FAKE = np.concatenate([RNG.normal(0, 3, 24), [-0.7, -60.0, 60.0, 1e4, -1e4]])  # as many as real is not required
+FAKE = np.concatenate([RNG.normal(0, 3, 24), [-0.7, -60.0, 60.0, 1e4, -1e4]])  # fewer than real samples
 
 
 def sigmoid(t: np.ndarray) -> np.ndarray:
@@ -30,7 +30,7 @@ def output(logits: np.ndarray | torch.Tensor) -> CriticOutput:
     return CriticOutput(tensor, torch.zeros(len(tensor), 1))
 
 
-# name → loss, D's value(real, fake), dD/dreal, dD/dfake, G's value(fake), dG/dfake; gradients a sample, times N.
+# name → loss, D's value(real, fake), dD/dreal, dD/dfake, G's value(fake), dG/dfake; gradients per sample, times N.
 SMOOTH, A, B, C = 0.1, -1.0, 1.0, 0.0
 FORMULAS = {
     "minimax": (
@@ -118,7 +118,7 @@ def test_extreme_logits_stay_finite_in_float32(name: str, dtype: torch.dtype) ->
 
 
 @pytest.mark.parametrize("name", FORMULAS)
-def test_patches_are_averaged_like_samples(name: str) -> None:
+def test_losses_average_over_patches(name: str) -> None:
     loss, value, _, _, generator_value, _ = FORMULAS[name]
     real, fake = RNG.normal(size=(4, 1, 3, 5)), RNG.normal(size=(2, 1, 3, 5))
     np.testing.assert_allclose(loss.discriminator(output(real), output(fake)).item(), value(real, fake), rtol=1e-12)
@@ -126,8 +126,8 @@ def test_patches_are_averaged_like_samples(name: str) -> None:
 
 
 def test_minimax_at_the_optimal_discriminator_is_jensen_shannon() -> None:
-    # Theorem 1 of Goodfellow et al. 2014: with D* = p/(p+q), V = -log 4 + 2 JSD(p, q). Three-point distributions,
-    # sampled exactly, so that means over samples are expectations.
+    # Theorem 1 of Goodfellow et al. 2014: with D* = p/(p+q), V = -log 4 + 2 JSD(p, q). The distributions have three
+    # points with rational probabilities, so that means over samples are exact expectations.
     p, q = np.array([5, 3, 2]) / 10, np.array([1, 3, 6]) / 10
     logits = np.log(p / q)
     real, fake = np.repeat(logits, [5, 3, 2]), np.repeat(logits, [1, 3, 6])
@@ -137,7 +137,7 @@ def test_minimax_at_the_optimal_discriminator_is_jensen_shannon() -> None:
     np.testing.assert_allclose(value, -np.log(4) + 2 * jsd, rtol=1e-12)
 
 
-def test_losses_need_neither_real_samples_nor_the_whole_batch() -> None:
+def test_losses_do_not_need_real_samples_or_the_whole_batch() -> None:
     for loss, *_ in FORMULAS.values():
         assert isinstance(loss, AdversarialLoss)
         assert not loss.needs_real_in_generator
@@ -148,8 +148,8 @@ PLAIN = [name for name in saddlepoint.losses.__all__ if name not in ("Adversaria
 
 
 @pytest.mark.parametrize("loss", [getattr(saddlepoint.losses, name)() for name in PLAIN] + [TopK(Hinge(), every=1)])
-def test_no_loss_waits_for_the_device(loss: AdversarialLoss, monkeypatch: pytest.MonkeyPatch) -> None:
-    """On the meta device there are no values: whatever would read one, count a mask or branch on it, fails."""
+def test_losses_do_not_synchronize_with_the_device(loss: AdversarialLoss, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the meta device, reading a value, indexing by a mask or branching on a value raises an error."""
     monkeypatch.setattr(saddlepoint.losses.kernels, "full_precision", lambda device: nullcontext())
     real, fake = (CriticOutput(torch.empty(8, device="meta"), torch.empty(8, 3, device="meta")) for _ in range(2))
     loss = loss.to("meta")

@@ -32,7 +32,7 @@ def rational_quadratic(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def distance(x: np.ndarray, y: np.ndarray) -> float:
-    """With its terms ‖x‖ and ‖y‖, which the implementation leaves out."""
+    """Return the kernel including the terms ‖x‖ and ‖y‖, which the implementation omits."""
     return 0.5 * (norm(x) + norm(y) - norm(x - y))
 
 
@@ -44,7 +44,7 @@ KERNELS: dict[KernelName, Callable[[np.ndarray, np.ndarray], float]] = {
 
 
 def naive(k: Callable[[np.ndarray, np.ndarray], float], x: np.ndarray, y: np.ndarray) -> float:
-    """The U-statistic by its definition."""
+    """Return the U-statistic, by its definition."""
     n, m = len(x), len(y)
     total = 0.0
     for i in range(n):
@@ -86,7 +86,7 @@ def test_values_and_gradients_of_both_players(name: KernelName) -> None:
 def test_estimator_is_unbiased_for_gaussians() -> None:
     """N(0,1) and N(μ,1) under a Gaussian kernel of bandwidth σ, where E k = √(σ²/(σ²+2)) exp(-d²/(2σ²+4)).
 
-    The mean over many small batches must come to it: within four standard errors.
+    The mean over many small batches must agree within four standard errors.
     """
     sigma, mu = 1.0, 0.7
     scale = math.sqrt(sigma**2 / (sigma**2 + 2))
@@ -96,12 +96,12 @@ def test_estimator_is_unbiased_for_gaussians() -> None:
     values = np.array([unbiased_mmd2(kernel, x, y + mu).item() for x, y in draws])
     error = values.std() / math.sqrt(len(values))
     assert abs(values.mean() - exact) < 4 * error
-    assert 2 * (1 - scale) / 4 > 15 * error  # what an estimator that counts the diagonal would add is seen
+    assert 2 * (1 - scale) / 4 > 15 * error  # the bias of an estimator with the diagonal would be detected
     assert (values < 0).any()
 
 
 def test_distance_kernel_is_half_the_energy_distance() -> None:
-    """SciPy's distance is the root of the V-statistic; for it the diagonal counts, and n² divides."""
+    """SciPy's distance is the square root of the V-statistic, which includes the diagonal and divides by n²."""
     x, y = RNG.normal(size=40), RNG.normal(0.4, 1.3, 30)
     k = lambda a, b: -0.5 * np.abs(a[:, None] - b)  # noqa: E731
     v_statistic = k(x, x).mean() + k(y, y).mean() - 2 * k(x, y).mean()
@@ -112,7 +112,7 @@ def test_distance_kernel_is_half_the_energy_distance() -> None:
     np.testing.assert_allclose(ours.item(), u_statistic, rtol=1e-10)
 
 
-def test_witness_is_a_difference_of_means() -> None:
+def test_witness_is_a_difference_of_mean_kernels() -> None:
     at = RNG.normal(size=(4, 3))
     for name, k in KERNELS.items():
         found = witness(Kernel(name), *(torch.tensor(v) for v in (X, Y, at)))
@@ -121,7 +121,7 @@ def test_witness_is_a_difference_of_means() -> None:
         np.testing.assert_allclose(found, np.array(expected) - offset, rtol=1e-10)
 
 
-def test_distances_keep_their_digits_far_from_the_origin() -> None:
+def test_distances_are_accurate_far_from_the_origin() -> None:
     near = RNG.normal(size=(5, 3))
     far = torch.tensor(near + 1000.0, dtype=torch.float32)
     exact = ((far.double()[:, None] - far.double()) ** 2).sum(2)
@@ -130,7 +130,7 @@ def test_distances_keep_their_digits_far_from_the_origin() -> None:
 
 @pytest.mark.parametrize("name", KERNELS)
 def test_equal_rows_have_finite_first_and_second_derivatives(name: KernelName) -> None:
-    """The distance kernel has a kink there, whose slope is not defined."""
+    """The distance kernel is not differentiable there."""
     x = torch.ones(3, 2, requires_grad=True)
     value = unbiased_mmd2(Kernel(name), x, torch.ones(4, 2))
     (gradient,) = torch.autograd.grad(value, x, create_graph=True)
@@ -140,7 +140,7 @@ def test_equal_rows_have_finite_first_and_second_derivatives(name: KernelName) -
     assert x.grad.isfinite().all()
 
 
-def test_a_single_sample_gives_no_estimate_and_no_gradient() -> None:
+def test_a_single_sample_has_zero_estimate_and_zero_gradient() -> None:
     x = torch.tensor(X[:1], requires_grad=True)
     value = MMD().generator(output(x), output(X))
     value.backward()
@@ -148,7 +148,7 @@ def test_a_single_sample_gives_no_estimate_and_no_gradient() -> None:
     assert not x.grad.any()
 
 
-def test_half_precision_features_are_compared_in_float32() -> None:
+def test_half_precision_features_are_converted_to_float32() -> None:
     x, y = (torch.tensor(v, dtype=torch.bfloat16) for v in (X, Y))
     with torch.autocast("cpu", torch.bfloat16):
         value = MMD("gaussian").generator(output(y), output(x))
@@ -156,7 +156,7 @@ def test_half_precision_features_are_compared_in_float32() -> None:
     np.testing.assert_allclose(value.item(), naive(gaussian, x.double().numpy(), y.double().numpy()), rtol=1e-4)
 
 
-def test_scales_that_make_no_kernel_are_refused() -> None:
+def test_invalid_scales_are_rejected() -> None:
     with pytest.raises(UserError, match=r"^scales: the gaussian kernel takes one or more numbers > 0, got \[0.0\]$"):
         MMD("gaussian", [0.0])
     with pytest.raises(UserError, match=r"^scales: the distance kernel .* > 0 up to 2, got"):
@@ -165,12 +165,12 @@ def test_scales_that_make_no_kernel_are_refused() -> None:
         MMD("rational_quadratic", [])
 
 
-def test_scales_add_up() -> None:
+def test_kernels_of_scales_are_summed() -> None:
     parts = [MMD("gaussian", [s]).generator(output(Y), output(X)).item() for s in (0.5, 3.0)]
     np.testing.assert_allclose(MMD("gaussian", [0.5, 3.0]).generator(output(Y), output(X)).item(), sum(parts))
 
 
-def test_what_the_engine_must_know() -> None:
+def test_attributes() -> None:
     assert MMD.batch_coupled
     assert MMD.needs_real_in_generator
     assert MMD.critic == "score"

@@ -1,4 +1,4 @@
-"""Relativistic losses against the paper's formulas, sample by sample; their gradients against differences."""
+"""Relativistic losses against the paper's formulas, as loops over samples; gradients against finite differences."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def sigmoid(t: float) -> float:
 
 
 def paired(kind: Kind, better: np.ndarray, worse: np.ndarray) -> float:
-    """RSGAN, RLSGAN and RHingeGAN's discriminator, as a loop over pairs."""
+    """Return the discriminator loss of RSGAN, RLSGAN or RHingeGAN, by a loop over pairs."""
     one = {
         "bce": lambda a, b: -math.log(sigmoid(a - b)),
         "ls": lambda a, b: (a - b - 1) ** 2,
@@ -38,7 +38,7 @@ def paired(kind: Kind, better: np.ndarray, worse: np.ndarray) -> float:
 
 
 def averaged(kind: Kind, better: np.ndarray, worse: np.ndarray) -> float:
-    """RaSGAN, RaLSGAN and RaHingeGAN's discriminator as the paper writes them, with D̃ = σ(C - E C)."""
+    """Return the discriminator loss of RaSGAN, RaLSGAN or RaHingeGAN as in the paper, with D̃ = σ(C - E C)."""
     above, below = sum(better) / len(better), sum(worse) / len(worse)
     first = {
         "bce": lambda c: -math.log(sigmoid(c - below)),
@@ -75,7 +75,7 @@ def test_values_and_gradients_of_both_players(
 
             def value(r: np.ndarray, f: np.ndarray) -> float:
                 return formula(kind, r, f)
-        else:  # real and generated change places
+        else:  # real and generated samples are swapped
             result = loss(kind).generator(output(fake), output(real))
 
             def value(r: np.ndarray, f: np.ndarray) -> float:
@@ -89,7 +89,7 @@ def test_values_and_gradients_of_both_players(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_constant_added_to_all_scores_changes_nothing(kind: Kind) -> None:
-    """The critic is only ever asked for differences (section 3 of the paper)."""
+    """The losses depend only on differences of scores (section 3 of the paper)."""
     for loss in (Relativistic(kind), RelativisticAverage(kind)):
         before = loss.discriminator(output(REAL), output(FAKE))
         after = loss.discriminator(output(REAL + 3.7), output(FAKE + 3.7))
@@ -97,7 +97,7 @@ def test_a_constant_added_to_all_scores_changes_nothing(kind: Kind) -> None:
 
 
 def test_relativistic_pairing_on_a_dirac_gan_against_the_closed_form() -> None:
-    """One real sample at 0 and one fake at θ under D(x) = ψx: softplus(ψθ) and softplus(-ψθ) (Huang et al. 2024)."""
+    """For a real sample 0, a generated sample θ and D(x) = ψx: softplus(ψθ) and softplus(-ψθ) (Huang et al. 2024)."""
     psi, theta = 1.3, 0.4
     real, fake = output(np.array([0.0])), output(np.array([psi * theta]))
     np.testing.assert_allclose(Relativistic().discriminator(real, fake), np.log1p(np.exp(psi * theta)), rtol=1e-12)
@@ -105,7 +105,7 @@ def test_relativistic_pairing_on_a_dirac_gan_against_the_closed_form() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_patches_are_averaged_like_samples(kind: Kind) -> None:
+def test_losses_average_over_patches(kind: Kind) -> None:
     real, fake = RNG.normal(size=(4, 1, 2, 3)), RNG.normal(size=(4, 1, 2, 3))
     np.testing.assert_allclose(
         Relativistic(kind).discriminator(output(real), output(fake)), paired(kind, real.ravel(), fake.ravel())
@@ -115,7 +115,7 @@ def test_patches_are_averaged_like_samples(kind: Kind) -> None:
     )
 
 
-def test_unequal_numbers_are_paired_as_far_as_they_go_and_averaged_whole() -> None:
+def test_surplus_samples_are_not_paired_but_averaged() -> None:
     more = np.concatenate([FAKE, [5.0, -2.0]])
     assert Relativistic().discriminator(output(REAL), output(more)).item() == pytest.approx(paired("bce", REAL, FAKE))
     assert Relativistic().generator(output(more), output(REAL)).item() == pytest.approx(paired("bce", FAKE, REAL))
@@ -132,15 +132,15 @@ def test_half_precision_is_computed_in_float32_and_stays_finite(dtype: torch.dty
         assert value.isfinite()
 
 
-def test_what_the_engine_must_know() -> None:
+def test_attributes() -> None:
     assert Relativistic.needs_real_in_generator
     assert RelativisticAverage.needs_real_in_generator
-    assert not Relativistic.batch_coupled  # each pair stands for itself
+    assert not Relativistic.batch_coupled  # pairs are independent
     assert RelativisticAverage.batch_coupled
 
 
-def test_logistic_is_the_nonsaturating_loss() -> None:
-    """StyleGAN2's softplus(-D(x)) + softplus(D(G)) and softplus(-D(G)): its file names the same class."""
+def test_logistic_config_is_the_nonsaturating_loss() -> None:
+    """StyleGAN2's losses are softplus(-D(x)) + softplus(D(G(z))) and softplus(-D(G(z)))."""
     real, fake, loss = output(REAL), output(FAKE), NonSaturating()
     expected = np.log1p(np.exp(-REAL)).mean() + np.log1p(np.exp(FAKE)).mean()
     np.testing.assert_allclose(loss.discriminator(real, fake), expected, rtol=1e-12)

@@ -1,4 +1,4 @@
-"""Autoencoders as critics: sizes, energies, precision, and that they learn to reconstruct."""
+"""Autoencoders as critics: sizes, energies, precision, and training."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def pair(family: str, shape: tuple[int, ...], norm: str = "none") -> tuple[nn.Mo
 @pytest.mark.parametrize(
     ("family", "shape"), [*[(f, s) for f in ("autoencoder", "began") for s in IMAGES], ("autoencoder", (2,))], ids=str
 )
-def test_builds_every_size_that_it_claims(family: str, shape: tuple[int, ...]) -> None:
+def test_supported_sizes(family: str, shape: tuple[int, ...]) -> None:
     generator, discriminator = pair(family, shape)
     samples = generator(torch.randn(3, 5))
     assert samples.shape == (3, *shape)
@@ -47,7 +47,7 @@ def test_builds_every_size_that_it_claims(family: str, shape: tuple[int, ...]) -
 
 
 def test_energies_by_hand() -> None:
-    """28 times the root of the mean square, which at 28×28 is the Euclidean norm; and the mean of absolute errors."""
+    """L2 is 28 times the root mean square, which is the Euclidean norm at 28×28; L1 is the mean absolute error."""
     rng = np.random.default_rng(0)
     for shape in ((1, 28, 28), (3, 5, 4), (2,)):
         x, y = rng.normal(size=(2, 4, *shape))
@@ -66,8 +66,8 @@ def test_a_perfect_reconstruction_has_a_finite_gradient() -> None:
     assert not x.grad.any()
 
 
-def test_the_paper_s_layers_at_64_px() -> None:
-    """EBGAN: 64, 128 and 256 channels down to 8×8, and back. BEGAN: n to 4n, a code of 64, and n all the way up."""
+def test_layers_of_the_papers_at_64_px() -> None:
+    """EBGAN: 64, 128 and 256 channels down to 8×8, and back. BEGAN: n to 4n channels, a code of 64, then n channels."""
     ebgan = AutoencoderDiscriminator((3, 64, 64), 64, "batch")
     strided = [m for m in ebgan.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
     assert [m.in_channels for m in strided] == [3, 64, 128, 256, 128, 64]
@@ -84,7 +84,7 @@ def test_the_paper_s_layers_at_64_px() -> None:
     decoder = [m for m in began.decoder if isinstance(m, nn.Conv2d)]
     assert [m.out_channels for m in decoder] == [64] * 8 + [3]
     generator = BEGANGenerator((3, 64, 64), 64, 64)
-    assert BEGANDiscriminator((1, 8, 8), 2)(torch.zeros(2, 1, 8, 8)).features.shape == (2, 8)  # a bottleneck still
+    assert BEGANDiscriminator((1, 8, 8), 2)(torch.zeros(2, 1, 8, 8)).features.shape == (2, 8)  # still a bottleneck
     assert sum(p.numel() for p in generator.parameters()) == sum(p.numel() for p in began.decoder.parameters())
 
 
@@ -98,14 +98,14 @@ def test_energies_are_float32_under_autocast(family: str) -> None:
     torch.testing.assert_close(energies, discriminator(samples).logits, rtol=2e-2, atol=1e-2)
 
 
-def test_spectral_norm_and_norms_reach_the_autoencoder() -> None:
+def test_spectral_norm_and_norm_options() -> None:
     network = AutoencoderDiscriminator((1, 16, 16), 2, "batch", spectral_norm=True)
     assert sum(isinstance(m, nn.BatchNorm2d) for m in network.modules()) == 2
     assert len([name for name, _ in network.named_buffers() if name.endswith(".u")]) == 4
     assert any(name.endswith(".u") for name, _ in BEGANDiscriminator((1, 8, 8), 2, spectral_norm=True).named_buffers())
 
 
-def test_trained_to_reconstruct_the_energy_of_data_falls_below_that_of_noise() -> None:
+def test_after_training_the_energy_of_data_is_below_that_of_noise() -> None:
     torch.manual_seed(0)
     stripes = torch.sin(torch.arange(8.0))[None, None, :].expand(32, 1, 8, 8) * torch.rand(32, 1, 1, 1)
     noise = torch.rand(32, 1, 8, 8) * 2 - 1
@@ -119,10 +119,10 @@ def test_trained_to_reconstruct_the_energy_of_data_falls_below_that_of_noise() -
             assert network(stripes).logits.mean() < 0.4 * network(noise).logits.mean()
 
 
-def test_shapes_that_cannot_be_built_are_refused() -> None:
+def test_unsupported_shapes_are_rejected() -> None:
     with pytest.raises(UserError, match=r"^shape: .*; set it to "):
         AutoencoderDiscriminator((1, 9, 9))
-    with pytest.raises(UserError, match="network 'began' builds for images"):
+    with pytest.raises(UserError, match="network 'began' supports only images"):
         BEGANGenerator((2,), 4)
-    with pytest.raises(UserError, match="instance normalisation needs images"):
+    with pytest.raises(UserError, match="instance normalization needs images"):
         AutoencoderGenerator((2,), 4, norm="instance")

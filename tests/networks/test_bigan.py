@@ -1,4 +1,4 @@
-"""BiGAN's networks against the published code's formulas, written out."""
+"""BiGAN's networks against the formulas of the published code."""
 
 import pytest
 import torch
@@ -15,19 +15,19 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def normalised(a: Tensor) -> Tensor:
+def normalized(a: Tensor) -> Tensor:
     return (a - a.mean(0)) / (a.var(0, correction=0) + 1e-5).sqrt()
 
 
 def redrawn(network: nn.Module) -> nn.Module:
-    """Weights large enough for every path to matter."""
+    """Return the network with larger random weights, so that every path affects the output."""
     for parameter in network.parameters():
         nn.init.normal_(parameter)
     return network
 
 
 def test_parameters_of_the_mnist_networks() -> None:
-    # No biases, and norms without gain and bias: weights alone. The latents' second path is 50·1024.
+    # There are no biases, and norms have no parameters. The second path of the latents has 50·1024 weights.
     generator = 50 * 1024 + 1024**2 + 50 * 1024 + 1024 * 784
     encoder = 784 * 1024 + 1024**2 + 1024 * 50
     discriminator = 784 * 1024 + 1024**2 + 50 * 1024 + 1024
@@ -41,8 +41,8 @@ def test_generator_by_hand() -> None:
     torch.manual_seed(0)
     generator, z = redrawn(BiGANGenerator(SHAPE, 4, units=5)), torch.randn(7, 4)
     first, second, again, last = generator.first[0], generator.second, generator.latents, generator.output
-    hidden = F.relu(normalised(z @ first.weight.T))
-    hidden = F.relu(normalised(hidden @ second.weight.T + z @ again.weight.T))
+    hidden = F.relu(normalized(z @ first.weight.T))
+    hidden = F.relu(normalized(hidden @ second.weight.T + z @ again.weight.T))
     expected = 2 * torch.sigmoid(hidden @ last.weight.T) - 1
     torch.testing.assert_close(generator(z), expected.view(7, *SHAPE))
 
@@ -54,7 +54,7 @@ def test_encoder_by_hand() -> None:
         encoder = redrawn(BiGANEncoder(SHAPE, 4, 5, prior))
         first, _, second, _, _ = encoder.trunk
         hidden = F.leaky_relu((x.flatten(1) + 1) / 2 @ first.weight.T, 0.2)
-        codes = F.leaky_relu(normalised(hidden @ second.weight.T), 0.2) @ encoder.codes.weight.T
+        codes = F.leaky_relu(normalized(hidden @ second.weight.T), 0.2) @ encoder.codes.weight.T
         torch.testing.assert_close(encoder(x), 2 * torch.sigmoid(codes) - 1 if prior == "uniform" else codes)
         assert (encoder(x).abs().max() <= 1) == (prior == "uniform")
 
@@ -63,18 +63,18 @@ def test_discriminator_by_hand() -> None:
     torch.manual_seed(0)
     critic, x, z = redrawn(PairDiscriminator(SHAPE, 4, units=5)), torch.rand(7, *SHAPE) * 2 - 1, torch.randn(7, 4)
     hidden = F.leaky_relu((x.flatten(1) + 1) / 2 @ critic.first[0].weight.T, 0.2)
-    features = F.leaky_relu(normalised(hidden @ critic.second.weight.T + z @ critic.codes.weight.T), 0.2)
+    features = F.leaky_relu(normalized(hidden @ critic.second.weight.T + z @ critic.codes.weight.T), 0.2)
     output = critic((x, z))
     torch.testing.assert_close(output.features, features)
     torch.testing.assert_close(output.logits, features @ critic.logits.weight[0])
     assert output.class_logits is None
 
 
-def test_latents_reach_both_networks_by_their_second_path() -> None:
+def test_latents_affect_both_networks_through_their_second_path() -> None:
     torch.manual_seed(0)
     generator, critic = redrawn(BiGANGenerator(SHAPE, 4, units=5)), redrawn(PairDiscriminator(SHAPE, 4, units=5))
     z = torch.randn(7, 4, requires_grad=True)
-    nn.init.zeros_(generator.first[0].weight)  # the first path is closed
+    nn.init.zeros_(generator.first[0].weight)  # blocks the first path
     (through_generator,) = torch.autograd.grad(generator(z).square().sum(), z)
     (through_critic,) = torch.autograd.grad(critic((torch.zeros(7, *SHAPE), z)).logits.square().sum(), z)
     for gradient in (through_generator, through_critic):
@@ -105,6 +105,6 @@ def test_initial_weights_are_normal_of_0_02() -> None:
             torch.testing.assert_close(parameter.detach().std().item(), 0.02, rtol=0.15, atol=0)
 
 
-def test_points_are_refused() -> None:
-    with pytest.raises(UserError, match=r"network 'bigan' builds for images .* got points of dimension 2"):
+def test_points_are_rejected() -> None:
+    with pytest.raises(UserError, match=r"network 'bigan' supports only images .* got points of dimension 2"):
         BiGANEncoder((2,), 4)

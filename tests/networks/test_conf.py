@@ -1,4 +1,4 @@
-"""Every network file composes with every norm file and builds; so do losses and regularizers."""
+"""All config files of networks, norms, losses and regularizers can be composed and instantiated."""
 
 import pytest
 import torch
@@ -18,7 +18,7 @@ CONF = config_directory()
 
 
 SHARED = ("+conditioning=none", "+minibatch=none", "+data.num_classes=0")
-"""What network files read beside norms, shapes and latents."""
+"""Other values that network files refer to."""
 
 OTHERS = {
     "vae": ["+model.likelihood=gaussian"],
@@ -27,7 +27,7 @@ OTHERS = {
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
-"""Files of other roles than a generator from latents and a discriminator of samples, and what they read besides."""
+"""Files of networks with other roles, and the values that they refer to."""
 
 
 def composed(*overrides: str) -> dict:
@@ -37,7 +37,7 @@ def composed(*overrides: str) -> dict:
 
 @pytest.mark.parametrize("norm", ["batch", "layer", "none", "spectral"])
 @pytest.mark.parametrize("network", [name for name in options("network") if name not in OTHERS])
-def test_networks_build_from_their_files(network: str, norm: str) -> None:
+def test_networks_are_built_from_their_files(network: str, norm: str) -> None:
     width = [] if network == "mlp_maxout" else ["network.width=4"]
     shared = (f"+norm={norm}", "+data.shape=[1,8,8]", "+model.latent_dim=6", *SHARED)
     node = composed(f"+network={network}", *shared, *width)["network"]
@@ -48,7 +48,7 @@ def test_networks_build_from_their_files(network: str, norm: str) -> None:
     assert has_vectors == (norm == "spectral")
 
 
-def test_networks_of_other_roles_build_from_their_files() -> None:
+def test_networks_of_other_roles_are_built_from_their_files() -> None:
     def build(name: str, *more: str) -> dict[str, nn.Module]:
         shared = ("+data.shape=[1,32,32]", "+model.latent_dim=6")
         node = composed(f"+network={name}", *shared, *OTHERS[name], *more)["network"]
@@ -82,7 +82,7 @@ def test_every_file_is_tested() -> None:
 
 @pytest.mark.parametrize("conditioning", options("conditioning"))
 @pytest.mark.parametrize("network", ["dcgan", "resnet", "mlp"])
-def test_every_conditioning_reaches_every_network(network: str, conditioning: str) -> None:
+def test_conditioning_affects_every_network(network: str, conditioning: str) -> None:
     if (network, conditioning) == ("mlp", "adain"):
         pytest.skip("adain is refused by the perceptron, which has no pixels")
     torch.manual_seed(0)
@@ -92,8 +92,8 @@ def test_every_conditioning_reaches_every_network(network: str, conditioning: st
     )
     generator, discriminator = (instantiate(node["network"][role]) for role in ("generator", "discriminator"))
     latents, labels = torch.randn(4, 6), torch.tensor([0, 1, 2, 0])
-    discriminator.eval()  # each pass in training mode would move spectral norm's estimates
-    for parameter in generator.parameters():  # gains and biases of classes start equal
+    discriminator.eval()  # the estimates of spectral normalization change in training mode
+    for parameter in generator.parameters():  # gains and biases are initially the same for all classes
         torch.nn.init.normal_(parameter)
     images, others = generator(latents, labels), generator(latents, labels.flip(0).roll(1))
     logits, other_logits = discriminator(images, labels).logits, discriminator(images, labels.roll(1)).logits
@@ -104,7 +104,7 @@ def test_every_conditioning_reaches_every_network(network: str, conditioning: st
 
 
 @pytest.mark.parametrize("minibatch", options("minibatch"))
-def test_every_minibatch_file_reaches_every_network(minibatch: str) -> None:
+def test_minibatch_layers_are_built_in_every_network(minibatch: str) -> None:
     shared = ("+norm=none", "+data.shape=[1,8,8]", "+model.latent_dim=6", "+data.num_classes=0", "+conditioning=none")
     for network in ("dcgan", "resnet", "mlp"):
         node = composed(f"+network={network}", f"+minibatch={minibatch}", "network.width=4", *shared)
@@ -114,7 +114,7 @@ def test_every_minibatch_file_reaches_every_network(minibatch: str) -> None:
 
 
 def parts(node: object) -> list[dict]:
-    """Every node with a target, however deep."""
+    """Return all nodes with a target, at any depth."""
     if not isinstance(node, dict):
         return []
     return [node] * ("_target_" in node) + [part for child in node.values() for part in parts(child)]
@@ -123,22 +123,22 @@ def parts(node: object) -> list[dict]:
 @pytest.mark.parametrize(
     "choice", [(g, n) for g in ("network", "loss", "regularizer", "augment") for n in options(g)], ids=str
 )
-def test_every_knob_stands_in_its_file_and_has_a_valid_value(choice: tuple[str, str]) -> None:
+def test_every_argument_is_in_its_file_with_a_valid_value(choice: tuple[str, str]) -> None:
     group, name = choice
     override = f"+{group}=[{name}]" if group in ("regularizer", "augment") else f"+{group}={name}"
     shared = ("+norm=batch", "+data.shape=[3,32,32]", "+model.latent_dim=8", *SHARED)
     for part in parts(composed(override, *shared, *(OTHERS.get(name, []) if group == "network" else []))):
         target = get_class(part.pop("_target_"))
         parameters = signature_of(target)
-        assert set(part) | {"network"} == parameters.keys() | {"network"}  # by default it is the player's
+        assert set(part) | {"network"} == parameters.keys() | {"network"}  # network defaults to the player
         for key, value in part.items():
             if isinstance(value, dict) and "_target_" in value:
-                continue  # a part in a part is checked as a part
+                continue  # nested parts are checked separately
             TypeAdapter(parameters[key].annotation).validate_python(value, strict=True)
 
 
 @pytest.mark.parametrize("name", [name for name in options("loss") if name != "none"])
-def test_losses_build_from_their_files(name: str) -> None:
+def test_losses_are_built_from_their_files(name: str) -> None:
     assert isinstance(instantiate(composed(f"+loss={name}")["loss"]), AdversarialLoss)
     assert composed("+loss=none")["loss"] is None
 

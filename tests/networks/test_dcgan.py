@@ -1,4 +1,4 @@
-"""DCGAN against the paper's figure and published numbers."""
+"""DCGAN against the paper's figure and published numbers of parameters."""
 
 import numpy as np
 import pytest
@@ -13,9 +13,9 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_parameters_as_in_the_well_known_implementation() -> None:
-    # PyTorch's DCGAN example at 64 px (nz=100, ngf=ndf=64) has 3,576,704 and 2,765,568 parameters, none of them a bias
-    # of a convolution. Here those that no norm follows have one: G's output (3), D's first (64) and last (1).
+def test_parameters_of_the_pytorch_example() -> None:
+    # PyTorch's DCGAN example at 64 px (nz=100, ngf=ndf=64) has 3,576,704 and 2,765,568 parameters, without biases of
+    # convolutions. Here layers without a norm have biases: G's output (3), D's first (64) and last layer (1).
     assert count(DCGANGenerator((3, 64, 64), 100, width=64)) == 3_576_704 + 3
     assert count(DCGANDiscriminator((3, 64, 64), width=64)) == 2_765_568 + 64 + 1
 
@@ -31,13 +31,13 @@ def test_channels_of_figure_1() -> None:
     ("shape", "channels"),
     [((1, 8, 8), [4, 8]), ((1, 28, 28), [4, 8]), ((3, 32, 64), [4, 8, 16]), ((3, 128, 128), [4, 8, 16, 32, 32])],
 )
-def test_channels_double_from_the_image_down(shape: tuple[int, int, int], channels: list[int]) -> None:
+def test_channels_double_with_each_level(shape: tuple[int, int, int], channels: list[int]) -> None:
     discriminator = DCGANDiscriminator(shape, width=4)
     convolutions = [module for module in discriminator.modules() if isinstance(module, nn.Conv2d)]
     assert [module.out_channels for module in convolutions] == channels
 
 
-def test_norms_are_everywhere_but_next_to_the_image() -> None:
+def test_all_layers_but_those_at_the_image_have_norms() -> None:
     generator, discriminator = DCGANGenerator((3, 64, 64), 10, width=2), DCGANDiscriminator((3, 64, 64), width=2)
     assert sum(isinstance(module, nn.BatchNorm2d) for module in generator.modules()) == 4
     assert sum(isinstance(module, nn.BatchNorm2d) for module in discriminator.modules()) == 3
@@ -55,7 +55,7 @@ def test_initial_weights() -> None:
         assert all(bias.abs().max() == 0 for bias in biases)
 
 
-def test_a_size_that_cannot_be_built_is_named() -> None:
+def test_unsupported_sizes_are_rejected() -> None:
     with pytest.raises(UserError, match=r"network 'dcgan'.*30x30; set it to 32"):
         DCGANGenerator((3, 30, 30), 10)
     with pytest.raises(UserError, match="choose a network for points"):

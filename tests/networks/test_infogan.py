@@ -1,4 +1,4 @@
-"""InfoGAN's networks against the paper's table for MNIST and a computation by hand."""
+"""InfoGAN's networks against the paper's table for MNIST and reference computations."""
 
 import pytest
 import torch
@@ -14,18 +14,18 @@ def count(network: nn.Module) -> int:
 
 
 def test_parameters_of_the_mnist_networks() -> None:
-    # Linear layers and convolutions without biases where a norm follows, whose gains and offsets are the pairs.
+    # Layers followed by a norm have no biases; norms have gains and biases.
     generator = 74 * 1024 + 2 * 1024 + 1024 * 6272 + 2 * 6272 + 128 * 64 * 16 + 2 * 64 + (64 * 16 + 1)
     trunk = (16 * 64 + 64) + 64 * 128 * 16 + 2 * 128 + 6272 * 1024 + 2 * 1024
     recognition = 1024 * 128 + 2 * 128 + 129 * (10 + 2 * 2)
     networks = InfoGANGenerator((1, 28, 28), 74), InfoGANDiscriminator((1, 28, 28)), RecognitionHead(1024)
     assert [count(network) for network in networks] == [generator, trunk + 1025, recognition]
-    # The published code's 6.6 and 6.7 million, which have those biases too.
+    # The published code has 6.6 and 6.7 million, including those biases.
     assert round((generator + 1024 + 6272 + 64) / 1e6, 2) == 6.65
     assert round((trunk + 1025 + recognition + 128 + 1024 + 128) / 1e6, 1) == 6.7
 
 
-def test_the_table_s_layers_at_28_px() -> None:
+def test_layers_of_the_papers_table_at_28_px() -> None:
     generator, discriminator = InfoGANGenerator((1, 28, 28), 74), InfoGANDiscriminator((1, 28, 28))
     deconvolutions = [m for m in generator.modules() if isinstance(m, nn.ConvTranspose2d)]
     convolutions = [m for m in discriminator.modules() if isinstance(m, nn.Conv2d)]
@@ -42,7 +42,7 @@ SIZES = [(1, 28, 28), (3, 32, 32), (1, 8, 8), (2, 14, 10), (3, 64, 32), (1, 128,
 
 
 @pytest.mark.parametrize("shape", SIZES, ids=str)
-def test_builds_every_size_that_it_claims(shape: tuple[int, int, int]) -> None:
+def test_supported_sizes(shape: tuple[int, int, int]) -> None:
     torch.manual_seed(0)
     generator = InfoGANGenerator(shape, 9, width=2, units=12)
     discriminator = InfoGANDiscriminator(shape, width=2, units=12)
@@ -73,7 +73,7 @@ def test_recognition_by_hand() -> None:
     assert [part.shape[1] for part in (first, second, mean, log_variance)] == [3, 2, 2, 2]
 
 
-def test_images_are_the_code_s_sigmoid_moved_to_minus_1_to_1() -> None:
+def test_images_are_the_published_codes_sigmoid_scaled_to_minus_1_to_1() -> None:
     torch.manual_seed(0)
     generator, latents = InfoGANGenerator((1, 8, 8), 9, width=2, units=12), torch.randn(4, 9)
     nn.init.normal_(generator.output.weight)
@@ -91,11 +91,11 @@ def test_trunk_by_hand_at_8_px() -> None:
     torch.testing.assert_close(discriminator(x).features, F.leaky_relu(a, 0.1))
 
 
-def test_codes_of_one_kind_alone() -> None:
+def test_codes_of_one_kind() -> None:
     features = torch.randn(4, 6)
     assert RecognitionHead(6, [], 3)(features).categorical == ()
     assert RecognitionHead(6, [5], 0)(features).mean.shape == (4, 0)
-    with pytest.raises(UserError, match=r"^categories: there are no codes to recognise"):
+    with pytest.raises(UserError, match=r"^categories: needs at least one code"):
         RecognitionHead(6, [], 0)
     with pytest.raises(UserError, match=r"network 'infogan'.*30x30; set it to 32"):
         InfoGANGenerator((1, 30, 30), 74)

@@ -1,4 +1,4 @@
-"""Perceptrons: Goodfellow's networks, points, maxout and dropout."""
+"""Multilayer perceptrons: Goodfellow's networks, points, maxout and dropout."""
 
 import math
 
@@ -62,7 +62,7 @@ def test_without_hidden_layers_it_is_linear() -> None:
     np.testing.assert_allclose(output.logits.detach(), x.numpy() @ weight[0] + bias[0], rtol=1e-5, atol=1e-6)
 
 
-def test_norm_is_everywhere_but_on_the_critics_input_layer() -> None:
+def test_all_hidden_layers_but_the_critics_first_have_norms() -> None:
     kinds = (nn.BatchNorm1d, nn.LayerNorm)
     critic = MLPDiscriminator((2,), hidden=[4, 4, 4], norm="layer")
     generator = MLPGenerator((2,), 3, hidden=[4, 4, 4])
@@ -71,22 +71,22 @@ def test_norm_is_everywhere_but_on_the_critics_input_layer() -> None:
     assert not isinstance(critic.trunk[1], kinds)
 
 
-def test_latents_do_not_fade_in_a_generator_without_norms() -> None:
-    # He et al. 2015: weights of variance 2 / fan_in keep the second moment through ReLU, here but for the small biases.
+def test_activations_do_not_shrink_in_a_generator_without_norms() -> None:
+    # He et al. 2015: with weights of variance 2 / fan_in and no biases, ReLU layers preserve the second moment.
     torch.manual_seed(0)
     generator = MLPGenerator((2,), 256, hidden=[512] * 4, norm="none")
     hidden = generator.trunk(torch.randn(512, 256)).detach()
     np.testing.assert_allclose(hidden.square().mean(), 1, rtol=0.15)
 
 
-def test_a_shape_or_norm_without_meaning_is_refused() -> None:
-    with pytest.raises(UserError, match="network 'mlp' builds for images"):
+def test_invalid_shapes_and_norms_are_rejected() -> None:
+    with pytest.raises(UserError, match="network 'mlp' supports images"):
         MLPGenerator((3, 4), 2)
-    with pytest.raises(UserError, match="instance normalisation"):
+    with pytest.raises(UserError, match="instance normalization"):
         MLPGenerator((2,), 2, norm="instance")
 
 
-def test_weights_start_as_they_are_told_to() -> None:
+def test_initialization_options() -> None:
     torch.manual_seed(0)
     generator = MLPGenerator(
         (2,), 64, hidden=[128, 128], activation="tanh", norm="none", init="orthogonal", init_scale=1.4

@@ -1,4 +1,4 @@
-"""What every network promises: sizes, ranges, gradients, precision and memory formats."""
+"""Common properties of all networks: sizes, ranges, gradients, precision and memory formats."""
 
 from collections.abc import Callable
 
@@ -41,14 +41,14 @@ NORMS = ("batch", "none", "layer", "group", "instance")
 
 
 def pairs(*shapes: tuple[int, ...]) -> list[tuple[str, str, tuple[int, ...]]]:
-    """Every family with every norm that has a meaning for it."""
+    """Return all families with the norms that they support."""
     norms = [(f, n) for f in FAMILIES for n in NORMS if (f, n) != ("mlp", "instance")]
     return [(family, norm, shape) for family, norm in norms for shape in shapes]
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
-def test_builds_every_size_that_it_claims(family: str, shape: tuple[int, ...]) -> None:
+def test_supported_sizes(family: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     make_generator, make_discriminator = FAMILIES[family]
     generator, discriminator = make_generator(shape), make_discriminator(shape)
@@ -61,7 +61,7 @@ def test_builds_every_size_that_it_claims(family: str, shape: tuple[int, ...]) -
     assert output.features.shape[0] == 3
     assert output.features.dim() == 2
     assert output.class_logits is None
-    # The features are the last layer's inputs: the logits follow from them.
+    # The features are the input of the last layer.
     weight, bias = discriminator.logits.weight, discriminator.logits.bias
     np.testing.assert_allclose(
         (output.features @ weight.T + bias).detach()[:, 0], output.logits.detach(), rtol=1e-4, atol=1e-5
@@ -69,7 +69,7 @@ def test_builds_every_size_that_it_claims(family: str, shape: tuple[int, ...]) -
 
 
 @pytest.mark.parametrize(("family", "norm", "shape"), pairs((3, 16, 8), (1, 48, 48)))
-def test_gradients_reach_every_parameter(family: str, norm: str, shape: tuple[int, ...]) -> None:
+def test_every_parameter_has_a_gradient(family: str, norm: str, shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     make_generator, make_discriminator = FAMILIES[family]
     generator, discriminator = make_generator(shape, norm=norm), make_discriminator(shape, norm=norm)
@@ -78,7 +78,7 @@ def test_gradients_reach_every_parameter(family: str, norm: str, shape: tuple[in
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert parameter.grad.isfinite().all(), name
-            if parameter.dim() > 1:  # a bias before a norm may have no effect
+            if parameter.dim() > 1:  # biases before a norm can have zero gradients
                 assert parameter.grad.abs().max() > 0, name
 
 

@@ -1,4 +1,4 @@
-"""PatchGAN: exact receptive fields, published parameter counts, and what it is shown."""
+"""PatchGAN: exact receptive fields, published numbers of parameters, and conditions."""
 
 import pytest
 import torch
@@ -15,8 +15,8 @@ def count(network: nn.Module) -> int:
 
 
 @pytest.mark.parametrize(("field", "halvings"), [(1, 0), (16, 1), (34, 2), (70, 3), (142, 4), (286, 5)])
-def test_an_output_sees_exactly_its_patch(field: int, halvings: int) -> None:
-    """With positive weights, the gradient is positive on a square of the field's side and zero elsewhere."""
+def test_receptive_field_is_exact(field: int, halvings: int) -> None:
+    """With positive weights, the gradient of an output is positive on its receptive field and zero elsewhere."""
     side = {286: 512, 142: 256}.get(field, 128)
     critic = PatchDiscriminator((1, side, side), receptive_field=field, width=1, norm="none").double()
     with torch.no_grad():
@@ -25,7 +25,7 @@ def test_an_output_sees_exactly_its_patch(field: int, halvings: int) -> None:
     x = torch.ones(1, 1, side, side, dtype=torch.float64, requires_grad=True)
     logits = critic(x).logits
     stride, middle = 2**halvings, logits.shape[2] // 2
-    # Padding of 1 in every layer, in px of the image: 1 + 2 + … for the strided ones, and 2ⁿ each for the last two.
+    # The padding of 1 in each layer is 1, 2, … px of the image in strided layers, and 2ⁿ px in the last two.
     padding = (stride - 1) + 2 * stride if halvings else 0
     for row, column in ((middle, middle), (middle, middle - 1)):
         (gradient,) = torch.autograd.grad(logits[0, 0, row, column], x, retain_graph=True)
@@ -37,7 +37,7 @@ def test_an_output_sees_exactly_its_patch(field: int, halvings: int) -> None:
         assert torch.equal(gradient[0, 0] > 0, expected)
 
 
-def test_fields_follow_from_kernels_and_strides() -> None:
+def test_receptive_fields_follow_from_kernels_and_strides() -> None:
     for field in (16, 34, 70, 142, 286):
         critic = PatchDiscriminator((1, 512, 512), receptive_field=field, width=1)
         seen = 1
@@ -47,12 +47,12 @@ def test_fields_follow_from_kernels_and_strides() -> None:
 
 
 def test_parameters_of_the_published_network() -> None:
-    # C64-C128-C256-C512 and the logits: 4×4 kernels, no bias before a norm, which has a gain and an offset.
+    # C64-C128-C256-C512 and the logits: 4×4 kernels, no biases before norms, which have gains and biases.
     for inputs, expected in ((6, 2_768_705), (1, 2_763_585)):
         layers = (16 * inputs * 64 + 64) + 16 * 64 * 128 + 16 * 128 * 256 + 16 * 256 * 512 + (16 * 512 + 1)
         assert layers + 2 * (128 + 256 + 512) == expected
         assert count(PatchDiscriminator((inputs, 256, 256))) == expected
-    # The authors' PyTorch code prints 2.765 M for gray pairs, and 0.662 M with two halvings
+    # The authors' PyTorch code prints 2.765 M for pairs of grayscale images, and 0.662 M with two halvings
     # (github.com/junyanz/pytorch-CycleGAN-and-pix2pix, issue 1152).
     assert f"{count(PatchDiscriminator((1, 256, 256), 1)) / 1e6:.3f}" == "2.765"
     assert f"{count(PatchDiscriminator((1, 64, 64), 1, receptive_field=34)) / 1e6:.3f}" == "0.662"
@@ -87,7 +87,7 @@ def test_maps_and_features(shape: tuple[int, int, int], field: int, size: tuple[
     assert output.class_logits is None
 
 
-def test_condition_and_image_are_joined_in_this_order() -> None:
+def test_condition_and_image_are_concatenated_in_this_order() -> None:
     torch.manual_seed(0)
     critic = PatchDiscriminator((3, 16, 16), condition_channels=2, receptive_field=1, width=4, norm="none")
     images, condition = torch.randn(2, 3, 16, 16), torch.randn(2, 2, 16, 16)
@@ -96,7 +96,7 @@ def test_condition_and_image_are_joined_in_this_order() -> None:
     hidden = F.leaky_relu(F.conv2d(hidden, second.weight, second.bias), 0.2)
     output = critic(images, condition)
     torch.testing.assert_close(output.logits, F.conv2d(hidden, critic.logits.weight, critic.logits.bias))
-    # The last layer is 1×1, so the mean logit is that of the mean features.
+    # The last layer is 1×1, so the mean logit is the logit of the mean features.
     linear = output.features @ critic.logits.weight[0, :, 0, 0] + critic.logits.bias
     torch.testing.assert_close(output.logits.mean((1, 2, 3)), linear)
     with pytest.raises(UserError, match="and got none"):
@@ -105,7 +105,7 @@ def test_condition_and_image_are_joined_in_this_order() -> None:
     assert torch.equal(alone(images, condition).logits, alone(images).logits)
 
 
-def test_norms_are_everywhere_but_first_and_last_and_spectral_norm_is_everywhere() -> None:
+def test_layers_with_norms_and_with_spectral_norm() -> None:
     for norm, kind in (("batch", nn.BatchNorm2d), ("instance", nn.InstanceNorm2d)):
         critic = PatchDiscriminator((1, 64, 64), width=2, norm=norm)
         assert [isinstance(layer, kind) for layer in critic.trunk].count(True) == 3
@@ -117,7 +117,7 @@ def test_norms_are_everywhere_but_first_and_last_and_spectral_norm_is_everywhere
     assert critic(torch.randn(2, 1, 64, 64)).logits.shape == (2, 1, 6, 6)
 
 
-def test_a_size_without_a_map_is_refused_and_fields_that_fit_are_named() -> None:
+def test_sizes_with_an_empty_map_are_rejected() -> None:
     with pytest.raises(UserError, match=r"70 px has an empty map .* 20x32 px; choose from 1, 16, 34$"):
         PatchDiscriminator((1, 20, 32))
     with pytest.raises(UserError, match=r"16 px has an empty map .* 5x5 px; choose from 1$"):

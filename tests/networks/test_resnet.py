@@ -1,4 +1,4 @@
-"""The residual networks against the papers' tables, a naive forward pass and variances in closed form."""
+"""Residual networks against the papers' tables, naive forward passes and variances in closed form."""
 
 import math
 from itertools import pairwise
@@ -34,8 +34,8 @@ def count(network: nn.Module) -> int:
     return sum(parameter.numel() for parameter in network.parameters())
 
 
-def test_parameters_at_32_px_are_the_cifar10_table_of_miyato() -> None:
-    # G: dense 4·4·256, three up-blocks of 256, norm, 3×3 to 3. D: two down-blocks, two plain ones of 128, dense to 1.
+def test_parameters_of_miyatos_cifar10_networks() -> None:
+    # G: dense 4·4·256, three up-blocks of 256, norm, 3×3 to 3. D: four blocks of 128 (two down-blocks), dense to 1.
     generator = (128 + 1) * 4 * 4 * 256 + 3 * up(256, 256) + 2 * 256 + conv(256, 3, 3)
     discriminator = first(128) + down(128, 128) + 2 * down(128, 128, skip=False) + 128 + 1
     assert count(ResNetGenerator((3, 32, 32), 128)) == generator
@@ -43,7 +43,7 @@ def test_parameters_at_32_px_are_the_cifar10_table_of_miyato() -> None:
     assert count(ResNetDiscriminator((3, 32, 32), spectral_norm=True)) == discriminator
 
 
-def test_parameters_at_128_px_are_the_imagenet_table_of_miyato() -> None:
+def test_parameters_of_miyatos_imagenet_networks() -> None:
     widths = [1024, 1024, 512, 256, 128, 64]
     blocks = sum(up(a, b) for a, b in pairwise(widths))
     assert count(ResNetGenerator((3, 128, 128), 128)) == 129 * 4 * 4 * 1024 + blocks + 2 * 64 + conv(64, 3, 3)
@@ -53,31 +53,31 @@ def test_parameters_at_128_px_are_the_imagenet_table_of_miyato() -> None:
 
 
 def test_parameters_of_wgan_gp_at_32_px() -> None:
-    # Gulrajani et al. 2017: 128 channels in every block of both networks.
+    # Gulrajani et al. 2017: all blocks have 128 channels.
     generator = 129 * 4 * 4 * 128 + 3 * up(128, 128) + 2 * 128 + conv(128, 3, 3)
     assert count(ResNetGenerator((3, 32, 32), 128, width=32)) == generator
 
 
 @pytest.mark.parametrize("halve", [True, False])
 @pytest.mark.parametrize("outputs", [4, 6])
-def test_down_block_is_the_published_order_of_operations(halve: bool, outputs: int) -> None:
+def test_down_block(halve: bool, outputs: int) -> None:
     torch.manual_seed(0)
     block, x = DownBlock(4, outputs, "layer", halve), torch.randn(2, 4, 6, 8)
     h = block.conv2(F.relu(block.norm2(block.conv1(F.relu(block.norm1(x))))))
-    h = h + block.skip(x)  # convolve at full size, then average the sum: more work, the same function
+    h = h + block.skip(x)  # convolution at full size and average of the sum, an equivalent formulation
     expected = F.avg_pool2d(h, 2) if halve else h
     np.testing.assert_allclose(block(x).detach(), expected.detach(), atol=1e-5)
     assert isinstance(block.skip, nn.Identity) == (not halve and outputs == 4)
 
 
-def test_first_block_is_the_published_order_of_operations() -> None:
+def test_first_block() -> None:
     torch.manual_seed(0)
     block, x = FirstBlock(3, 5), torch.randn(2, 3, 8, 6)
     expected = F.avg_pool2d(block.conv2(F.relu(block.conv1(x))) + block.skip(x), 2)
     np.testing.assert_allclose(block(x).detach(), expected.detach(), atol=1e-5)
 
 
-def test_up_block_is_the_published_order_of_operations() -> None:
+def test_up_block() -> None:
     torch.manual_seed(0)
     block, x = UpBlock(4, 6, "batch"), torch.randn(3, 4, 5, 6)
     wide = F.relu(block.norm1(x)).repeat_interleave(2, 2).repeat_interleave(2, 3)
@@ -105,12 +105,12 @@ def test_initial_weights_have_xavier_variances() -> None:
         assert layer.bias.abs().max() == 0
 
 
-def test_no_norm_sees_the_image() -> None:
+def test_the_first_block_has_no_norm() -> None:
     discriminator = ResNetDiscriminator((3, 32, 32), width=2, norm="layer")
     assert not any(isinstance(module, nn.GroupNorm) for module in discriminator.blocks[0].modules())
     assert all(isinstance(block.norm1, nn.GroupNorm) for block in discriminator.blocks[1:])
 
 
-def test_a_size_that_cannot_be_built_is_named() -> None:
+def test_unsupported_sizes_are_rejected() -> None:
     with pytest.raises(UserError, match=r"network 'resnet'.*got 33x33; set it to 32"):
         ResNetDiscriminator((3, 33, 33))

@@ -1,4 +1,4 @@
-"""What the networks of VAE, InfoGAN, BiGAN, pix2pix and CycleGAN promise: gradients, precision, saving, seeds."""
+"""Common properties of the networks of VAE, InfoGAN, BiGAN, pix2pix and CycleGAN."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -62,7 +62,7 @@ CASES: dict[str, Case] = {
 
 
 def tensors(output: Any) -> Iterator[Tensor]:
-    """All tensors of an output, however nested."""
+    """Yield all tensors of a nested output."""
     if isinstance(output, Tensor):
         yield output
     elif isinstance(output, tuple):
@@ -76,7 +76,7 @@ def made(case: str) -> tuple[nn.Module, tuple[Any, ...]]:
     return make(), inputs()
 
 
-def test_every_network_of_a_role_is_found_and_tested() -> None:
+def test_every_network_is_tested() -> None:
     endings = ("Encoder", "Decoder", "Head")
     tested = {type(made(case)[0]).__name__ for case in CASES}
     assert {name for name in networks.__all__ if name.endswith(endings)} <= tested
@@ -84,21 +84,21 @@ def test_every_network_of_a_role_is_found_and_tested() -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_gradients_reach_every_parameter(case: str) -> None:
+def test_every_parameter_has_a_gradient(case: str) -> None:
     network, inputs = made(case)
     weighted = [(torch.randn_like(part) * part).sum() for part in tensors(network(*inputs))]
     torch.stack(weighted).sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-        if parameter.dim() > 1:  # a bias before a norm may have no effect
+        if parameter.dim() > 1:  # biases before a norm can have zero gradients
             assert parameter.grad.abs().max() > 0, name
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_bf16(case: str) -> None:
     network, inputs = made(case)
-    network.eval()  # of one batch, batch norm would magnify the rounding of units that hardly vary
+    network.eval()  # in training mode, BatchNorm would amplify rounding errors of nearly constant units
     torch.manual_seed(1)
     full = list(tensors(network(*inputs)))
     torch.manual_seed(1)
@@ -117,9 +117,9 @@ def test_bf16(case: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_state_dict_makes_another_network_the_same(case: str) -> None:
+def test_state_dict_round_trip(case: str) -> None:
     network, inputs = made(case)
-    network(*inputs)  # running statistics move
+    network(*inputs)  # updates running statistics
     other = CASES[case][0]()
     other.load_state_dict(network.state_dict())
     outputs = []

@@ -1,4 +1,4 @@
-"""CycleGAN's generator against published parameter counts and a computation by hand."""
+"""CycleGAN's generator against published numbers of parameters and a reference computation."""
 
 import pytest
 import torch
@@ -19,9 +19,9 @@ def blocks(network: nn.Module) -> int:
 
 
 def test_parameters_of_the_published_network() -> None:
-    # The authors' PyTorch code printed 11,388,675 with nine blocks while its instance norm had gains and offsets
-    # (github.com/junyanz/pytorch-CycleGAN-and-pix2pix, issue 45). Its biases before a norm do nothing, and are left out
-    # here: one a channel of every layer but the output.
+    # The authors' PyTorch code printed 11,388,675 with nine blocks while its instance norm had gains and biases
+    # (github.com/junyanz/pytorch-CycleGAN-and-pix2pix, issue 45). It has biases before
+    # norms, which have no effect and are omitted here: one per channel of every layer but the output.
     biases = 64 + 128 + 256 + 9 * 2 * 256 + 128 + 64
     with torch.device("meta"):
         assert count(TranslationGenerator((3, 256, 256), 3)) == 11_388_675 - biases
@@ -41,7 +41,7 @@ def test_blocks_by_size() -> None:
     [((1, 8, 8), 3), ((1, 28, 28), 1), ((3, 32, 32), 1), ((3, 64, 64), 3), ((2, 48, 20), 4)],
     ids=str,
 )
-def test_builds_every_size_that_it_claims(shape: tuple[int, int, int], inputs: int) -> None:
+def test_supported_sizes(shape: tuple[int, int, int], inputs: int) -> None:
     torch.manual_seed(0)
     network = TranslationGenerator(shape, inputs, width=2)
     assert (network.shape, network.input_channels) == (shape, inputs)
@@ -51,7 +51,7 @@ def test_builds_every_size_that_it_claims(shape: tuple[int, int, int], inputs: i
 
 
 def norm(h: Tensor) -> Tensor:
-    """Instance norm; gains are set to 1 and offsets start at 0."""
+    """Return instance-normalized feature maps; gains are 1 and biases 0."""
     return (h - h.mean((2, 3), keepdim=True)) / (h.var((2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
 
 
@@ -90,7 +90,7 @@ def test_initial_weights_are_normal_of_0_02() -> None:
     )
 
 
-def test_a_size_that_cannot_be_built_is_named() -> None:
+def test_unsupported_sizes_are_rejected() -> None:
     with pytest.raises(UserError, match=r"network 'translation'.*multiples of 4, got 30x30; set it to 32"):
         TranslationGenerator((1, 30, 30), 1)
     with pytest.raises(UserError, match=r"8 px or more.*got 4x4; set it to 8"):

@@ -1,4 +1,4 @@
-"""The U-Net against the published parameter counts, a computation by hand, and its noise."""
+"""The U-Net against published numbers of parameters and a reference computation, and its dropout."""
 
 import pytest
 import torch
@@ -19,9 +19,9 @@ def noisy(network: UNetGenerator) -> list[bool]:
 
 
 def test_parameters_of_the_published_network() -> None:
-    # The authors' PyTorch code prints 54.408 M at 256 px and 29.238 M with six halvings at 64 px, for gray images
+    # The authors' PyTorch code prints 54.408 M at 256 px and 29.238 M with six halvings at 64 px, for grayscale images
     # (github.com/junyanz/pytorch-CycleGAN-and-pix2pix, issue 1152). It has no biases in the first and the innermost
-    # layer of the encoder, which have 64 and 512 here, as in the authors' first code.
+    # layers of the encoder, which have 64 and 512 here, as in the authors' first code.
     with torch.device("meta"):
         assert f"{(count(UNetGenerator((1, 256, 256), 1)) - 64 - 512) / 1e6:.3f}" == "54.408"
         assert f"{(count(UNetGenerator((1, 64, 64), 1)) - 64 - 512) / 1e6:.3f}" == "29.238"
@@ -52,18 +52,18 @@ def test_parameters_of_the_published_network() -> None:
     ids=str,
 )
 @pytest.mark.parametrize("norm", ["batch", "instance", "none"])
-def test_builds_every_size_that_it_claims(shape: tuple[int, int, int], inputs: int, halvings: int, norm: str) -> None:
+def test_supported_sizes(shape: tuple[int, int, int], inputs: int, halvings: int, norm: str) -> None:
     torch.manual_seed(0)
     network = UNetGenerator(shape, inputs, width=2, norm=norm)
     assert (network.shape, network.input_channels, len(network.encoder)) == (shape, inputs, halvings)
     assert len(network.decoder) == halvings - 1
-    outputs = network(torch.randn(1, inputs, *shape[1:]))  # the paper's batches are of one image
+    outputs = network(torch.randn(1, inputs, *shape[1:]))  # the paper uses batches of one image
     assert outputs.shape == (1, *shape)
     assert outputs.abs().max() <= 1
 
 
 def by_hand(network: UNetGenerator, x: Tensor) -> Tensor:
-    """Four halvings: encoder layers a, b, c and d; each step up joins the maps of its size."""
+    """Return the output for four halvings, with encoder layers a, b, c and d."""
 
     def norm(h: Tensor) -> Tensor:
         return (h - h.mean((0, 2, 3), keepdim=True)) / (h.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
@@ -81,7 +81,7 @@ def by_hand(network: UNetGenerator, x: Tensor) -> Tensor:
 
 
 def redrawn(network: UNetGenerator) -> UNetGenerator:
-    """Weights that let every path matter; gains of 1 and no biases, as the computation by hand has them."""
+    """Return the network with larger random weights, gains of 1 and biases of 0."""
     for parameter in network.parameters():
         if parameter.dim() == 4:
             nn.init.normal_(parameter, std=0.3)
@@ -97,23 +97,23 @@ def test_forward_by_hand() -> None:
     torch.testing.assert_close(network(x), by_hand(network, x), rtol=1e-4, atol=1e-5)
 
 
-def test_with_its_deep_half_zero_the_output_is_the_first_skip() -> None:
+def test_the_last_layer_takes_the_first_skip_connection() -> None:
     torch.manual_seed(0)
     network, x = redrawn(UNetGenerator((3, 16, 16), 2, width=2, noise="none")), torch.randn(3, 2, 16, 16)
     last = network.output[1]
     with torch.no_grad():
-        last.weight[:2] = 0  # of the joined maps, the first half comes from the decoder and the second from the encoder
+        last.weight[:2] = 0  # the first half of its input channels are from the decoder, the second from the encoder
     first = F.relu(network.encoder[0](x))
     expected = torch.tanh(F.conv_transpose2d(first, last.weight[2:], last.bias, stride=2, padding=1))
     torch.testing.assert_close(network(x), expected)
     with torch.no_grad():
-        last.weight[2:] = 0  # and with the skip closed too, nothing is left
+        last.weight[2:] = 0  # blocks the skip connection as well
     assert network(x).count_nonzero() == 0
 
 
 @pytest.mark.parametrize("level", range(3))
-def test_every_skip_joins_the_layers_of_one_size(level: int) -> None:
-    """Where a decoder's layer reads its skip alone, all layers further in are cut off, and only those."""
+def test_skip_connections_are_between_layers_of_the_same_size(level: int) -> None:
+    """If a decoder layer uses only its skip connection, exactly the layers further inside have no effect."""
     torch.manual_seed(0)
     network, x = redrawn(UNetGenerator((1, 16, 16), 1, width=2, noise="none")), torch.randn(2, 1, 16, 16)
     outward = [network.output, *reversed(network.decoder)]
@@ -126,7 +126,7 @@ def test_every_skip_joins_the_layers_of_one_size(level: int) -> None:
         assert (weight.grad.count_nonzero() > 0) == (index <= level), index
 
 
-def test_noise_is_dropout_in_evaluation_too() -> None:
+def test_dropout_is_active_in_evaluation_mode() -> None:
     torch.manual_seed(0)
     network, x = redrawn(UNetGenerator((1, 32, 32), 1, width=2)).eval(), torch.randn(2, 1, 32, 32)
     assert noisy(network) == [True, True, True, False]
@@ -143,7 +143,7 @@ def test_noise_is_dropout_in_evaluation_too() -> None:
     assert torch.equal(plain(x), plain(x))
 
 
-def test_a_size_that_cannot_be_built_is_named() -> None:
+def test_unsupported_sizes_are_rejected() -> None:
     with pytest.raises(UserError, match=r"network 'unet'.*multiples of 4, got 30x45; set it to \[32,44\]"):
         UNetGenerator((1, 30, 45), 1)
     with pytest.raises(UserError, match="got points of dimension 2"):

@@ -1,4 +1,4 @@
-"""The VAE's perceptrons against a computation by hand."""
+"""The VAE's networks against a reference computation."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ def affine(layer: nn.Linear, x: np.ndarray) -> np.ndarray:
 
 
 def test_parameters_of_appendix_c_for_mnist() -> None:
-    # One hidden layer of 500 and two linear layers to 20 latents; back by 500 to 784 logits, or means and variances.
+    # Encoder: 500 units, two linear layers to 20 latents. Decoder: 500 units to 784 logits, or means and variances.
     assert count(VAEEncoder((1, 28, 28), 20)) == 785 * 500 + 2 * 501 * 20
     assert count(VAEDecoder((1, 28, 28), 20)) == 21 * 500 + 501 * 784
     assert count(VAEDecoder((1, 28, 28), 20, likelihood="gaussian")) == 21 * 500 + 2 * 501 * 784
@@ -32,7 +32,7 @@ def test_networks_of_two_hidden_layers_by_hand() -> None:
     decoder = VAEDecoder((1, 2, 3), 6, hidden=[8, 7], activation="relu", likelihood="gaussian")
     bernoulli = VAEDecoder((1, 2, 3), 6, hidden=[8, 7], activation="leaky_relu")
     for parameter in [p for network in (encoder, decoder, bernoulli) for p in network.parameters()]:
-        nn.init.normal_(parameter)  # biases start at zero, where a missing one would not show
+        nn.init.normal_(parameter)  # nonzero biases, so that a missing bias is detected
 
     h = np.tanh(affine(encoder.trunk[2], np.tanh(affine(encoder.trunk[0], x))))
     code = encoder(torch.from_numpy(x).view(5, 1, 2, 3))
@@ -68,8 +68,8 @@ def test_images_and_points_of_any_size(shape: tuple[int, ...], hidden: list[int]
     assert VAEDecoder(shape, 3, hidden)(mean).logits.shape == (4, *shape)
 
 
-def test_initial_weights_are_the_papers_where_asked_for() -> None:
-    """Of a variance of 0.01."""
+def test_initial_std() -> None:
+    """The variance of 0.01 is the paper's."""
     torch.manual_seed(0)
     for network in (VAEEncoder((1, 28, 28), 20, initial_std=0.1), VAEDecoder((1, 28, 28), 20, initial_std=0.1)):
         for layer in [module for module in network.modules() if isinstance(module, nn.Linear)]:
@@ -77,6 +77,6 @@ def test_initial_weights_are_the_papers_where_asked_for() -> None:
             assert layer.bias.count_nonzero() == 0
 
 
-def test_a_shape_that_cannot_be_built_is_named() -> None:
-    with pytest.raises(UserError, match="network 'vae' builds for images"):
+def test_unsupported_shapes_are_rejected() -> None:
+    with pytest.raises(UserError, match="network 'vae' supports images"):
         VAEDecoder((3, 4), 2)

@@ -1,4 +1,4 @@
-"""The classification loss of AC-GAN, against its definition."""
+"""The classification loss of AC-GAN against its definition."""
 
 import numpy as np
 import pytest
@@ -24,13 +24,13 @@ def turn(labels: torch.Tensor | None = LABELS) -> Turn:
 
 
 def log_likelihood(output: CriticOutput) -> float:
-    """E log P(C = c | X), by hand."""
+    """Return E log P(C = c | X)."""
     scores = output.class_logits.detach().double().numpy()
     chosen = [row[c] - np.log(np.exp(row).sum()) for row, c in zip(scores, LABELS.tolist(), strict=True)]
     return float(np.mean(chosen))
 
 
-def test_the_discriminator_learns_the_classes_of_real_and_of_generated_samples() -> None:
+def test_the_discriminators_penalty_is_on_real_and_generated_samples() -> None:
     record = turn()
     penalty = AuxiliaryClassifier(weight=0.5).penalty(record)
     expected = -0.5 * (log_likelihood(record.outputs["real"]) + log_likelihood(record.outputs["fake"]))
@@ -40,7 +40,7 @@ def test_the_discriminator_learns_the_classes_of_real_and_of_generated_samples()
         assert record.logs[f"class_accuracy_{key}"] == right.float().mean()
 
 
-def test_the_generator_is_classified_as_it_was_asked_for() -> None:
+def test_the_generators_penalty_is_on_generated_samples() -> None:
     record = turn()
     penalty = AuxiliaryClassifier(player="generator").penalty(record)
     assert penalty.item() == pytest.approx(-log_likelihood(record.outputs["fake"]), rel=1e-6)
@@ -51,12 +51,13 @@ def test_the_generator_is_classified_as_it_was_asked_for() -> None:
     torch.testing.assert_close(scores.grad, expected)
 
 
-def test_it_is_refused_where_nothing_can_be_classified() -> None:
+def test_a_missing_classifier_or_missing_labels_are_rejected() -> None:
     plain, classifying = MLPDiscriminator((2,)), MLPDiscriminator((2,), conditioning="auxiliary", num_classes=3)
     part = AuxiliaryClassifier()
     part.check({"generator": nn.Linear(1, 1), "discriminator": classifying})
     with pytest.raises(
-        UserError, match=r"^discriminator.conditioning: .* needs a discriminator that classifies; set it to auxiliary$"
+        UserError,
+        match=r"^discriminator.conditioning: .* needs a discriminator with .* classifier; set it to auxiliary$",
     ):
         part.check({"generator": nn.Linear(1, 1), "discriminator": plain})
     with pytest.raises(UserError, match="needs labels and class logits of real samples; choose data with labels"):

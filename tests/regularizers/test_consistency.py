@@ -44,7 +44,7 @@ def samples(*shape: int, seed: int = 0) -> Tensor:
 
 
 def judged(critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None = None) -> Turn:
-    """The record of D's turn."""
+    """Return the record of a turn of D."""
     return Turn(
         loss=torch.zeros(()),
         networks={"discriminator": critic},
@@ -58,7 +58,7 @@ def judged(critic: nn.Module, real: Tensor, fake: Tensor, labels: Tensor | None 
 
 
 def naively_moved(images: Tensor, shift: int, random: torch.Generator) -> np.ndarray:
-    """Pad by reflection and crop, one image at a time."""
+    """Return images padded by reflection and cropped, one at a time."""
     down, right = torch.randint(-shift, shift + 1, (2, len(images)), generator=random).numpy()
     flipped = torch.rand(len(images), generator=random).numpy() < 0.5
     result = []
@@ -71,10 +71,10 @@ def naively_moved(images: Tensor, shift: int, random: torch.Generator) -> np.nda
 
 
 @pytest.mark.parametrize(("shape", "shift"), [((1, 8, 8), 4), ((3, 5, 9), 2), ((4, 6, 3), 0)])
-def test_images_are_moved_by_reflection(shape: tuple[int, ...], shift: int) -> None:
+def test_flips_and_shifts_match_padding_and_cropping(shape: tuple[int, ...], shift: int) -> None:
     images = samples(32, *shape)
     ours = CR(shift=shift).moved(images, torch.Generator().manual_seed(3))
-    # A flip before a shift to the right is the naive crop; so it is here.
+    # The naive crop flips before it shifts, as CR does.
     np.testing.assert_array_equal(ours, naively_moved(images, shift, torch.Generator().manual_seed(3)))
 
 
@@ -92,7 +92,7 @@ def test_cr_and_bcr_of_a_linear_critic(labelled: bool) -> None:
     np.testing.assert_allclose(penalty.item(), 3 * changes[0], rtol=1e-12)
     penalty = BCR(weight=3.0, fake_weight=0.5, shift=2).penalty(judged(critic, real, fake, labels))
     np.testing.assert_allclose(penalty.item(), 3 * changes[0] + 0.5 * changes[1], rtol=1e-12)
-    # It is quadratic in w: the gradient along w is twice the value.
+    # The penalty is quadratic in w, so the gradient along w is twice the value.
     penalty.backward()
     np.testing.assert_allclose((critic.w.grad.numpy() * w).sum(), 2 * penalty.item(), rtol=1e-12)
 
@@ -122,7 +122,7 @@ def test_zcr_of_linear_networks() -> None:
 
 
 @pytest.mark.parametrize("part", [CR(), BCR(), ZCR(), ZCR(player="generator")], ids=lambda part: type(part).__name__)
-def test_batch_norm_is_allowed_and_its_statistics_stay(part: CR | BCR | ZCR) -> None:
+def test_batch_norm_is_supported_and_its_statistics_are_not_updated(part: CR | BCR | ZCR) -> None:
     torch.manual_seed(0)
     networks = {"discriminator": DCGANDiscriminator((1, 8, 8), 4), "generator": DCGANGenerator((1, 8, 8), 3, 4)}
     part.check(networks)
@@ -138,17 +138,17 @@ def test_batch_norm_is_allowed_and_its_statistics_stay(part: CR | BCR | ZCR) -> 
         assert all(torch.equal(buffers[name], buffer) for name, buffer in network.named_buffers())
 
 
-def test_patches_count_as_their_mean() -> None:
+def test_scores_of_patches_are_averaged() -> None:
     class Patches(nn.Module):
         def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
             return CriticOutput(samples[:, :, :2, :2], samples.flatten(1))
 
-    real = samples(4, 1, 2, 2)  # a whole turn or flip of all that the critic sees does not change its mean
+    real = samples(4, 1, 2, 2)  # flips of the image do not change the mean over patches
     record = judged(Patches(), real, real)
     np.testing.assert_allclose(CR(shift=0).penalty(record).item(), 0.0, atol=1e-28)
 
 
-def test_what_is_refused() -> None:
+def test_invalid_turns_and_networks() -> None:
     points = {"discriminator": MLPDiscriminator((2,)), "generator": MLPGenerator((2,), 3)}
     for part in (CR(), BCR()):
         with pytest.raises(UserError, match="shifts and flips images, and the data are points"):

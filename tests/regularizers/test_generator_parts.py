@@ -1,4 +1,4 @@
-"""Pulling-away, mode seeking and feature matching, against naive loops."""
+"""Pulling-away term, mode seeking and feature matching against naive loops."""
 
 from __future__ import annotations
 
@@ -51,13 +51,13 @@ def test_pulling_away_is_a_mean_over_pairs() -> None:
     )
 
 
-def test_pulling_away_at_its_ends() -> None:
+def test_pulling_away_extremes() -> None:
     for rows, expected in ((torch.eye(4), 0.0), (torch.ones(4, 4), 0.1), (torch.ones(1, 4), 0.0)):
         np.testing.assert_allclose(PullingAway().penalty(turn(outputs={"fake": features(rows)})), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("labelled", [False, True])
-def test_mode_seeking_is_over_pairs_of_neighbours_under_one_label(labelled: bool) -> None:
+def test_mode_seeking_is_over_consecutive_samples_with_the_same_label(labelled: bool) -> None:
     generator, z = Conditional(samples(3, 4, seed=5)), samples(6, 3)
     labels = torch.tensor([0, 2, 1, 1, 0, 2]) if labelled else None
 
@@ -69,7 +69,7 @@ def test_mode_seeking_is_over_pairs_of_neighbours_under_one_label(labelled: bool
     ratios, w = [], generator.w.detach().numpy()
     for i in range(6):
         one, other = z[i].numpy(), z[i - 1].numpy()
-        difference = np.abs(np.tanh(one @ w) - np.tanh(other @ w))  # the label is the same, and cancels
+        difference = np.abs(np.tanh(one @ w) - np.tanh(other @ w))  # the common label cancels
         ratios.append(difference.mean() / np.abs(one - other).mean())
     np.testing.assert_allclose(value.item(), 2 / (np.mean(ratios) + 1e-5), rtol=1e-12)
     np.testing.assert_allclose(record.logs["mode_ratio"].item(), np.mean(ratios), rtol=1e-12)
@@ -114,7 +114,7 @@ def test_feature_matching_is_a_distance_of_means() -> None:
     ],
     ids=lambda part: type(part).__name__,
 )
-def test_what_each_needs_is_said_by_name(part: Regularizer, missing: str) -> None:
+def test_missing_outputs_are_named(part: Regularizer, missing: str) -> None:
     assert part.batch_coupled
     with pytest.raises(UserError) as raised:
         part.penalty(turn())

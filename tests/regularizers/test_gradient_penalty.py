@@ -26,7 +26,7 @@ class Linear(nn.Module):
 
 
 class Quadratic(nn.Module):
-    """D(x) = a/2 ‖x‖², so that ∇D = a x; keeps what it was shown."""
+    """D(x) = a/2 ‖x‖², so ∇D = a x; stores its input."""
 
     def __init__(self, a: float) -> None:
         super().__init__()
@@ -81,25 +81,25 @@ def test_linear_critic_has_a_closed_form(shape: tuple[int, ...], center: float) 
 
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 4)])
 def test_quadratic_critic_and_interpolation(shape: tuple[int, ...]) -> None:
-    # λ mean (a‖x̂‖ - 1)² and its derivative in a, 2λ mean (a‖x̂‖ - 1)‖x̂‖, at the x̂ that the critic was shown.
+    # λ mean (a‖x̂‖ - 1)² and its derivative with respect to a, 2λ mean (a‖x̂‖ - 1)‖x̂‖, at the critic's input x̂.
     critic, real, fake = Quadratic(0.4), samples(8, *shape), samples(5, *shape, seed=1)
     labels = torch.arange(8)
     penalty = GradientPenalty().penalty(turn(critic, real, fake, labels))
     penalty.backward()
-    mixed = critic.seen.numpy().reshape(5, -1)  # the smaller number of the two
+    mixed = critic.seen.numpy().reshape(5, -1)  # the minimum of both numbers
     norms = np.linalg.norm(mixed, axis=1)
     np.testing.assert_allclose(penalty.item(), 10 * ((0.4 * norms - 1) ** 2).mean(), rtol=1e-12)
     np.testing.assert_allclose(critic.a.grad.item(), 20 * ((0.4 * norms - 1) * norms).mean(), rtol=1e-12)
     assert critic.labels.tolist() == [0, 1, 2, 3, 4]
 
     x, y = real[:5].numpy().reshape(5, -1), fake.numpy().reshape(5, -1)
-    epsilon = (mixed - y) / (x - y)  # one number a sample, the same for all its values
+    epsilon = (mixed - y) / (x - y)  # the same for all values of a sample
     np.testing.assert_allclose(epsilon, epsilon[:, :1].repeat(epsilon.shape[1], 1), rtol=1e-9)
     drawn = torch.rand((5,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     np.testing.assert_allclose(epsilon[:, 0], drawn, rtol=1e-9)
 
 
-def test_patch_critic_counts_as_the_mean_of_its_patches() -> None:
+def test_the_score_of_a_patch_critic_is_the_mean_over_patches() -> None:
     # D(x) = mean of w·avg_pool(x) = w·mean(x), so ‖∇D‖ = |w| / √(number of values).
     penalty = GradientPenalty().penalty(turn(Patches(12.0), samples(3, 1, 4, 4), samples(3, 1, 4, 4, seed=1)))
     np.testing.assert_allclose(penalty.item(), 10 * (12 / 4 - 1) ** 2, rtol=1e-12)
@@ -120,21 +120,21 @@ CRITICS = {
 def test_gradient_in_parameters_matches_finite_differences(name: str) -> None:
     torch.manual_seed(0)
     make, shape = CRITICS[name]
-    critic = make().double().eval()  # eval: the power iteration's vectors stay, as the derivative takes them to
+    critic = make().double().eval()  # eval: the vectors of the power iteration are constant
     spectral = "spectral" in name
     real, fake = samples(3, *shape), samples(3, *shape, seed=1)
 
     def penalty() -> Tensor:
         return GradientPenalty().penalty(turn(critic, real, fake))
 
-    if spectral:  # σ's derivative takes u and v as constant, which is exact at the singular vectors themselves
+    if spectral:  # the derivative of σ with constant u and v is exact if they are the singular vectors
         critic.train()
         for _ in range(2000):
             critic(real)
         critic.eval()
     penalty().backward()
     for parameter in critic.parameters():
-        if parameter.grad is None:  # the output's bias does not move a gradient
+        if parameter.grad is None:  # ∇D does not depend on the output's bias
             continue
         flat, index = parameter.data.view(-1), parameter.grad.abs().argmax()
         step = 1e-6 * max(1.0, abs(flat[index].item()))
@@ -167,7 +167,7 @@ def test_float32_under_autocast(dtype: torch.dtype) -> None:
     assert torch.equal(plain, mixed)
 
 
-def test_leaves_every_buffer_bit_for_bit() -> None:
+def test_buffers_are_not_changed() -> None:
     torch.manual_seed(0)
     critic = DCGANDiscriminator((3, 16, 16), width=4, norm="batch", spectral_norm=True)
     critic(torch.randn(8, 3, 16, 16))
@@ -177,9 +177,9 @@ def test_leaves_every_buffer_bit_for_bit() -> None:
     assert all(torch.equal(before[name], buffer) for name, buffer in critic.named_buffers())
 
 
-def test_batch_norm_in_the_critic_is_refused_with_the_remedy() -> None:
+def test_batch_norm_in_the_critic_is_rejected() -> None:
     networks = {"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="batch")}
-    with pytest.raises(UserError, match=r"^discriminator.norm: GradientPenalty .*; use layer normalisation, or none$"):
+    with pytest.raises(UserError, match=r"^discriminator.norm: GradientPenalty .*; use layer normalization, or none$"):
         GradientPenalty().check(networks)
     for norm in ("layer", "none", "instance", "group"):
         GradientPenalty().check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm=norm)})
@@ -188,13 +188,13 @@ def test_batch_norm_in_the_critic_is_refused_with_the_remedy() -> None:
 @pytest.mark.parametrize(
     ("field", "missing"), [("real", "real samples"), ("fake", "generated samples"), ("critic", "a critic")]
 )
-def test_a_turn_without_what_it_needs_is_refused(field: str, missing: str) -> None:
+def test_a_turn_without_samples_or_critic_is_rejected(field: str, missing: str) -> None:
     record = turn(Linear(torch.ones(2)), samples(4, 2), samples(4, 2))
     setattr(record, field, None)
     with pytest.raises(UserError, match=rf"^player: GradientPenalty needs {missing}, and the turn of discriminator "):
         GradientPenalty().penalty(record)
 
 
-def test_batch_norm_that_a_network_cannot_do_without_has_no_key() -> None:
+def test_the_error_has_no_key_if_batch_norm_is_not_an_option_of_the_network() -> None:
     with pytest.raises(UserError, match=r"^GradientPenalty .*; choose another network, or another regularizer$"):
         GradientPenalty().check({"discriminator": nn.BatchNorm1d(2)})

@@ -1,4 +1,4 @@
-"""LeCam's value, and its recursion by hand."""
+"""LeCam's value, and the recursion of its anchors."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_value_gradient_and_recursion() -> None:
     assert torch.equal(other.penalty(turn(7)), part.penalty(turn(7)))
 
 
-def test_patches_count_as_their_mean() -> None:
+def test_scores_of_patches_are_averaged() -> None:
     record = turn(0)
     logits = torch.tensor([[[[1.0, 3.0]]], [[[0.0, 4.0]]]])
     record.outputs = dict.fromkeys(("real", "fake"), CriticOutput(logits, logits))
-    assert LeCam().penalty(record).item() == 0.0  # the mean of each sample is the mean of all
+    assert LeCam().penalty(record).item() == 0.0  # each sample's mean equals the mean over all samples
 
 
-def test_a_turn_that_judges_no_real_samples_is_refused() -> None:
+def test_a_turn_without_outputs_on_real_samples_is_rejected() -> None:
     record = turn(0)
     record.outputs = {"fake": record.outputs["fake"]}
     with pytest.raises(

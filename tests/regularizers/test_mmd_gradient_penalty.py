@@ -1,4 +1,4 @@
-"""The penalty on MMD's witness function against finite differences of a naive witness, and its place in a game."""
+"""The gradient penalty on MMD's witness function against finite differences of a naive witness function."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def critic() -> MLPDiscriminator:
 
 
 def naive(network: nn.Module, real: torch.Tensor, fake: torch.Tensor, mixed: torch.Tensor) -> float:
-    """2 E(‖∇f‖ - 1)², f by loops over samples under the rational quadratic kernel and ∇f by central differences."""
+    """Return 2 E(‖∇f‖ - 1)², with f by loops over samples (rational quadratic kernel) and ∇f by central differences."""
 
     def f(t: torch.Tensor) -> float:
         with torch.no_grad():
@@ -47,7 +47,7 @@ def naive(network: nn.Module, real: torch.Tensor, fake: torch.Tensor, mixed: tor
     return float(2 * np.mean([(norm - 1) ** 2 for norm in norms]))
 
 
-def test_value_against_loops_and_differences() -> None:
+def test_value_matches_loops_and_finite_differences() -> None:
     network = critic()
     record = turn(network)
     assert record.real is not None
@@ -60,8 +60,8 @@ def test_value_against_loops_and_differences() -> None:
     assert 0 < record.logs["gradient_norm"] < 10
 
 
-def test_gradient_in_the_weights_against_differences() -> None:
-    """Also through the features of the real and the generated samples, which define the witness."""
+def test_gradient_in_parameters_matches_finite_differences() -> None:
+    """It includes the gradient through the features of real and generated samples, which define the witness."""
     network = critic()
     MMDGradientPenalty().penalty(turn(network)).backward()
     for name, index in product(("trunk.0.weight", "trunk.2.bias"), (0, 2)):
@@ -76,7 +76,7 @@ def test_gradient_in_the_weights_against_differences() -> None:
         np.testing.assert_allclose(gradient.view(-1)[index], (values[0] - values[1]) / 2e-6, rtol=1e-4, atol=1e-8)
 
 
-def test_the_turns_own_features_serve_as_well() -> None:
+def test_features_of_the_turn_are_reused() -> None:
     values, gradients = [], []
     for reuse in (False, True):
         network = critic().float()
@@ -100,7 +100,10 @@ def test_every_kernel_gives_a_finite_penalty_in_half_precision_too(kernel: str) 
     network = DCGANDiscriminator((1, 8, 8), 4, norm="none")
     record = turn(network, (1, 8, 8))
     assert record.real is not None
-    record.real, record.fake = record.real.bfloat16(), record.real.bfloat16()  # equal: the distance's kink
+    record.real, record.fake = (
+        record.real.bfloat16(),
+        record.real.bfloat16(),
+    )  # equal samples, where the distance kernel is not differentiable
     with torch.autocast("cpu", torch.bfloat16):
         value = MMDGradientPenalty(kernel=kernel).penalty(record)  # type: ignore[arg-type]
     value.backward()
@@ -110,8 +113,8 @@ def test_every_kernel_gives_a_finite_penalty_in_half_precision_too(kernel: str) 
     assert all(gradient.isfinite().all() for gradient in gradients)
 
 
-def test_batch_norm_and_scales_that_make_no_kernel_are_refused() -> None:
-    with pytest.raises(UserError, match=r"^discriminator.norm: .* batch normalisation in the discriminator"):
+def test_batch_norm_and_invalid_scales_are_rejected() -> None:
+    with pytest.raises(UserError, match=r"^discriminator.norm: .* batch normalization in the discriminator"):
         MMDGradientPenalty().check({"discriminator": DCGANDiscriminator((1, 8, 8), 4, norm="batch")})
     with pytest.raises(UserError, match=r"^scales: .*, got \[-1.0\]$"):
         MMDGradientPenalty(scales=[-1.0])

@@ -1,4 +1,4 @@
-"""Penalties on a critic of pairs (x, z): a pair counts as one sample that has the values of both."""
+"""Penalties on a critic of pairs (x, z), which treat a pair as one sample with the values of both."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def turn(network: nn.Module, form: Callable[[Pair], object] = tuple) -> Turn:
 
 
 def by_hand(part: Regularizer, network: OfVectors) -> Tensor:
-    """The formula of the paper, by autograd on joined vectors."""
+    """Return the penalty by the paper's formula, by autograd on concatenated vectors."""
     real, fake = joined(pair(1)), joined(pair(2))
     epsilon = torch.rand((N,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)[:, None]
     at = {R1: real, R2: fake, GradientPenalty: epsilon * real + (1 - epsilon) * fake}[type(part)].requires_grad_()
@@ -86,7 +86,7 @@ def gradients(network: nn.Module, value: Tensor) -> list[Tensor]:
 
 
 @pytest.mark.parametrize("part", [R1(weight=3.0), R2(weight=3.0), GradientPenalty(weight=7.0)], ids=repr)
-def test_value_and_slope_are_those_of_the_formula(part: Regularizer) -> None:
+def test_value_and_gradients_match_the_formula(part: Regularizer) -> None:
     network = OfPairs()
     value, expected = part.penalty(turn(network)), by_hand(part, network)
     np.testing.assert_allclose(value.item(), expected.item(), rtol=1e-12)
@@ -95,7 +95,7 @@ def test_value_and_slope_are_those_of_the_formula(part: Regularizer) -> None:
 
 
 @pytest.mark.parametrize("part", [MMDGradientPenalty(weight=2.0), GradientPenalty(), R1(), R2()], ids=repr)
-def test_a_pair_is_worth_its_joined_vector(part: Regularizer) -> None:
+def test_a_pair_is_equivalent_to_its_concatenated_vector(part: Regularizer) -> None:
     pairs, vectors = OfPairs(), OfVectors()
     ours, theirs = part.penalty(turn(pairs)), part.penalty(turn(vectors, joined))
     np.testing.assert_allclose(ours.item(), theirs.item(), rtol=1e-12)
@@ -103,7 +103,7 @@ def test_a_pair_is_worth_its_joined_vector(part: Regularizer) -> None:
         torch.testing.assert_close(mine, its, rtol=1e-9, atol=1e-12)
 
 
-def test_both_parts_lie_at_the_same_place_between_real_and_generated() -> None:
+def test_both_parts_of_a_pair_are_interpolated_with_the_same_epsilon() -> None:
     network = OfPairs()
     GradientPenalty().penalty(turn(network))
     epsilon = torch.rand((N,), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
@@ -112,7 +112,7 @@ def test_both_parts_lie_at_the_same_place_between_real_and_generated() -> None:
         torch.testing.assert_close(seen, share * real + (1 - share) * fake)
 
 
-def test_dragan_perturbs_both_parts_by_their_own_deviation() -> None:
+def test_dragan_perturbs_each_part_by_its_standard_deviation() -> None:
     network = OfPairs()
     value = DRAGAN(weight=10.0, noise=0.5).penalty(turn(network))
     random = torch.Generator().manual_seed(0)
@@ -126,7 +126,7 @@ def test_dragan_perturbs_both_parts_by_their_own_deviation() -> None:
 
 
 @pytest.mark.parametrize("part", [R1(), R2(), GradientPenalty(), DRAGAN(), MMDGradientPenalty()], ids=repr)
-def test_slopes_match_finite_differences(part: Regularizer) -> None:
+def test_gradients_match_finite_differences(part: Regularizer) -> None:
     network = OfPairs()
     weight = network.trunk[0].weight
     (slope,) = torch.autograd.grad(part.penalty(turn(network)), weight)
@@ -140,7 +140,7 @@ def test_slopes_match_finite_differences(part: Regularizer) -> None:
 
 
 @pytest.mark.parametrize("part", [R1(), GradientPenalty(), MMDGradientPenalty()], ids=repr)
-def test_pairs_of_half_precision_are_lifted(part: Regularizer) -> None:
+def test_half_precision_pairs_are_converted_to_float32(part: Regularizer) -> None:
     network = OfPairs().float()
     plain = turn(network, lambda one: tuple(tensor.bfloat16() for tensor in one))
     value = part.penalty(plain)
@@ -151,15 +151,15 @@ def test_pairs_of_half_precision_are_lifted(part: Regularizer) -> None:
 
 
 @pytest.mark.parametrize("part", [CR(), BCR(), ZCR(), ModeSeeking(player="discriminator")], ids=repr)
-def test_what_acts_on_samples_alone_is_refused(part: Regularizer) -> None:
+def test_regularizers_of_single_samples_are_rejected(part: Regularizer) -> None:
     record = turn(OfPairs())
     record.latents, record.generate = pair(2)[1], Bound(nn.Identity())
-    with pytest.raises(UserError, match="acts on samples alone, and this critic judges pairs"):
+    with pytest.raises(UserError, match="does not support a critic of pairs"):
         part.penalty(record)
 
 
 @pytest.mark.parametrize("part", [CR(shift=1), BCR(shift=1)], ids=repr)
-def test_images_beside_images_are_not_moved_alone(part: Regularizer) -> None:
+def test_consistency_with_a_condition_of_images_is_rejected(part: Regularizer) -> None:
     class Beside(nn.Module):
         def forward(self, x: Tensor, condition: Tensor) -> CriticOutput:
             return CriticOutput((x * condition.view(N, -1, 1, 1)).sum((1, 2, 3)), x.flatten(1))
@@ -178,7 +178,7 @@ def test_images_beside_images_are_not_moved_alone(part: Regularizer) -> None:
         output = CriticOutput(torch.zeros(N), images.flatten(1))
         record.outputs = {"real": output, "fake": output}
         if refused:
-            with pytest.raises(UserError, match="judges each beside an image that stays"):
+            with pytest.raises(UserError, match="does not support a discriminator that is conditioned on images"):
                 part.penalty(record)
         else:
             assert part.penalty(record).item() > 0

@@ -1,4 +1,4 @@
-"""R1, R2, DRAGAN and path length: penalties on gradients, against closed forms and finite differences."""
+"""R1, R2, DRAGAN and path length regularization against closed forms and finite differences."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Linear(nn.Module):
 
 
 class Quadratic(nn.Module):
-    """D(x) = a_y/2 ‖x‖², so that ∇D = a_y x; the labels choose a; keeps what it was shown."""
+    """D(x) = a_y/2 ‖x‖² for labels y, so ∇D = a_y x; stores its input."""
 
     def __init__(self, *a: float) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Quadratic(nn.Module):
 
 
 class Packs(nn.Module):
-    """D(x_1, …, x_m) = Σ_i i/2 ‖x_i‖² of m neighbours, whose gradient at x_i is i x_i."""
+    """D(x_1, …, x_m) = Σ_i i/2 ‖x_i‖² of m consecutive samples; its gradient with respect to x_i is i x_i."""
 
     def __init__(self, m: int) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ def turn(network: nn.Module, real: Tensor | None, fake: Tensor | None, labels: T
 
 @pytest.mark.parametrize("shape", [(2,), (3, 4, 5)])
 @pytest.mark.parametrize("penalty", [R1, R2])
-def test_zero_centred_penalty_of_a_linear_critic(penalty: type[R1 | R2], shape: tuple[int, ...]) -> None:
+def test_zero_centered_penalty_of_a_linear_critic(penalty: type[R1 | R2], shape: tuple[int, ...]) -> None:
     critic = Linear(samples(*shape, seed=3))
     value = penalty(weight=7.0).penalty(turn(critic, samples(6, *shape), samples(4, *shape, seed=1)))
     value.backward()
@@ -88,7 +88,7 @@ def test_zero_centred_penalty_of_a_linear_critic(penalty: type[R1 | R2], shape: 
 
 
 @pytest.mark.parametrize("kind", ["real", "fake"])
-def test_r1_sees_real_and_r2_generated_samples_with_their_labels(kind: str) -> None:
+def test_r1_is_on_real_and_r2_on_generated_samples_with_their_labels(kind: str) -> None:
     labels, critic = torch.tensor([0, 1, 1, 0, 1]), Quadratic(0.5, 2.0)
     real, fake = samples(5, 3), samples(5, 3, seed=1)
     penalty, x = (R1(weight=4.0), real) if kind == "real" else (R2(weight=4.0), fake)
@@ -100,7 +100,7 @@ def test_r1_sees_real_and_r2_generated_samples_with_their_labels(kind: str) -> N
     np.testing.assert_allclose(critic.a.grad, expected, rtol=1e-12)
 
 
-def test_packs_have_one_gradient_each_and_leftovers_none() -> None:
+def test_gradients_are_per_pack_and_surplus_samples_are_dropped() -> None:
     x = samples(11, 2)
     with pytest.warns(UserWarning, match="packing"):
         value = R1(weight=2.0).penalty(turn(Packs(4), x, None))
@@ -108,7 +108,7 @@ def test_packs_have_one_gradient_each_and_leftovers_none() -> None:
     np.testing.assert_allclose(value.item(), ((weights * x[:8].numpy()) ** 2).sum() / 2, rtol=1e-12)
 
 
-def test_a_penalty_is_of_the_input_before_the_augments() -> None:
+def test_the_gradient_is_with_respect_to_the_input_of_the_augments() -> None:
     record = turn(Linear(samples(3, seed=3)), samples(6, 3), samples(6, 3, seed=1))
     plain = R1().penalty(record).item()
     record.critic = Critic(record.networks["discriminator"], augment=lambda x: 3 * x + 1)
@@ -126,7 +126,7 @@ def test_dragan_of_a_linear_critic() -> None:
     np.testing.assert_allclose(record.logs["gradient_norm_around_data"].item(), norm, rtol=1e-12)
 
 
-def test_dragan_perturbs_real_samples_as_its_code_does() -> None:
+def test_dragan_perturbs_real_samples_as_in_the_published_code() -> None:
     critic, real = Quadratic(0.7), samples(4, 1, 2, 3)
     value = DRAGAN(noise=0.25).penalty(turn(critic, real, None))
     random = torch.Generator().manual_seed(0)
@@ -164,7 +164,7 @@ def test_gradient_in_parameters_matches_finite_differences(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PENALTIES)
-def test_float32_under_autocast_and_buffers_bit_for_bit(name: str) -> None:
+def test_float32_under_autocast_and_unchanged_buffers(name: str) -> None:
     torch.manual_seed(0)
     critic = DCGANDiscriminator((1, 8, 8), width=4, norm="none", spectral_norm=True)
     before = copy.deepcopy(dict(critic.named_buffers()))
@@ -179,9 +179,11 @@ def test_float32_under_autocast_and_buffers_bit_for_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["r1", "r2", "dragan"])
-def test_what_is_refused(name: str) -> None:
+def test_batch_norm_and_missing_samples_are_rejected(name: str) -> None:
     penalty: Regularizer = PENALTIES[name]()
-    with pytest.raises(UserError, match=r"^discriminator.norm: .* for each sample.*; use layer normalisation, or none"):
+    with pytest.raises(
+        UserError, match=r"^discriminator.norm: .* gradients of single samples.*; use layer normalization, or none"
+    ):
         penalty.check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="batch")})
     penalty.check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="layer")})
     kind = "generated" if name == "r2" else "real"
@@ -190,7 +192,7 @@ def test_what_is_refused(name: str) -> None:
 
 
 class Silent(AdversarialLoss):
-    """A loss without gradients, so that the penalty alone moves the weights."""
+    """A loss with zero gradients, so that only the penalty changes the weights."""
 
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
         return 0 * real.logits.sum()
@@ -225,7 +227,7 @@ def test_a_lazy_penalty_is_scaled_by_its_interval() -> None:
 
 
 class LinearGenerator(nn.Module):
-    """G(z) = W_y z, so that Jᵀy = Wᵀy for every z."""
+    """G(z) = W_y z, so Jᵀy = Wᵀy for all z."""
 
     def __init__(self, w: Tensor) -> None:
         super().__init__()
@@ -283,9 +285,9 @@ def test_path_length_matches_finite_differences() -> None:
     assert torch.equal(latents, samples(3, 3))
 
 
-def test_path_length_refuses_batch_norm_and_players_without_latents() -> None:
+def test_path_length_rejects_batch_norm_and_turns_without_latents() -> None:
     networks = {"generator": DCGANGenerator((1, 8, 8), 3, width=2), "discriminator": MLPDiscriminator((2,))}
-    with pytest.raises(UserError, match=r"^generator.norm: PathLength .*; use layer normalisation, or none$"):
+    with pytest.raises(UserError, match=r"^generator.norm: PathLength .*; use layer normalization, or none$"):
         PathLength().check(networks)
     record = generator_turn(networks["generator"], samples(3, 3))
     record.latents = None

@@ -1,4 +1,4 @@
-"""Weights are clipped, all of them and nothing else."""
+"""Weight clipping changes the parameters of its network and nothing else."""
 
 import numpy as np
 import pytest
@@ -9,10 +9,10 @@ from saddlepoint.errors import UserError
 from saddlepoint.regularizers import WeightClipping
 
 
-def test_clips_parameters_in_place_and_leaves_buffers_and_others() -> None:
+def test_parameters_are_clipped_in_place_and_buffers_are_not() -> None:
     torch.manual_seed(0)
     critic = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.Linear(8, 1))
-    critic(torch.randn(16, 4))  # moves the running statistics
+    critic(torch.randn(16, 4))  # updates the running statistics
     generator = nn.Linear(3, 4)
     before = [parameter.detach().numpy().copy() for parameter in critic.parameters()]
     buffers = {name: buffer.clone() for name, buffer in critic.named_buffers()}
@@ -30,7 +30,7 @@ def test_clips_parameters_in_place_and_leaves_buffers_and_others() -> None:
     assert critic[1].running_var.max() > 0.05
 
 
-def test_an_unknown_network_is_named_before_training() -> None:
+def test_an_unknown_network_is_rejected() -> None:
     networks = {"generator": nn.Linear(1, 1), "discriminator": nn.Linear(1, 1)}
     WeightClipping().check(networks)
     message = (
@@ -40,4 +40,4 @@ def test_an_unknown_network_is_named_before_training() -> None:
         with pytest.raises(UserError) as raised:
             part.check(networks)
         assert str(raised.value) == message
-    WeightClipping(player="anybody", network="generator").check(networks)  # a game knows its players
+    WeightClipping(player="anybody", network="generator").check(networks)  # players are checked by the game

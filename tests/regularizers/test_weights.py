@@ -1,4 +1,4 @@
-"""Orthogonal regularisation and historical averaging, against naive loops."""
+"""Orthogonal regularization and historical averaging against naive loops."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def naive(filters: np.ndarray, form: str) -> float:
 
 
 @pytest.mark.parametrize("form", ["relaxed", "strict"])
-def test_orthogonal_is_a_sum_over_pairs_of_filters(form: str) -> None:
+def test_orthogonal_is_a_sum_over_pairs_of_rows(form: str) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(
         nn.Linear(5, 3), nn.Linear(3, 8), nn.Conv2d(2, 4, 3), nn.ConvTranspose2d(6, 2, 2), nn.BatchNorm2d(3)
@@ -50,7 +50,7 @@ def test_orthogonal_is_a_sum_over_pairs_of_filters(form: str) -> None:
         np.testing.assert_allclose(module.weight.grad.view(-1)[3].item(), numeric, rtol=1e-5, atol=1e-8)
 
 
-def test_orthogonal_filters_cost_nothing() -> None:
+def test_orthogonal_is_zero_for_orthogonal_weights() -> None:
     network = nn.Linear(4, 4, bias=False)
     with torch.no_grad():
         network.weight.copy_(torch.linalg.qr(torch.randn(4, 4, generator=torch.Generator().manual_seed(0)))[0])
@@ -68,7 +68,7 @@ def test_orthogonal_filters_cost_nothing() -> None:
             network.weight /= scale
 
 
-def test_orthogonal_is_of_the_weight_under_spectral_norm_and_in_float32() -> None:
+def test_orthogonal_uses_the_unnormalized_weight_in_float32() -> None:
     torch.manual_seed(0)
     network = nn.Linear(6, 4)
     with torch.no_grad():
@@ -82,7 +82,7 @@ def test_orthogonal_is_of_the_weight_under_spectral_norm_and_in_float32() -> Non
 
 
 def step(network: nn.Module, seed: int) -> list[np.ndarray]:
-    """Move the weights as an optimizer would, and return copies."""
+    """Change the weights as an optimizer would, and return copies of them."""
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in network.parameters():
@@ -90,7 +90,7 @@ def step(network: nn.Module, seed: int) -> list[np.ndarray]:
     return [parameter.detach().double().numpy().copy() for parameter in network.parameters()]
 
 
-def test_historical_averaging_is_the_distance_from_the_mean_of_all_past_weights() -> None:
+def test_historical_averaging_is_the_distance_from_the_mean_of_past_weights() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
     part = HistoricalAveraging(weight=0.5)
@@ -120,7 +120,7 @@ def test_historical_averaging_is_the_distance_from_the_mean_of_all_past_weights(
     assert resumed.penalty(turn(network)).item() > 0
 
 
-def test_the_first_turn_leaves_finite_gradients() -> None:
+def test_gradients_of_the_first_turn_are_finite() -> None:
     network = nn.Linear(3, 2)
     part = HistoricalAveraging()
     part.check({"generator": network})

@@ -1,4 +1,4 @@
-"""One of two processes of ``test_ranks.py``: ``python ranks_program.py RANK FOLDER`` writes what it found to a file."""
+"""One of the two processes of ``test_ranks.py``: ``ranks_program.py RANK FOLDER`` writes its results to a file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saddlepoint.turns import Turn
 from saddlepoint.types import CriticOutput, Unpaired
 
 SHARES = (slice(0, 7), slice(7, 12))
-"""Of twelve samples: not as many for one as for the other."""
+"""The samples of each rank, out of twelve."""
 LOSSES: dict[str, partial[AdversarialLoss]] = {
     "ragan bce": partial(RelativisticAverage, "bce"),
     "ragan hinge": partial(RelativisticAverage, "hinge"),
@@ -33,7 +33,7 @@ LOSSES: dict[str, partial[AdversarialLoss]] = {
 
 
 def play(make_loss: partial[AdversarialLoss], share: slice) -> dict[str, Any]:
-    """Return each player's loss and the gradient of all weights, averaged over the ranks, on a share of the samples."""
+    """Return each player's loss and the gradients of all weights, averaged over ranks, on this rank's samples."""
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {
         "generator": MLPGenerator((2,), 3, [8], norm="none"),
@@ -61,21 +61,21 @@ def play(make_loss: partial[AdversarialLoss], share: slice) -> dict[str, Any]:
 
 
 def gather(rank: int) -> dict[str, Any]:
-    """Gather three rows of one rank and one of the other, and look at the gradient of a weighted sum."""
+    """Return the gathered rows, three of rank 0 and one of rank 1, and the gradient of a weighted sum."""
     rows = (torch.arange(12.0).reshape(3, 2, 2) if rank == 0 else torch.full((1, 2, 2), 50.0)).requires_grad_()
-    everyone = ranks.gather(rows)
-    (everyone * torch.arange(1.0, 5.0)[:, None, None]).sum().backward()
+    gathered = ranks.gather(rows)
+    (gathered * torch.arange(1.0, 5.0)[:, None, None]).sum().backward()
     assert rows.grad is not None
-    return {"rows": everyone.tolist(), "gradient": rows.grad.tolist()}
+    return {"rows": gathered.tolist(), "gradient": rows.grad.tolist()}
 
 
 class Cycle(Game):
-    """Two maps between domains, which learn in one turn, and a third network that the loss depends on too."""
+    """Two maps between domains, updated in one turn, and a third network that the loss depends on."""
 
     roles: Mapping[str, Sequence[str]] = {"there": ("there",), "back": ("back",), "other": ("other",)}
 
     def loss(self, batch: Any) -> Turn:
-        """Return a mean over samples."""
+        """Return a turn whose loss is a mean over samples."""
         there, back = self.networks["there"], self.networks["back"]
         loss = (back(there(batch.a)) - batch.a).square().mean() + self.networks["other"](back(batch.b)).square().mean()
         self.seen = len(batch)
@@ -83,7 +83,7 @@ class Cycle(Game):
 
 
 class OnRank:
-    """What a game needs of a trainer."""
+    """The attributes of a trainer that a game uses."""
 
     precision_plugin = None
 
@@ -92,7 +92,10 @@ class OnRank:
 
 
 def cycle(rank: int, world_size: int) -> dict[str, Any]:
-    """Take a turn of two players on a share of eight rows of each domain, clipped; statistics start at 1 and at 2."""
+    """Return the state after a turn of two players with gradient clipping, on a part of eight rows of each domain.
+
+    A running statistic is 1 on rank 0 and 2 on rank 1.
+    """
     torch.manual_seed(0)
     maps: dict[str, nn.Module] = {role: nn.Linear(3, 3) for role in ("there", "back", "other")}
     maps["back"].register_buffer("statistic", torch.tensor(1.5 if world_size == 1 else 1.0 + rank))
@@ -111,7 +114,7 @@ def cycle(rank: int, world_size: int) -> dict[str, Any]:
 
 
 def structures(rank: int) -> dict[str, Any]:
-    """Gather a critic's output as a tree, of unequal numbers of rows."""
+    """Return a critic's output gathered from two and three rows."""
     n = 2 + rank
     output = CriticOutput(torch.arange(n) + 10.0 * rank, torch.full((n, 2), float(rank)))
     whole = trees.map_tree(ranks.gather, output)
@@ -125,7 +128,7 @@ def structures(rank: int) -> dict[str, Any]:
 
 
 def began(rank: int) -> list[float]:
-    """Let BEGAN watch a round in which each rank saw energies of its own."""
+    """Return BEGAN's state after a round in which the ranks have different energies."""
     loss = BEGAN(gamma=0.5, rate=0.1)
     for player, name, energy in (("discriminator", "real", 4.0 + 2 * rank), ("generator", "fake", 1.0 + rank)):
         output = CriticOutput(torch.full((3,), energy), torch.zeros(3, 1))
@@ -134,7 +137,7 @@ def began(rank: int) -> list[float]:
 
 
 def clock(rank: int) -> list[float | bool | None]:
-    """Take a step after which all must be as late, by clocks that differ; rank 1 is told to stop."""
+    """Return the time and the stop request that the ranks agree on, after a step in which their own differ."""
     weight = nn.Parameter(torch.ones(2))
     weight.grad = torch.full((2,), 1.0 + rank)
     stepper = Stepper(world_size=2, rank=rank)
@@ -145,7 +148,7 @@ def clock(rank: int) -> list[float | bool | None]:
 
 
 def main(rank: int, folder: Path) -> None:
-    """Play alone, then together."""
+    """Write the results on one rank and on two ranks."""
     torch.set_num_threads(1)
     found: dict[str, Any] = {"alone": {name: play(loss, slice(None)) for name, loss in LOSSES.items()}}
     found["cycle alone"] = cycle(0, 1)

@@ -19,12 +19,12 @@ from saddlepoint.systems.game import Game
 from saddlepoint.turns import Turn
 from saddlepoint.types import Batch, CriticOutput, ImageBatch, Paired, Unpaired
 
-Z = 16  # PyTorch draws normals in blocks of 16, so that pieces of any size draw what the whole batch would
-SGD = partial(torch.optim.SGD, lr=0.0)  # only the gradients matter
+Z = 16  # a multiple of 16: torch.randn draws in blocks of 16, so micro-batches get the latents of the whole batch
+SGD = partial(torch.optim.SGD, lr=0.0)  # keeps the weights constant
 
 
 class Batches:
-    """An iterable that Lightning does not take apart, as it does lists."""
+    """An iterable of batches; Lightning would combine the batches of a list."""
 
     def __init__(self, *batches: ImageBatch) -> None:
         self.batches = batches
@@ -34,7 +34,7 @@ class Batches:
 
 
 def play(accumulate: int, n: int, loss: AdversarialLoss | None = None, **options: Any) -> GAN:
-    """One round on n random images, that leaves its gradients behind."""
+    """Return a GAN after one round on n random images, with the gradients of its last turns."""
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {
         "generator": ResNetGenerator((1, 8, 8), Z, 4, norm="none"),
@@ -69,8 +69,8 @@ def gradients(system: GAN) -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(("accumulate", "n"), [(2, 16), (4, 16), (3, 14), (16, 6)])
-def test_gradients_of_pieces_add_up_to_the_batchs(accumulate: int, n: int) -> None:
-    """Also where pieces differ in size, as 6, 4 and 4 do."""
+def test_micro_batches_give_the_gradients_of_the_whole_batch(accumulate: int, n: int) -> None:
+    """Micro-batches of 14 samples have sizes 6, 4 and 4."""
     whole, split = play(1, n), play(accumulate, n)
     expected, found = gradients(whole), gradients(split)
     assert expected.keys() == found.keys()
@@ -83,37 +83,37 @@ def test_gradients_of_pieces_add_up_to_the_batchs(accumulate: int, n: int) -> No
 
 
 class SizeOfReal(Regularizer):
-    """E x² times the first weight: a penalty whose gradient is known."""
+    """E x² times the sum of the first parameter; its gradient is E x²."""
 
     def penalty(self, turn: Turn) -> Tensor:
         return self.weight * turn.real.square().mean() * next(turn.networks[self.network].parameters()).sum()
 
 
-def test_penalties_are_weighed_by_each_pieces_share() -> None:
+def test_penalties_are_weighted_by_the_sizes_of_micro_batches() -> None:
     options = {"regularizers": {"size": SizeOfReal(weight=3.0, interval=2)}}
     without, whole, split = play(1, 14), play(1, 14, **options), play(3, 14, **options)
     name = next(name for name in gradients(without) if name.startswith("discriminator"))
     images = torch.rand(14, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    added = 2 * 3.0 * images.double().square().mean()  # weight times interval
+    added = 2 * 3.0 * images.double().square().mean()  # 2 is the interval, 3.0 the weight
     for system in (whole, split):
         difference = gradients(system)[name] - gradients(without)[name]
         torch.testing.assert_close(difference, added.expand_as(difference), rtol=0, atol=1e-6)
     torch.testing.assert_close(split.logs["discriminator/size"].mean(), whole.logs["discriminator/size"].mean().float())
 
 
-def test_pieces() -> None:
+def test_micro_batches() -> None:
     batch = ImageBatch(torch.arange(7.0).view(7, 1, 1, 1), torch.arange(7))
     assert pieces(batch, 1) == [(batch, 1.0)]
     split = pieces(batch, 3)
     assert [share for _, share in split] == [3 / 7, 2 / 7, 2 / 7]
     assert torch.equal(torch.cat([piece.samples for piece, _ in split]), batch.samples)
     assert [piece.labels.tolist() for piece, _ in split if piece.labels is not None] == [[0, 1, 2], [3, 4], [5, 6]]
-    assert [len(piece.samples) for piece, _ in pieces(batch, 100)] == [3, 2, 2]  # BatchNorm needs two
+    assert [len(piece.samples) for piece, _ in pieces(batch, 100)] == [3, 2, 2]  # at least two samples for BatchNorm
     assert pieces(ImageBatch(batch.images[:1]), 4)[0][1] == 1.0
 
 
 class Coupled(AdversarialLoss):
-    """Compares each sample with the mean of the others'."""
+    """A loss that compares each sample with the mean of the batch."""
 
     batch_coupled: ClassVar[bool] = True
 
@@ -128,25 +128,25 @@ class CoupledPenalty(GradientPenalty):
     batch_coupled: ClassVar[bool] = True
 
 
-def test_parts_that_couple_the_batch_are_refused_by_name() -> None:
-    with pytest.raises(UserError, match=r"^accumulate: Coupled \(loss\) compares .* split in 2 pieces; set it to 1$"):
+def test_parts_that_depend_on_the_whole_batch_are_rejected() -> None:
+    with pytest.raises(UserError, match=r"^accumulate: Coupled \(loss\) depends .* into 2 micro-batches; set it to 1$"):
         play(2, 16, Coupled())
     with pytest.raises(
         UserError,
-        match=r"^accumulate: CoupledPenalty \(regularizers.similarity\) compares .* in 4 pieces; set it to 1$",
+        match=r"^accumulate: CoupledPenalty \(regularizers.similarity\) depends .* into 4 micro-batches; set it to 1$",
     ):
         play(4, 16, regularizers={"similarity": CoupledPenalty()})
     play(1, 16, Coupled())
 
 
 class Alone:
-    """What a game needs of a trainer, on one process."""
+    """The attributes of a trainer that a game uses, for one process."""
 
     world_size, global_rank, precision_plugin = 1, 0, None
 
 
 class Translation(Game):
-    """Two maps, of pairs or between domains, that learn in one turn."""
+    """Two maps between paired or unpaired data, updated in one turn."""
 
     roles: Mapping[str, Sequence[str]] = {"forth": ("forth",), "back": ("back",)}
     takes: ClassVar[tuple[type[Batch], ...]] = (Paired, Unpaired)
@@ -159,10 +159,10 @@ class Translation(Game):
         return Turn(loss, self.networks, self.random, real=batch.samples, fake=there)
 
 
-def translation(accumulate: int, penalised: bool) -> Any:
+def translation(accumulate: int, penalized: bool) -> Any:
     torch.manual_seed(0)
     nets = {"forth": nn.Linear(4, 12), "back": nn.Linear(12, 4)}
-    parts = {"size": SizeOfReal(weight=0.1, player="back", interval=2)} if penalised else {}
+    parts = {"size": SizeOfReal(weight=0.1, player="back", interval=2)} if penalized else {}
     optimizers = {"forth": partial(torch.optim.SGD, lr=0.1), "back": partial(torch.optim.SGD, lr=0.2)}
     game: Any = Translation(nets, optimizers, accumulate=accumulate, regularizers=parts)
     game.trainer = Alone()
@@ -172,12 +172,14 @@ def translation(accumulate: int, penalised: bool) -> Any:
 
 
 @pytest.mark.parametrize("kind", [Paired, Unpaired])
-@pytest.mark.parametrize("penalised", [False, True])
+@pytest.mark.parametrize("penalized", [False, True])
 @pytest.mark.parametrize(("n", "accumulate"), [(8, 2), (7, 3), (9, 100)])
-def test_pieces_of_pairs_and_of_two_domains_add_up(kind: Any, penalised: bool, n: int, accumulate: int) -> None:
+def test_micro_batches_of_paired_and_unpaired_data_give_the_gradients_of_the_whole_batch(
+    kind: Any, penalized: bool, n: int, accumulate: int
+) -> None:
     random = torch.Generator().manual_seed(2)
     batch = kind(torch.rand(n, 1, 2, 2, generator=random), torch.rand(n, 3, 2, 2, generator=random))
-    whole, split = translation(1, penalised), translation(accumulate, penalised)
+    whole, split = translation(1, penalized), translation(accumulate, penalized)
     for game in (whole, split):
         game.turn("forth", "back", loss=game.loss, batch=batch)
     assert split.record.share < 1
@@ -188,4 +190,4 @@ def test_pieces_of_pairs_and_of_two_domains_add_up(kind: Any, penalised: bool, n
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6, msg=name)
         assert ours.grad.abs().max() > 1e-2
     assert split.logs["forth/loss"].item() == pytest.approx(whole.logs["forth/loss"].item(), rel=1e-5)
-    assert ("forth/size" in split.logs) == penalised
+    assert ("forth/size" in split.logs) == penalized

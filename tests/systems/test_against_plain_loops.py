@@ -1,4 +1,4 @@
-"""Twenty rounds of our machine give the same weights as a plain PyTorch loop written out here."""
+"""Twenty rounds of training give the same weights as a plain PyTorch loop."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from saddlepoint.systems import GAN
 from saddlepoint.systems.progress import Budget
 
 BATCH, ROUNDS, SEED, Z = 16, 20, 3, 10
-# A bias before BatchNorm has no gradient but rounding's, which Adam's usual eps would blow up to full steps.
+# The gradient of a bias before BatchNorm is rounding error, which Adam would scale up to full steps with a small eps.
 ADAM = partial(torch.optim.Adam, lr=1e-3, betas=(0.5, 0.9), eps=1e-3, fused=True)
 
 
@@ -42,7 +42,7 @@ def train(system: GAN) -> None:
 
 
 def batches() -> list[Tensor]:
-    """The data's own order, from its definition: one keyed permutation an epoch, uint8 to [-1, 1]."""
+    """Return the batches in the order of the data module: one keyed permutation per epoch, uint8 scaled to [-1, 1]."""
     images = DataModule(Digits()).arrays("train").samples
     order = torch.randperm(len(images), generator=randomness.generator("cpu", SEED, "order", 0))
     picked = images[order[: BATCH * ROUNDS]]
@@ -142,8 +142,8 @@ def test_wgan_gp_equals_a_plain_loop() -> None:
     assert_same_weights(system.discriminator, D)
 
 
-def test_wgan_gp_loop_has_moved_the_weights() -> None:
-    """The tolerance above is small against what twenty steps change."""
+def test_wgan_gp_loop_changes_the_weights() -> None:
+    """The change of the weights in twenty steps is large compared with the tolerance above."""
     torch.manual_seed(0)
     before = ResNetGenerator((1, 8, 8), Z, 4)
     after = copy.deepcopy(before)

@@ -75,7 +75,7 @@ def build(loss: Any = None, **options: Any) -> BiGAN:
 
 
 def forward(w: dict[str, Tensor], x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-    """D's logits of (x, E(x)) and (G(z), z), written out."""
+    """Return D's logits of (x, E(x)) and (G(z), z)."""
 
     def judge(x: Tensor, z: Tensor) -> Tensor:
         hidden = x @ w["discriminator.x.weight"].T + w["discriminator.x.bias"]
@@ -86,14 +86,14 @@ def forward(w: dict[str, Tensor], x: Tensor, z: Tensor) -> tuple[Tensor, Tensor]
     return judge(x, code), judge(z @ w["generator.linear.weight"].T + w["generator.linear.bias"], z)
 
 
-def test_a_round_is_two_steps_of_plain_pytorch() -> None:
+def test_a_round_equals_two_steps_of_plain_pytorch() -> None:
     system = build()
     w = {name: p.detach().clone().requires_grad_() for name, p in system.named_parameters()}
     x = torch.randn(N, D)
     for key in ("discriminator", "generator+encoder"):
         random = randomness.generator("cpu", 0, key, 0, 0)
         real, fake = forward(w, x, torch.empty(N, Z).uniform_(-1, 1, generator=random))
-        sign = 1 if key == "discriminator" else -1  # both labels swapped
+        sign = 1 if key == "discriminator" else -1  # real and fake swapped
         loss = F.softplus(-sign * real).mean() + F.softplus(sign * fake).mean()
         movers = [name for name in w if name.split(".")[0] in key.split("+")]
         for name, gradient in zip(movers, torch.autograd.grad(loss, [w[m] for m in movers]), strict=True):
@@ -104,8 +104,8 @@ def test_a_round_is_two_steps_of_plain_pytorch() -> None:
     assert system.progress.turns == {"discriminator": 1, "generator": 1, "encoder": 1}
 
 
-def test_the_minimum_is_at_inverses_alone() -> None:
-    """On n points the best D is p / (p + q) of the joints, and its value is lowest for E = G⁻¹ (theorem 1)."""
+def test_the_minimum_is_attained_only_at_inverses() -> None:
+    """On n points the optimal D is p / (p + q); its value is minimal for E = G⁻¹ (theorem 1)."""
     n = 3
     values = {}
     for g in itertools.product(range(n), repeat=n):
@@ -122,7 +122,7 @@ def test_the_minimum_is_at_inverses_alone() -> None:
     assert min(values.values()) == pytest.approx(-math.log(4), abs=1e-5)
 
 
-def test_swapped_labels_are_those_of_any_loss_of_logits() -> None:
+def test_the_generator_loss_is_the_discriminator_loss_with_real_and_fake_swapped() -> None:
     system, x = build(LeastSquares()), torch.randn(N, D)
     system.random = torch.Generator().manual_seed(0)
     record = system.generator_loss(VectorBatch(x))
@@ -131,7 +131,7 @@ def test_swapped_labels_are_those_of_any_loss_of_logits() -> None:
 
 
 @pytest.mark.parametrize("penalty", [R1(weight=2.0), GradientPenalty(weight=1.0)])
-def test_a_penalty_is_on_both_parts_of_a_pair(penalty: Any) -> None:
+def test_penalties_depend_on_both_parts_of_a_pair(penalty: Any) -> None:
     system, x = build(), torch.randn(N, D)
     system.random = torch.Generator().manual_seed(0)
     record = system.discriminator_loss(VectorBatch(x))
@@ -147,7 +147,7 @@ def test_a_penalty_is_on_both_parts_of_a_pair(penalty: Any) -> None:
     torch.testing.assert_close(value, expected)
 
 
-def test_it_encodes_and_decodes_by_its_averages() -> None:
+def test_encode_and_decode_use_averaged_weights() -> None:
     system = build(ema_decay=0.5)
     assert isinstance(system, Generates)
     assert isinstance(system, Encodes)
@@ -161,6 +161,6 @@ def test_it_encodes_and_decodes_by_its_averages() -> None:
     assert torch.equal(system.decode(z)[:3], system.averages["generator"](z))
 
 
-def test_a_loss_of_features_is_refused() -> None:
+def test_a_loss_of_features_is_rejected() -> None:
     with pytest.raises(UserError, match="logits"):
         build(MMD())

@@ -9,7 +9,7 @@ from saddlepoint.systems.codes import Codes, negative_log_categorical, negative_
 CODES = Codes(3, (4, 2), 2)
 
 
-def test_packing_is_inverted_by_unpacking() -> None:
+def test_unpack_is_the_inverse_of_pack() -> None:
     random = torch.Generator().manual_seed(0)
     latents = CODES.draw(50, random)
     noise, categories, continuous = CODES.unpack(latents)
@@ -19,7 +19,7 @@ def test_packing_is_inverted_by_unpacking() -> None:
     assert latents[:, 7:9].sum(1).eq(1).all()
 
 
-def test_laws_of_the_parts() -> None:
+def test_distributions_of_noise_and_codes() -> None:
     noise, categories, continuous = CODES.unpack(CODES.keyed(0, 0, 20_000))
     for values in (noise, continuous):
         assert values.abs().max() <= 1
@@ -29,7 +29,7 @@ def test_laws_of_the_parts() -> None:
         assert (shares - 1 / k).abs().max() < 0.02
 
 
-def test_rows_of_the_table_depend_on_seed_and_index_alone() -> None:
+def test_keyed_rows_depend_only_on_seed_and_index() -> None:
     whole = CODES.keyed(1, 0, 200)
     assert torch.equal(CODES.keyed(1, 70, 9), whole[70:79])
     assert not torch.equal(CODES.keyed(2, 0, 200), whole)

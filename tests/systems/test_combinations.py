@@ -1,7 +1,7 @@
-"""Any loss with any regularizer and any augment, on any kind of network: it trains, or is refused by name.
+"""Every combination of loss, regularizer, augment and kind of network either trains or raises a UserError.
 
-The choices are read from conf/, so a new file is covered by itself. Every pair of choices is played for three updates
-in at least one combination; where all combinations of a pair are refused, each refusal is one line that says why.
+The choices are read from conf/, so new files are covered automatically. Every pair of choices is trained for three
+updates in at least one combination, unless all combinations of the pair raise a UserError.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ REGULARIZERS, AUGMENTS = ["none", *options("regularizer")], ["none", *options("a
 
 @cache
 def part(group: str, name: str) -> Any:
-    """The content of a part's file, resolved."""
+    """Return the resolved content of a part's config file."""
     if name == "none":
         return {}
     override = f"+{group}={name}" if group == "loss" else f"+{group}=[{name}]"
@@ -57,7 +57,7 @@ def part(group: str, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Setting:
-    """A kind of networks, and how they are played."""
+    """Networks and training options of a group of combinations."""
 
     generator: Callable[[], nn.Module]
     discriminator: Callable[[], nn.Module]
@@ -68,7 +68,7 @@ class Setting:
 
 
 def perceptrons(shape: tuple[int, ...] = IMAGE, of_g: str = "none", **options: Any) -> dict[str, Any]:
-    """Networks whose turns take a millisecond."""
+    """Return small multilayer perceptrons."""
     told: dict[str, Any] = {"conditioning": of_g, "num_classes": CLASSES}
     return {
         "generator": lambda: MLPGenerator(shape, 3, [6], norm="layer", **told),
@@ -77,7 +77,7 @@ def perceptrons(shape: tuple[int, ...] = IMAGE, of_g: str = "none", **options: A
 
 
 def convolutions(norm: NormKind, of_g: str = "none", **options: Any) -> dict[str, Any]:
-    """DCGAN's networks."""
+    """Return small DCGAN networks."""
     told: dict[str, Any] = {"conditioning": of_g, "num_classes": CLASSES}
     return {
         "generator": lambda: DCGANGenerator(IMAGE, 3, 2, norm, **told),
@@ -106,7 +106,7 @@ SETTINGS = {
 
 
 class Alone:
-    """What a game needs of a trainer, on one process: Lightning's takes longer to set up than the three updates."""
+    """The attributes of a trainer that a game uses, for one process; a real trainer takes longer to set up."""
 
     world_size, global_rank, precision_plugin = 1, 0, None
 
@@ -115,7 +115,7 @@ ALONE = Alone()
 
 
 def play(system: Game, samples: Iterator[Any]) -> None:
-    """Play until G has had its updates: losses and gradients are finite, or the game raises; weights move."""
+    """Train for three generator updates, and check that losses are finite and that weights change."""
     system.trainer = ALONE  # type: ignore[assignment]
     system.configure_optimizers()
     system.on_fit_start()
@@ -143,7 +143,7 @@ def built(nodes: Mapping[str, Any]) -> dict[str, Any]:
 
 @cache
 def refusal(setting: str, loss: str, regularizer: str = "none", augment: str = "none") -> str | None:
-    """Play a combination; return None, or the line that refuses it."""
+    """Train a combination; return None, or the message of the UserError."""
     kind = SETTINGS[setting]
     torch.manual_seed(0)
     try:
@@ -166,8 +166,8 @@ def refusal(setting: str, loss: str, regularizer: str = "none", augment: str = "
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_every_choice_in_every_setting(setting: str) -> None:
-    """Three choices at a time; each by itself, beside the setting's own loss, where they are refused together."""
+def test_every_part_in_every_setting(setting: str) -> None:
+    """Three parts are combined at a time; if that raises an error, each is tried with the setting's default loss."""
     own = SETTINGS[setting].loss
     refused: dict[str, set[str]] = {"loss": set(), "regularizer": set(), "augment": set()}
     rows = zip(range(max(map(len, (LOSSES, REGULARIZERS)))), cycle(LOSSES), cycle(REGULARIZERS), cycle(AUGMENTS))
@@ -191,12 +191,12 @@ REFUSED = {
     ("projection", "loss"): {"mmd"},
     ("accumulation", "regularizer"): {"feature_matching", "mode_seeking", "pulling_away"},
 }
-"""What must be refused; a choice that is not here may be refused too, with its reason."""
+"""Parts that must raise a UserError; other parts may raise one."""
 
 
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
-    """In the first setting that takes the loss and the regularizer; augments take turns, so that each meets each."""
+    """Each regularizer is trained in the first setting that supports it; augments are rotated to cover all of them."""
     trained: set[tuple[str, str]] = set()
     for index, regularizer in enumerate(REGULARIZERS, start=LOSSES.index(loss)):
         turns = [AUGMENTS[(index + shift) % len(AUGMENTS)] for shift in range(len(AUGMENTS))]
@@ -205,19 +205,19 @@ def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
                 trained.add((regularizer, augment))
                 break
     of_logits = ON_LOGITS if loss == "mmd" else set()
-    played = {regularizer for regularizer, _ in trained} | {"auxiliary_classifier"}  # not beside energies
+    played = {regularizer for regularizer, _ in trained} | {"auxiliary_classifier"}  # it does not support energies
     assert played == set(REGULARIZERS) - of_logits
     missing = set(AUGMENTS) - {augment for _, augment in trained}
     assert missing == ({"ada"} if loss in SIGNLESS else set())
-    assert all("logits, and MMD reads" in str(refusal("images", "mmd", regularizer)) for regularizer in of_logits)
+    assert all("logits, and MMD uses" in str(refusal("images", "mmd", regularizer)) for regularizer in of_logits)
     assert not missing or "ADA a" in str(refusal("images", loss, "none", "ada")) or loss in ENERGIES
 
 
 ENERGIES = {"began", "ebgan"}
 SIGNLESS = {*ENERGIES, "mmd", "wasserstein", "rgan", "ragan", "rpgan"}
-"""Losses under which the sign of a score says nothing, so that ADA has nothing to go by."""
+"""Losses for which the sign of a score is arbitrary, which ADA does not support."""
 ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "zcr"}
-"""Regularizers of what MMD does not read."""
+"""Regularizers of the logits, which MMD does not use."""
 
 
 MODELS = options("model")
@@ -225,12 +225,12 @@ COLUMNS: dict[str, dict[str, Sequence[int]]] = {
     "pix2pix": {"inputs": (2, 8, 8), "targets": IMAGE},
     "cyclegan": {"a": (2, 8, 8), "b": IMAGE},
 }
-"""The data of models that do not take images alone."""
+"""Columns of the data of models that are not trained on single images."""
 WITHOUT_AUGMENTS = {"vae", "pix2pix", "cyclegan"}
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_as_it_is_and_with_an_augment(model: str) -> None:
+def test_every_model_by_default_and_with_an_augment(model: str) -> None:
     augment = AUGMENTS[1 + MODELS.index(model) % (len(AUGMENTS) - 1)]
     assert refusal_of_model(model) is None
     refused = refusal_of_model(model, augment=augment)
@@ -243,8 +243,8 @@ def test_every_model_as_it_is_and_with_an_augment(model: str) -> None:
 
 @pytest.mark.parametrize("regularizer", options("regularizer"))
 @pytest.mark.parametrize("model", ["vae", "infogan", "bigan", "pix2pix", "cyclegan"])
-def test_other_games_with_every_regularizer(model: str, regularizer: str) -> None:
-    """They train, or refuse it by its key: none fails on pairs, conditions, or what a turn does not have."""
+def test_other_systems_with_every_regularizer(model: str, regularizer: str) -> None:
+    """Each combination trains or raises a UserError with the regularizer's key."""
     refused = refusal_of_model(model, regularizer=regularizer)
     assert (refused is None) == (regularizer in TRAINED_BY[model]), refused
     keys = (
@@ -259,7 +259,7 @@ def test_other_games_with_every_regularizer(model: str, regularizer: str) -> Non
 
 OF_ANY = {"feature_matching", "historical_averaging", "lecam", "orthogonal", "pulling_away", "weight_clipping"}
 OF_GRADIENTS = {"dragan", "gradient_penalty", "mmd_gradient_penalty", "r1", "r2", "r3gan"}
-"""Refused beside BatchNorm."""
+"""Regularizers that do not support BatchNorm."""
 TRAINED_BY: dict[str, set[str]] = {
     "vae": set(),
     "infogan": {*OF_ANY, "bcr", "cr", "mode_seeking", "zcr"},
@@ -267,22 +267,22 @@ TRAINED_BY: dict[str, set[str]] = {
     "pix2pix": OF_ANY,
     "cyclegan": set(),
 }
-"""Those whose players are called otherwise refuse them all, until one is named."""
+"""Regularizers that each model supports; VAE and CycleGAN have no players with the default names."""
 
 
 @pytest.mark.parametrize("regularizer", sorted(OF_GRADIENTS))
-def test_a_critic_of_images_beside_their_input_with_penalties_on_gradients(regularizer: str) -> None:
+def test_a_conditional_critic_of_images_with_penalties_on_gradients(regularizer: str) -> None:
     assert refusal_of_model("pix2pix", norm=False, regularizer=regularizer) is None
 
 
 @pytest.mark.parametrize("augment", options("augment"))
 @pytest.mark.parametrize("model", ["infogan", "bigan"])
-def test_other_games_with_every_augment(model: str, augment: str) -> None:
+def test_other_systems_with_every_augment(model: str, augment: str) -> None:
     assert refusal_of_model(model, augment=augment) is None
 
 
 def refusal_of_model(model: str, norm: bool = True, **parts: str) -> str | None:
-    """Play a model with other parts than its own; return None, or the line that refuses them."""
+    """Train a model with other parts than its defaults; return None, or the message of the UserError."""
     config = composed(model)
     with open_dict(config):
         if not norm:
@@ -299,7 +299,7 @@ def refusal_of_model(model: str, norm: bool = True, **parts: str) -> str | None:
 
 
 def composed(model: str) -> DictConfig:
-    """A model's config with its networks made tiny."""
+    """Return a model's config with tiny networks."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("train", [f"model={model}", "data=digits"])
     with open_dict(config):
@@ -307,16 +307,16 @@ def composed(model: str) -> DictConfig:
         if model in COLUMNS:
             config.data.columns = {name: list(shape) for name, shape in COLUMNS[model].items()}
         if "latent_dim" in config.model:
-            config.model.latent_dim = 14 if model == "infogan" else 3  # with 12 values of codes
+            config.model.latent_dim = 14 if model == "infogan" else 3  # 12 dimensions are codes
         config.network = shrunk(OmegaConf.to_container(config.network))
     return config
 
 
 def shrunk(node: Any, key: str = "") -> Any:
-    """The node with every width and list of hidden layers made small, and patches of a pixel."""
+    """Return the config node with small widths and hidden layers, and patches of one pixel."""
     if isinstance(node, dict):
         return {key: shrunk(value, key) for key, value in node.items()}
     hidden = [4] * len(node) if isinstance(node, list) else 4
     small = {"width": 2, "hidden": hidden, "units": 4, "receptive_field": 1, "blocks": 1}
-    follows = "$" in str(node)  # another key, which is made small itself
+    follows = "$" in str(node)  # an interpolation
     return small[key] if key in small and not follows else node

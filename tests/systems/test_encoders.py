@@ -1,4 +1,4 @@
-"""A GAN in the latent space of a frozen model: it sees codes, generates samples, and carries nothing of the model."""
+"""A GAN in the latent space of a frozen model is trained on codes and does not contain the model's weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LABELS = torch.tensor([0, 1, 2, 0, 1, 2])
 
 
 class Autoencoder(Game):
-    """Encodes images [N, 1, 4, 4] by a matrix with orthonormal rows and decodes by its transpose.
+    """Encodes images [N, 1, 4, 4] by a matrix with orthonormal rows, and decodes by its transpose.
 
     Codes are vectors [N, 4], or maps [N, 1, 2, 2].
     """
@@ -51,13 +51,13 @@ class Autoencoder(Game):
 
 
 class Alone:
-    """What a game needs of a trainer, on one process."""
+    """The attributes of a trainer that a game uses, for one process."""
 
     world_size, global_rank, precision_plugin = 1, 0, None
 
 
 class Witness(GAN):
-    """Keeps what its turns were given."""
+    """A GAN that stores the last batch of its turns."""
 
     def discriminator_loss(self, batch: Batch) -> Turn:
         self.seen = batch
@@ -76,14 +76,14 @@ def latent_gan(encoder: Encoder | None, shape: tuple[int, ...] = (4,)) -> Any:
 
 
 @pytest.mark.parametrize("maps", [False, True])
-def test_the_game_sees_codes_with_the_samples_labels(maps: bool) -> None:
+def test_the_system_is_trained_on_codes_with_the_labels_of_samples(maps: bool) -> None:
     model = Autoencoder(maps)
     matrix = model.matrix.detach().clone()
     game = latent_gan(FrozenEncoder(model), (1, 2, 2) if maps else (4,))
     before = copy.deepcopy(model.state_dict())
     game.training_step(ImageBatch(IMAGES, LABELS), 0)
     codes = IMAGES.flatten(1) @ matrix.T
-    torch.testing.assert_close(game.seen.samples.flatten(1), codes)  # without dropout: the model is in evaluation mode
+    torch.testing.assert_close(game.seen.samples.flatten(1), codes)  # no dropout in evaluation mode
     assert type(game.seen) is (ImageBatch if maps else VectorBatch)
     assert torch.equal(game.seen.labels, LABELS)
     assert not game.seen.samples.requires_grad
@@ -104,8 +104,8 @@ def test_samples_are_decoded() -> None:
     torch.testing.assert_close(model.encode(images), codes)
 
 
-def test_the_games_tensors_are_those_of_a_game_without_the_model() -> None:
-    """Checkpoints, optimizers and what ranks reduce have nothing of it."""
+def test_the_system_does_not_contain_the_models_tensors() -> None:
+    """Neither checkpoints, nor optimizers, nor the tensors that ranks reduce contain them."""
     model = Autoencoder()
     game, plain = latent_gan(FrozenEncoder(model)), latent_gan(None)
     assert game.state_dict().keys() == plain.state_dict().keys()
@@ -122,7 +122,7 @@ def test_the_games_tensors_are_those_of_a_game_without_the_model() -> None:
     assert not model.training
 
 
-def test_the_model_follows_what_it_is_given_to_its_device() -> None:
+def test_the_model_is_moved_to_the_device_of_its_input() -> None:
     model = Autoencoder()
     encoder = FrozenEncoder(model)
     assert encoder.encode_batch(ImageBatch(IMAGES)).samples.device.type == "cpu"

@@ -1,4 +1,4 @@
-"""Energies in a game: BEGAN's control runs, is logged, and goes on after a resume; EBGAN pulls its samples apart."""
+"""Training with energies: BEGAN's control and its state, and EBGAN with the pulling-away term."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def fit(game: GAN, first: int, last: int) -> None:
     trainer.fit(game, Rounds(first, last))
 
 
-def test_began_follows_its_control_over_rounds() -> None:
+def test_began_updates_and_logs_its_control() -> None:
     game = system(BEGAN(gamma=0.7, rate=0.01))
     expected = 0.0
     for index in range(4):
@@ -67,7 +67,7 @@ def test_began_follows_its_control_over_rounds() -> None:
     assert expected > 0
 
 
-def test_began_goes_on_from_its_saved_state() -> None:
+def test_began_resumes_from_its_saved_state() -> None:
     whole, other = system(BEGAN(rate=0.01)), system(BEGAN(rate=0.01))
     fit(whole, 0, 3)
     checkpoint: dict[str, object] = {}
@@ -75,7 +75,7 @@ def test_began_goes_on_from_its_saved_state() -> None:
     other.on_load_checkpoint(checkpoint)
     other.load_state_dict(whole.state_dict())
     assert {"loss.k", "loss.real_energy"} <= set(whole.state_dict())
-    # With optimizers alike, the next round is the same to the bit; here both start theirs anew.
+    # Both start with new optimizers, so that the next rounds are bitwise the same.
     for game in (whole, other):
         fit(game, 3, 5)
     assert isinstance(whole.loss, BEGAN)
@@ -83,7 +83,7 @@ def test_began_goes_on_from_its_saved_state() -> None:
     assert whole.loss.k.item() == other.loss.k.item() > 0
 
 
-def test_ebgan_raises_the_energy_of_its_samples_to_the_margin_and_pulls_them_apart() -> None:
+def test_ebgan_raises_the_energy_of_samples_to_the_margin_and_reduces_their_similarity() -> None:
     game = system(EBGAN(margin=20.0), pulling_away=PullingAway())
     fit(game, 0, 1)
     assert game.logs["discriminator/logits_fake"].mean() < 9

@@ -1,4 +1,4 @@
-"""Players and turns: who moves, by which gradient and optimizer, who pays for penalties, and what keys the draws."""
+"""Players and turns: updated weights, gradients, optimizers, penalties, and keys of random draws."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ RATES = {"autoencoder": 0.1, "critic": 0.2, "generator": 0.05}
 
 
 class Alone:
-    """What a game needs of a trainer, on one process."""
+    """The attributes of a trainer that a game uses, for one process."""
 
     world_size, global_rank, precision_plugin = 1, 0, None
 
 
 class Adversarial(Game):
-    """An adversarial autoencoder: the encoder belongs to two players (Makhzani et al. 2015)."""
+    """An adversarial autoencoder, in which two players share the encoder (Makhzani et al. 2015)."""
 
     roles: Mapping[str, Sequence[str]] = {
         "autoencoder": ("encoder", "decoder"),
@@ -61,7 +61,7 @@ def sgd(rate: float, momentum: float = 0.0) -> Callable[[Iterable[nn.Parameter]]
 
 
 def started(game: Game) -> Any:
-    """The game as it is when a run begins."""
+    """Return the game after the setup at the start of a run."""
     game.trainer = Alone()  # type: ignore[assignment]
     game.configure_optimizers()
     game.on_fit_start()
@@ -86,13 +86,13 @@ def moved(game: Game, before: Mapping[str, Mapping[str, Tensor]]) -> set[str]:
 
 
 def plain_gradients(loss: Callable[[Any], Turn], game: Game, role: str) -> list[Tensor]:
-    """By autograd, on the present weights, with nothing frozen."""
+    """Return the gradients of a loss by autograd, with nothing frozen."""
     game.random = torch.Generator()
     return list(torch.autograd.grad(loss(BATCH).loss, list(game.networks[role].parameters())))
 
 
 def largest_difference(game: Game, role: str, before: Mapping[str, Tensor], step: Sequence[Tensor]) -> float:
-    """Between where a network is and where the step leads from where it was."""
+    """Return the largest difference between the network's weights and ``before`` plus ``step``."""
     names = [name for name, _ in game.networks[role].named_parameters()]
     expected = [before[name] + delta for name, delta in zip(names, step, strict=True)]
     return max(
@@ -111,10 +111,10 @@ def largest_difference(game: Game, role: str, before: Mapping[str, Tensor], step
         (("critic", "generator"), {"encoder", "critic"}),
     ],
 )
-def test_the_union_moves_by_its_own_optimizers_along_autograds_gradient(
+def test_a_turn_updates_the_networks_of_its_players_by_their_own_optimizers(
     names: tuple[str, ...], roles: set[str]
 ) -> None:
-    """The loss depends on all networks, so that only freezing keeps the others where they are."""
+    """The loss depends on all networks, so the others would change if they were not frozen."""
     game = adversarial()
     gradients = {role: plain_gradients(game.everything, game, role) for role in game.networks}
     before = weights(game)
@@ -130,8 +130,8 @@ def test_the_union_moves_by_its_own_optimizers_along_autograds_gradient(
     assert game.progress.turns == dict.fromkeys(names, 1)
 
 
-def test_a_shared_network_has_an_optimizer_for_each_of_its_players() -> None:
-    """With momentum: each player's velocity holds its own turns' gradients alone."""
+def test_a_shared_network_has_one_optimizer_per_player() -> None:
+    """The momentum of each optimizer includes only the gradients of its player's turns."""
     game = adversarial(momentum=0.9)
     velocity: dict[str, list[Tensor]] = {}
     losses = {"autoencoder": game.reconstruction, "generator": game.deception, "critic": game.deception}
@@ -149,11 +149,11 @@ def test_a_shared_network_has_an_optimizer_for_each_of_its_players() -> None:
     assert game.progress.turns == {"autoencoder": 2, "generator": 2, "critic": 1}
 
 
-def test_players_that_share_a_network_cannot_take_one_turn_together() -> None:
+def test_players_that_share_a_network_cannot_take_a_joint_turn() -> None:
     game = adversarial()
     before = weights(game)
     with pytest.raises(
-        ValueError, match="players autoencoder, generator share a network, which one turn would step twice"
+        ValueError, match="players autoencoder, generator share a network, which one turn would update twice"
     ):
         game.turn("autoencoder", "generator", loss=game.everything, batch=BATCH)
     assert moved(game, before) == set()
@@ -161,7 +161,7 @@ def test_players_that_share_a_network_cannot_take_one_turn_together() -> None:
     assert all(parameter.requires_grad for parameter in game.parameters())
 
 
-def test_after_a_failure_everybody_can_move_again() -> None:
+def test_all_weights_are_trainable_again_after_an_error() -> None:
     game = adversarial()
     with pytest.raises(ZeroDivisionError):
         game.turn("critic", loss=lambda batch: 1 / 0, batch=BATCH)  # type: ignore[arg-type, return-value]
@@ -169,12 +169,12 @@ def test_after_a_failure_everybody_can_move_again() -> None:
     assert game.progress.turns == {}
 
 
-def test_a_fault_of_one_player_keeps_all_of_the_turn_where_they_are() -> None:
+def test_no_weights_are_updated_if_the_gradient_of_one_player_is_not_finite() -> None:
     game = adversarial()
 
     def faulty(batch: Batch) -> Turn:
         record = game.everything(batch)
-        record.loss = record.loss + (game.networks["critic"].bias * 0).sqrt().sum()  # an infinite slope, times 0
+        record.loss = record.loss + (game.networks["critic"].bias * 0).sqrt().sum()  # 0 times an infinite derivative
         return record
 
     before = weights(game)
@@ -184,7 +184,7 @@ def test_a_fault_of_one_player_keeps_all_of_the_turn_where_they_are() -> None:
 
 
 class Levels(Game):
-    """As many players as there are levels, each with a network of its own."""
+    """A game with one player and one network per level."""
 
     def __init__(self, networks: Mapping[str, nn.Module], levels: int, **options: Any) -> None:
         self.roles = {f"level_{i}": (f"net_{i}", "shared") for i in range(levels)}
@@ -224,17 +224,17 @@ def test_roles_may_depend_on_arguments(levels: int) -> None:
         ({"regularizers": {"r": Orthogonal(player="generator")}}, "regularizers.r.network", "no network 'generator'"),
         ({"regularizers": {"r": Orthogonal(player="critic", network="encodr")}}, "regularizers.r.network", "'encodr'"),
         ({"regularizers": {"r": R1(player="critic")}, "networks": {**networks(), "critic": nn.BatchNorm1d(2)}},
-         "regularizers.r", "R1 penalises a gradient for each sample"),
+         "regularizers.r", "R1 penalizes gradients of single samples"),
     ],
 )  # fmt: skip
-def test_what_does_not_fit_is_refused_by_its_key(change: dict[str, Any], key: str, problem: str) -> None:
+def test_incompatible_arguments_raise_an_error_with_their_key(change: dict[str, Any], key: str, problem: str) -> None:
     options = {"networks": networks(), "optimizers": {name: sgd(0.1) for name in RATES}, **change}
     with pytest.raises(UserError, match=problem) as raised:
         Adversarial(**options)
     assert raised.value.key == key
 
 
-def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
+def test_the_gradient_of_each_player_is_clipped_separately() -> None:
     game = adversarial()
     gradients = {role: plain_gradients(game.everything, game, role) for role in game.networks}
     own = {"autoencoder": [*gradients["encoder"], *gradients["decoder"]], "critic": gradients["critic"]}
@@ -253,14 +253,14 @@ def test_each_players_gradient_is_clipped_by_its_own_norm() -> None:
 
 
 class Sum(Regularizer):
-    """The sum of a network's weights, whose gradient is 1."""
+    """The sum of a network's weights; its gradient is 1."""
 
     def penalty(self, turn: Turn) -> Tensor:
         return self.weight * torch.stack([p.sum() for p in turn.networks[self.network].parameters()]).sum()
 
 
 def nothing(game: Game) -> Callable[[Batch], Turn]:
-    """A loss without a slope, so that penalties alone move weights."""
+    """Return a loss with zero gradients, so that only penalties change the weights."""
 
     def loss(batch: Batch) -> Turn:
         total = torch.stack([p.sum() for network in game.networks.values() for p in network.parameters()]).sum()
@@ -269,8 +269,8 @@ def nothing(game: Game) -> Callable[[Batch], Turn]:
     return loss
 
 
-def test_intervals_count_the_payers_own_turns() -> None:
-    """Whether alone or with others; a penalty counts as often as its interval is long."""
+def test_intervals_count_the_turns_of_the_regularizers_player() -> None:
+    """In joint turns and in turns of one player; penalties are multiplied by their interval."""
     parts = {
         "often": Sum(weight=1.0, player="critic", interval=2),
         "seldom": Sum(weight=10.0, player="autoencoder", network="decoder", interval=3),
@@ -296,8 +296,8 @@ def test_intervals_count_the_payers_own_turns() -> None:
     assert {name: game.progress.turns[name] for name in taken} == taken
 
 
-def test_a_penalty_is_its_payers_and_acts_on_the_network_it_names() -> None:
-    """The generator owns the encoder too, and does not pay."""
+def test_a_penalty_is_added_in_turns_of_its_player_and_acts_on_its_network() -> None:
+    """The generator shares the encoder, but has no penalty."""
     game = adversarial(regularizers={"sum": Sum(weight=1.0, player="autoencoder", network="encoder")})
     for name, roles in (("generator", set()), ("critic", set()), ("autoencoder", {"encoder"})):
         before = weights(game)
@@ -306,7 +306,7 @@ def test_a_penalty_is_its_payers_and_acts_on_the_network_it_names() -> None:
         assert (f"{name}/sum" in game.logs) == (name == "autoencoder")
 
 
-def test_what_concerns_weights_concerns_those_of_the_network_it_names() -> None:
+def test_regularizers_of_weights_act_on_their_network() -> None:
     orthogonal, history = (
         Orthogonal(weight=1.0, player="generator", network="encoder"),
         HistoricalAveraging(weight=1.0, player="generator", network="encoder"),
@@ -327,12 +327,14 @@ def test_what_concerns_weights_concerns_those_of_the_network_it_names() -> None:
     assert torch.equal(history.get_buffer("average_0"), game.networks["encoder"].weight)
 
 
-def test_draws_are_keyed_by_the_joined_names_and_the_first_ones_turns() -> None:
+def test_draws_are_keyed_by_the_names_of_players_and_the_turns_of_the_first() -> None:
     game = adversarial(seed=5)
     drawn: list[Tensor] = []
 
     def loss(batch: Batch) -> Turn:
-        drawn.append(torch.cat([torch.rand(2, generator=game.random), torch.rand(2)]))  # dropout draws from the second
+        drawn.append(
+            torch.cat([torch.rand(2, generator=game.random), torch.rand(2)])
+        )  # the default generator is that of dropout
         return game.everything(batch)
 
     turns = [("critic",), ("autoencoder", "critic"), ("critic", "autoencoder"), ("autoencoder", "critic"), ("critic",)]
@@ -349,7 +351,7 @@ def test_draws_are_keyed_by_the_joined_names_and_the_first_ones_turns() -> None:
         assert torch.equal(drawn[-1], expected)
 
 
-def test_the_record_says_whose_turn_it_was_and_what_it_logs_bears_the_first_ones_name() -> None:
+def test_the_record_has_the_players_and_values_are_logged_under_the_first() -> None:
     class Witness(Regularizer):
         seen: ClassVar[list[tuple[Sequence[str], Mapping[str, int]]]] = []
 
@@ -370,6 +372,6 @@ def test_the_record_says_whose_turn_it_was_and_what_it_logs_bears_the_first_ones
     assert "autoencoder/loss" in game.logs
 
 
-def test_a_game_without_a_round_says_so() -> None:
+def test_a_game_without_round_raises_not_implemented_error() -> None:
     with pytest.raises(NotImplementedError, match=r"Adversarial must implement round\(\)"):
         adversarial().training_step(BATCH, 0)

@@ -48,7 +48,7 @@ def resnet() -> GAN:
 
 
 def fit(system: GAN, rounds: int, precision: Any = "32-true", n: int = 12, rounds_per_step: int = 1) -> None:
-    """Play rounds on random images under a real trainer."""
+    """Train for some rounds on random images with a Lightning trainer."""
     images = torch.rand(rounds * n, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 2 - 1
     trainer = pl.Trainer(
         accelerator="cpu",
@@ -63,7 +63,7 @@ def fit(system: GAN, rounds: int, precision: Any = "32-true", n: int = 12, round
 
 
 class Batches:
-    """An iterable that Lightning does not take apart, as it does lists."""
+    """An iterable of batches; Lightning would combine the batches of a list."""
 
     def __init__(self, samples: torch.Tensor, n: int, rounds_per_step: int = 1) -> None:
         self.samples, self.n, self.rounds_per_step = samples, n, rounds_per_step
@@ -88,7 +88,7 @@ def moved(module: nn.Module, before: dict[str, torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize(("rounds", "updates"), [(1, 0), (2, 0), (3, 1), (7, 2)])
-def test_generator_moves_after_k_discriminator_steps(rounds: int, updates: int) -> None:
+def test_the_generator_is_updated_after_k_discriminator_steps(rounds: int, updates: int) -> None:
     system = dcgan(discriminator_steps=3)
     before = snapshot(system.generator)
     fit(system, rounds)
@@ -98,7 +98,7 @@ def test_generator_moves_after_k_discriminator_steps(rounds: int, updates: int) 
     assert moved(system.generator, before) == (updates > 0)
 
 
-def test_a_turn_moves_its_player_only() -> None:
+def test_a_turn_updates_only_its_player() -> None:
     system = dcgan()
     seen: list[tuple[str, bool, bool]] = []
     turn = system.turn
@@ -126,8 +126,8 @@ def test_weights_frozen_by_the_user_stay_frozen() -> None:
     assert not frozen.requires_grad
 
 
-def test_bf16_casts_of_weights_do_not_outlive_a_step() -> None:
-    """Autocast's own cache would keep them for all the rounds of a training step; Lightning switches it off."""
+def test_bf16_casts_of_weights_are_not_cached_between_steps() -> None:
+    """The cache of autocast would keep them for all rounds of a training step; Lightning disables it."""
     apart, together = resnet(), resnet()
     fit(apart, 4, precision="bf16-mixed")
     fit(together, 4, precision="bf16-mixed", rounds_per_step=4)
@@ -137,8 +137,8 @@ def test_bf16_casts_of_weights_do_not_outlive_a_step() -> None:
 
 
 def test_bf16_gradients_reach_the_generator() -> None:
-    """Casts that were kept from a no_grad pass would cut them."""
-    system, reference = resnet(), resnet()  # without BatchNorm in the critic, which magnifies bf16's rounding
+    """Casts cached in a forward pass under no_grad would have no gradients."""
+    system, reference = resnet(), resnet()  # BatchNorm in the critic would amplify rounding errors
     before = snapshot(reference)
     fit(reference, 3)
     fit(system, 3, precision="bf16-mixed")
@@ -156,7 +156,7 @@ def test_bf16_generator_receives_a_gradient() -> None:
     assert stuck == []
 
 
-def test_critic_without_batch_norm_judges_real_and_fake_in_one_pass() -> None:
+def test_a_critic_without_batch_norm_has_one_forward_pass_for_real_and_generated_samples() -> None:
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {
         "generator": ResNetGenerator((1, 8, 8), 6, 4),
@@ -192,7 +192,7 @@ def test_weights_are_clipped_after_every_step() -> None:
     assert max(p.abs().max().item() for p in system.generator.parameters()) > 0.01
 
 
-def test_gradients_are_clipped_to_the_norm_that_is_asked_for() -> None:
+def test_gradients_are_clipped_to_the_maximum_norm() -> None:
     free, clipped = dcgan(), dcgan(gradient_clip=1e-3)
     before = snapshot(free.discriminator)
     fit(free, 1)
@@ -203,7 +203,7 @@ def test_gradients_are_clipped_to_the_norm_that_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize("n", [1, 5, 64, 130])
-def test_samples_depend_on_neither_n_nor_start(n: int) -> None:
+def test_samples_do_not_depend_on_n_or_start(n: int) -> None:
     system = dcgan()
     every = system.sample(200, seed=7)
     assert torch.equal(system.sample(n, seed=7), every[:n])
@@ -211,7 +211,7 @@ def test_samples_depend_on_neither_n_nor_start(n: int) -> None:
     assert not torch.equal(system.sample(n, seed=8), every[:n])
 
 
-def test_samples_from_given_latents_are_the_tables() -> None:
+def test_samples_of_given_latents_equal_the_keyed_samples() -> None:
     system = dcgan()
     latents = system.draw(7, 0, 131).latents
     for start in (0, 61):
@@ -221,7 +221,7 @@ def test_samples_from_given_latents_are_the_tables() -> None:
         )
 
 
-def test_sampling_leaves_the_networks_as_they_were() -> None:
+def test_sampling_does_not_change_the_networks() -> None:
     system = dcgan().train()
     before = {name: value.clone() for name, value in system.state_dict().items()}
     system.sample(10, ema=False)
@@ -238,7 +238,7 @@ def test_budget_counts_generator_updates() -> None:
     assert not budget.reached(system.progress)
 
 
-def test_counters_survive_a_checkpoint() -> None:
+def test_counters_are_saved_in_checkpoints() -> None:
     system, other = dcgan(), dcgan()
     fit(system, 3)
     checkpoint: dict[str, Any] = {}
@@ -248,8 +248,8 @@ def test_counters_survive_a_checkpoint() -> None:
     assert other.progress.images_seen == 36
 
 
-def test_gs_batch_may_be_a_multiple_of_ds() -> None:
-    """As in the code published with WGAN-GP and SNGAN; a loss that pairs fakes with real samples cannot have it."""
+def test_generator_batch_multiple() -> None:
+    """As in the published code of WGAN-GP and SNGAN; losses that pair generated with real samples do not support it."""
     torch.manual_seed(0)
     networks = {
         "generator": MLPGenerator((2,), 3, hidden=[8], conditioning="concat", num_classes=3),
@@ -268,13 +268,13 @@ def test_gs_batch_may_be_a_multiple_of_ds() -> None:
     assert len(system.discriminator_loss(VectorBatch(torch.zeros(4, 2), labels)).outputs["fake"].logits) == 4
     with pytest.raises(
         UserError,
-        match=r"^generator_batch_multiple: Relativistic compares G's samples with as many real ones; set it to 1$",
+        match=r"^generator_batch_multiple: Relativistic needs as many generated as real samples; set it to 1$",
     ):
         GAN(networks, Relativistic(), optimizers=OPTIMIZERS, generator_batch_multiple=2)
 
 
-def test_real_samples_leave_no_graph_in_gs_turn() -> None:
-    """D stands still there, so nothing is to be differentiated for them; G's gradient is as if there were one."""
+def test_real_samples_have_no_graph_in_the_generators_turn() -> None:
+    """D is frozen, so their graph is not needed; G's gradient is the same as with a graph."""
     gradients = []
     for together in (False, True):
         system = resnet()
@@ -297,8 +297,8 @@ def test_real_samples_leave_no_graph_in_gs_turn() -> None:
         torch.testing.assert_close(apart, whole, rtol=1e-4, atol=1e-6)
 
 
-def test_path_length_follows_the_lengths_and_not_its_own_penalty() -> None:
-    """Under the key that its file gives it, which is the name that its penalty is logged by."""
+def test_path_length_averages_the_lengths_and_not_the_penalty() -> None:
+    """The regularizer's key, under which the penalty is logged, is the one of its config file."""
     torch.manual_seed(0)
     networks: dict[str, nn.Module] = {
         "generator": MLPGenerator((2,), 3, [5], norm="none"),
@@ -316,19 +316,19 @@ def test_path_length_follows_the_lengths_and_not_its_own_penalty() -> None:
     system.training_step(VectorBatch(next(batches)), 1)
     length = system.logs["generator/length"].item()
     assert part.average.item() == pytest.approx(0.99 * before + 0.01 * length, rel=1e-6)
-    # Of one latent the penalty would be 3 (l - a)²; of several it is no less, by the spread of their lengths.
+    # For one latent the penalty would be 3 (l - a)²; for several it is larger by the variance of their lengths.
     assert system.logs["generator/path_length"].item() >= 3 * (length - before) ** 2
 
 
 class Alone:
-    """What a game needs of a trainer, on one process."""
+    """The attributes of a trainer that a game uses, for one process."""
 
     world_size, global_rank, precision_plugin = 1, 0, None
 
 
 @pytest.mark.parametrize("name", ["lecam", "path_length"])
-def test_no_penalty_waits_for_other_ranks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranks may have different numbers of pieces of a last batch, so that one would wait for ever."""
+def test_penalties_use_no_collectives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last batch may have different numbers of micro-batches on different ranks, so a collective would deadlock."""
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)  # a collective would now fail
     critic, generator = MLPDiscriminator((2,), [4]), MLPGenerator((2,), 3, [4], norm="none")

@@ -84,7 +84,7 @@ def build(**options: Any) -> InfoGAN:
 
 
 def information(system: InfoGAN, weights: dict[str, Tensor], fake: Tensor, z: Tensor) -> Tensor:
-    """-E log Q(c|x) of one categorical and one continuous code, written out."""
+    """Return -E log Q(c|x) of one categorical and one continuous code."""
     features = torch.tanh(fake @ weights["discriminator.trunk.weight"].T + weights["discriminator.trunk.bias"])
     read = features @ weights["recognition.linear.weight"].T + weights["recognition.linear.bias"]
     categorical = F.cross_entropy(read[:, :K], z[:, NOISE : NOISE + K].argmax(1))
@@ -102,8 +102,8 @@ def make(weights: dict[str, Tensor], z: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("who", ["discriminator", "generator"])
-def test_a_round_is_two_steps_of_plain_pytorch(who: str) -> None:
-    """By paper and by code: who steps down the information term, and who stands still."""
+def test_a_round_equals_two_steps_of_plain_pytorch(who: str) -> None:
+    """For both settings of the networks that are trained on the information term."""
     system = build(information=who)
     weights = {name: p.detach().clone().requires_grad_() for name, p in system.named_parameters()}
     real = torch.randn(N, 2)
@@ -128,7 +128,7 @@ def test_a_round_is_two_steps_of_plain_pytorch(who: str) -> None:
         torch.testing.assert_close(parameter, weights[name].detach(), msg=lambda m, name=name: f"{name}: {m}")
 
 
-def test_the_bound_is_the_entropy_where_codes_are_read_exactly_and_below_zero_where_nothing_is() -> None:
+def test_the_bound_is_the_entropy_for_exact_inference_and_negative_for_wrong_inference() -> None:
     system = build()
     z = system.codes.keyed(0, 0, 400)
 
@@ -146,7 +146,7 @@ def test_the_bound_is_the_entropy_where_codes_are_read_exactly_and_below_zero_wh
     assert bound(torch.zeros(400, K)) == pytest.approx(0.0, abs=1e-6)
 
 
-def test_a_traversal_moves_one_code_and_nothing_else() -> None:
+def test_a_traversal_changes_only_one_code() -> None:
     system = build()
     system.generate = lambda draw, ema: draw.latents  # type: ignore[method-assign]
     for index, columns in ((0, K), (1, 5)):
@@ -158,7 +158,7 @@ def test_a_traversal_moves_one_code_and_nothing_else() -> None:
         torch.testing.assert_close(rows[:, :, own], expected.expand(10, -1, -1))
 
 
-def test_codes_are_read_off_samples() -> None:
+def test_codes_are_inferred_from_samples() -> None:
     system = build()
     assert isinstance(system, InfersCodes)
     x = torch.randn(7, 2)
@@ -166,7 +166,7 @@ def test_codes_are_read_off_samples() -> None:
     assert torch.equal(system.infer_codes(x), expected)
 
 
-def test_codes_must_leave_noise() -> None:
+def test_latent_dim_must_exceed_the_dimensions_of_the_codes() -> None:
     networks: dict[str, nn.Module] = {"generator": Generator(), "discriminator": Discriminator(), "recognition": Head()}
     with pytest.raises(UserError) as refused:
         InfoGAN(

@@ -30,7 +30,7 @@ def gan(generator: Any = "concat", discriminator: Any = "concat", packing: int =
     return GAN(networks, NonSaturating(), latent_dim=6, optimizers=optimizers, **options)
 
 
-def test_labels_follow_the_training_datas_distribution_and_their_place_alone() -> None:
+def test_labels_follow_the_training_distribution_and_depend_only_on_their_index() -> None:
     shares = torch.tensor([0.2, 0.0, 0.5, 0.3])
     drawn = labels.keyed(shares, 3, 0, 20_000)
     counts = np.bincount(drawn.numpy(), minlength=4)
@@ -40,7 +40,7 @@ def test_labels_follow_the_training_datas_distribution_and_their_place_alone() -
     assert not torch.equal(labels.keyed(shares, 4, 0, 100), drawn[:100])
 
 
-def test_what_the_data_said_is_kept_in_the_checkpoint() -> None:
+def test_the_label_distribution_is_saved_in_checkpoints() -> None:
     system, other = gan(), gan()
     assert system.draw_sample_labels(0, 0, 300).bincount(minlength=3).min() > 60
     system.learn_labels(torch.tensor([10, 0, 30]))
@@ -52,7 +52,7 @@ def test_what_the_data_said_is_kept_in_the_checkpoint() -> None:
         system.learn_labels(torch.ones(4))
 
 
-def test_samples_are_those_of_the_drawn_labels() -> None:
+def test_samples_are_generated_from_the_drawn_labels() -> None:
     system = gan()
     every = system.sample(130, seed=7)
     drawn = system.draw_sample_labels(7, 0, 130)
@@ -62,7 +62,7 @@ def test_samples_are_those_of_the_drawn_labels() -> None:
     assert (changed - every).abs().amax((1, 2, 3)).min() > 1e-6
 
 
-def test_a_row_a_class_a_column_a_latent() -> None:
+def test_rows_share_a_class_and_columns_share_latents() -> None:
     system = gan()
     table = system.sample_classes([2, 0], 3, seed=5)
     latents = system.draw(5, 0, 3).latents
@@ -72,7 +72,7 @@ def test_a_row_a_class_a_column_a_latent() -> None:
         torch.testing.assert_close(table[3 * row : 3 * row + 3], expected, atol=1e-6, rtol=1e-4)
 
 
-def test_labels_that_make_no_sense_are_refused() -> None:
+def test_invalid_labels_are_rejected() -> None:
     with pytest.raises(UserError, match=r"^labels: classes are 0 … 2, got 1 … 3$"):
         gan().sample(2, torch.tensor([1, 3]))
     with pytest.raises(UserError, match=r"^labels: .* the generator is unconditional; leave them out$"):
@@ -90,23 +90,23 @@ def test_labels_that_make_no_sense_are_refused() -> None:
         ("concat", "auxiliary", "^discriminator.conditioning: .* add the regularizer auxiliary_classifier$"),
     ],
 )
-def test_networks_whose_labels_teach_nothing_are_refused(generator: str, discriminator: str, line: str) -> None:
+def test_networks_with_incompatible_conditioning_are_rejected(generator: str, discriminator: str, line: str) -> None:
     with pytest.raises(UserError, match=line):
         gan(generator, discriminator)
 
 
-def test_a_classifier_of_labels_that_the_generator_is_not_told_is_refused() -> None:
-    """Its fakes would count as wrong whatever they show."""
+def test_an_auxiliary_classifier_with_an_unconditional_generator_is_rejected() -> None:
+    """The labels of its samples would be arbitrary."""
     with pytest.raises(UserError, match=r"^generator.conditioning: .* by labels that G does not know"):
         gan("none", "auxiliary", regularizers={"d": AuxiliaryClassifier()})
 
 
-def test_a_classifier_that_only_the_generator_is_judged_by_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^discriminator.conditioning: .* has a classifier that nothing trains"):
+def test_a_classifier_that_is_trained_only_in_the_generators_turns_is_rejected() -> None:
+    with pytest.raises(UserError, match=r"^discriminator.conditioning: .* auxiliary classifier is not trained"):
         gan("concat", "auxiliary", regularizers={"g": AuxiliaryClassifier(player="generator")})
 
 
-def test_fakes_are_made_and_judged_by_the_real_batchs_labels() -> None:
+def test_generated_samples_have_the_labels_of_the_real_batch() -> None:
     parts = {"d": AuxiliaryClassifier(), "g": AuxiliaryClassifier(player="generator")}
     system = gan("batchnorm", "auxiliary", regularizers=parts)
     system.random = torch.Generator().manual_seed(0)
@@ -121,8 +121,8 @@ def test_fakes_are_made_and_judged_by_the_real_batchs_labels() -> None:
     assert all(torch.equal(told, batch.labels) for _, told in seen)
 
 
-def test_packs_are_made_of_one_kind() -> None:
-    """Real and generated samples are judged apart: a pack of both would be a third kind."""
+def test_packs_do_not_mix_real_and_generated_samples() -> None:
+    """They have separate forward passes."""
     system = gan("none", "none", packing=2)
     assert not system.judges_together
     x = torch.rand(6, 1, 8, 8)

@@ -12,7 +12,7 @@ def numbered(start: int, count: int) -> Tensor:
 
 
 def naive(batches: list[Tensor], size: int, seed: int) -> list[list[int]]:
-    """The history of fakes as its paper tells it, image by image."""
+    """Return the images that a pool as in the paper returns, implemented image by image."""
     pool: list[int] = []
     shown = []
     for turn, batch in enumerate(batches):
@@ -35,17 +35,17 @@ def naive(batches: list[Tensor], size: int, seed: int) -> list[list[int]]:
     return shown
 
 
-def test_against_a_naive_list() -> None:
+def test_pool_equals_a_naive_list() -> None:
     batches = [numbered(10 * i, 4) for i in range(30)]
     pool = ImagePool(6, (1, 2, 2))
     found = [pool.exchange(batch, 7, "a", turn)[:, 0, 0, 0].int().tolist() for turn, batch in enumerate(batches)]
     assert found == naive(batches, 6, 7)
     late = [number for out in found[10:] for number in out]
     old = sum(number // 10 != 10 + i // 4 for i, number in enumerate(late)) / len(late)
-    assert 0.3 < old < 0.65  # about half of what is shown is from earlier batches
+    assert 0.3 < old < 0.65  # about half of the images are from earlier batches
 
 
-def test_a_pool_goes_on_from_its_state() -> None:
+def test_pool_resumes_from_its_state() -> None:
     batches = [numbered(10 * i, 3) for i in range(8)]
     whole, first = ImagePool(5, (1, 2, 2)), ImagePool(5, (1, 2, 2))
     expected = [whole.exchange(batch, 0, "b", turn) for turn, batch in enumerate(batches)]
@@ -57,6 +57,6 @@ def test_a_pool_goes_on_from_its_state() -> None:
         assert torch.equal(second.exchange(batches[turn], 0, "b", turn), expected[turn])
 
 
-def test_without_a_size_nothing_is_exchanged() -> None:
+def test_pool_of_size_zero_returns_its_input() -> None:
     fakes = numbered(0, 3)
     assert ImagePool(0, (1, 2, 2)).exchange(fakes, 0, "a", 0) is fakes

@@ -10,8 +10,8 @@ from saddlepoint.systems.stepping import Stepper
 from saddlepoint.turns import Critic, Turn
 
 
-def test_a_penaltys_gradient_is_float32s_under_autocast() -> None:
-    """Its second derivatives are taken in the backward pass, which runs within Lightning's autocast."""
+def test_gradients_of_penalties_are_computed_in_float32_under_autocast() -> None:
+    """Second derivatives are computed in the backward pass, which Lightning runs under autocast."""
     torch.manual_seed(0)
     critic = ResNetDiscriminator((1, 8, 8), 4)
     real, fake = torch.rand(6, 1, 8, 8), torch.rand(6, 1, 8, 8)
@@ -28,7 +28,7 @@ def test_a_penaltys_gradient_is_float32s_under_autocast() -> None:
     assert all(torch.equal(a, b) for a, b in zip(gradients(True), gradients(False), strict=True))
 
 
-def test_what_ran_in_bf16_goes_back_in_bf16() -> None:
+def test_backward_of_a_bf16_forward_is_computed_in_bf16() -> None:
     torch.manual_seed(0)
     layer, x = nn.Linear(64, 64, bias=False), torch.randn(32, 64)
     with torch.autocast("cpu", torch.bfloat16):

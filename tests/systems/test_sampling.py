@@ -1,4 +1,4 @@
-"""One table of samples a seed, whichever rows are asked for, in blocks of any size, and with anything given by hand."""
+"""Samples are keyed by (seed, index), independent of n, start and block size, with or without given inputs."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SGD = partial(torch.optim.SGD, lr=0.1)
 
 
 class Transparent(Sampling):
-    """Samples show all that they are generated from: [codes, positions, labels, condition, noise, truncation]."""
+    """A system whose samples are its inputs: [codes, positions, labels, condition, noise, truncation]."""
 
     roles = {"generator": ("generator",)}  # noqa: RUF012
     num_classes = 5
@@ -53,7 +53,7 @@ def split(samples: Tensor) -> dict[str, Tensor]:
 
 
 def table() -> dict[str, Tensor]:
-    """The first rows, by the system's own account."""
+    """Return the first rows of all inputs, from the system's draw()."""
     drawn = Transparent(64).draw(3, 0, N)
     positions = torch.arange(float(N))[:, None]
     return {
@@ -72,7 +72,7 @@ BLOCKS = [1, 2, 16, 64, 100]
 
 @pytest.mark.parametrize("block", BLOCKS)
 @pytest.mark.parametrize(("start", "n"), SPANS)
-def test_every_row_is_the_tables(start: int, n: int, block: int) -> None:
+def test_rows_do_not_depend_on_start_n_or_block(start: int, n: int, block: int) -> None:
     system = Transparent(block)
     samples = split(system.sample(n, start=start))
     for part, expected in table().items():
@@ -87,9 +87,7 @@ def test_every_row_is_the_tables(start: int, n: int, block: int) -> None:
 @pytest.mark.parametrize(
     "given", [("labels",), ("condition",), ("latents",), ("labels", "latents", "condition")], ids=str
 )
-def test_what_is_given_takes_the_tables_place_and_nothing_else_does(
-    start: int, n: int, block: int, given: tuple[str, ...]
-) -> None:
+def test_given_inputs_replace_only_the_keyed_ones(start: int, n: int, block: int, given: tuple[str, ...]) -> None:
     random = torch.Generator().manual_seed(1)
     options: dict[str, Any] = {
         "labels": torch.randint(5, (n,), generator=random),
@@ -113,14 +111,14 @@ def test_what_is_given_takes_the_tables_place_and_nothing_else_does(
 
 
 @pytest.mark.parametrize("given", [False, True])
-def test_a_system_whose_block_is_one_generates_one_row_at_a_time(given: bool) -> None:
+def test_a_block_of_one_generates_one_row_at_a_time(given: bool) -> None:
     system = Transparent(1)
     yielded = list(system.sample_blocks(4, condition=torch.arange(4.0) if given else None, start=9))
     assert [len(rows) for rows in yielded] == [1, 1, 1, 1]
     assert [draw.latents["positions"].tolist() for draw in system.blocks] == [[9], [10], [11], [12]]
 
 
-def test_rows_around_the_ones_that_are_given_are_copies_of_the_first() -> None:
+def test_blocks_are_padded_with_copies_of_the_first_given_row() -> None:
     system = Transparent(8)
     system.sample(3, condition=torch.tensor([7.0, 8.0, 9.0]), start=10)
     (draw,) = system.blocks
@@ -128,7 +126,7 @@ def test_rows_around_the_ones_that_are_given_are_copies_of_the_first() -> None:
     assert draw.latents["positions"].tolist() == list(range(8, 16))
 
 
-def test_seed_truncation_and_averages_are_handed_on() -> None:
+def test_seed_truncation_and_ema_are_passed_on() -> None:
     system = Transparent(16)
     samples = split(system.sample(20, seed=4, truncation=0.5, ema=False))
     assert torch.equal(samples["codes"], latents.keyed("normal", 2, 4, 0, 20))
@@ -176,7 +174,7 @@ def test_a_gan_exports_the_network_that_it_samples_from(classes: int) -> None:
     system = gan(0.9, classes)
     with torch.no_grad():
         for parameter in system.generator.parameters():
-            parameter += 0.1  # the average stays behind
+            parameter += 0.1  # now the average differs
     drawn = system.draw(7, 0, 64)
     inputs = {"latents": drawn.latents} | ({"labels": drawn.labels} if classes else {})
     for ema in (True, False):
@@ -191,7 +189,7 @@ def test_a_gan_exports_the_network_that_it_samples_from(classes: int) -> None:
     assert not torch.equal(system.sample(2, ema=True), system.sample(2, ema=False))
 
 
-def test_without_averages_there_is_one_network() -> None:
+def test_without_ema_the_network_itself_is_exported() -> None:
     system = gan(None)
     assert dict(system.averages) == {}
     assert system.network("generator") is system.network("generator", ema=False) is system.generator
@@ -208,7 +206,7 @@ def test_pictures_are_samples_or_rows_of_classes() -> None:
     assert torch.equal(picture.samples, gan(0.9, classes=3).sample_classes(range(3), 3, seed=5))
 
 
-def test_evaluation_mode_is_left_as_it_was_found() -> None:
+def test_evaluating_restores_the_mode() -> None:
     inner, outer = nn.Linear(1, 1).train(), nn.Linear(1, 1).eval()
 
     def enter_and_fail() -> None:
@@ -223,7 +221,7 @@ def test_evaluation_mode_is_left_as_it_was_found() -> None:
     assert not outer.training
 
 
-def test_capabilities_are_told_by_methods() -> None:
+def test_capabilities_are_determined_by_methods() -> None:
     assert isinstance(gan(0.9), Generates)
     assert isinstance(Transparent(4), Generates)
     assert not any(isinstance(gan(0.9), other) for other in (Encodes, Translates, HasLikelihood))

@@ -29,14 +29,14 @@ def test_schedules(name: str, at: float, value: float) -> None:
     assert SCHEDULES[name](at) == pytest.approx(value, abs=1e-12)  # type: ignore[index]
 
 
-def test_budget_is_the_nearest_limit() -> None:
+def test_budget_ends_at_the_first_limit() -> None:
     budget = Budget(images=1000, generator_updates=10, hours=1.0)
     assert budget.fraction(Progress(images_seen=200, generator_updates=3, seconds=1800)) == 0.5
     assert budget.reached(Progress(images_seen=1000))
     assert Budget().fraction(Progress(images_seen=10**9)) == 0.0
 
 
-def test_ema_is_the_recursion() -> None:
+def test_ema_follows_its_recursion() -> None:
     torch.manual_seed(0)
     network = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
     average = ema.frozen_copy(network)
@@ -55,7 +55,7 @@ def test_ema_is_the_recursion() -> None:
     assert not any(p.requires_grad for p in average.parameters())
 
 
-def test_latents_have_their_law() -> None:
+def test_distribution_of_latents() -> None:
     random = torch.Generator().manual_seed(0)
     normal = latents.draw("normal", 2000, 5, random).flatten().numpy()
     uniform = latents.draw("uniform", 2000, 5, random).flatten().numpy()
@@ -64,14 +64,14 @@ def test_latents_have_their_law() -> None:
 
 
 @pytest.mark.parametrize("truncation", [0.25, 0.5, 0.9])
-def test_truncated_normal_is_scipys(truncation: float) -> None:
+def test_truncated_normal_matches_scipy(truncation: float) -> None:
     random = torch.Generator().manual_seed(0)
     cut = latents.draw("normal", 2000, 5, random, truncation).flatten().numpy()
     assert abs(cut).max() <= 2 * truncation
     assert stats.kstest(cut, stats.truncnorm(-2 * truncation, 2 * truncation).cdf).pvalue > 0.01
 
 
-def test_keyed_latents_are_one_table() -> None:
+def test_keyed_latents_do_not_depend_on_start_and_count() -> None:
     table = latents.keyed("normal", 3, 5, 0, 300)
     assert table.shape == (300, 3)
     for start, count in ((0, 1), (63, 2), (100, 150), (299, 1)):

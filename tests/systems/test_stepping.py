@@ -15,7 +15,7 @@ BAD = [math.nan, math.inf, -math.inf]
 
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("place", [(0, 0), (1, 12), (2, 4095)])
-def test_one_bad_value_anywhere_is_found(value: float, place: tuple[int, int]) -> None:
+def test_one_non_finite_gradient_value_is_detected(value: float, place: tuple[int, int]) -> None:
     gradients = [torch.randn(3, 1), torch.randn(1, 13), torch.randn(64, 4, 4, 4).to(memory_format=torch.channels_last)]
     assert not non_finite(torch.tensor(1.0), gradients)
     index = torch.unravel_index(torch.tensor(place[1]), gradients[place[0]].shape)
@@ -24,12 +24,12 @@ def test_one_bad_value_anywhere_is_found(value: float, place: tuple[int, int]) -
 
 
 @pytest.mark.parametrize("value", BAD)
-def test_a_bad_loss_is_found(value: float) -> None:
+def test_a_non_finite_loss_is_detected(value: float) -> None:
     assert non_finite(torch.tensor(value), []).item() == 1.0
     assert non_finite(torch.tensor(value), [torch.ones(2)]).item() == 1.0
 
 
-def test_finite_gradients_are_left_as_they_are_whatever_their_size() -> None:
+def test_finite_gradients_of_any_size_are_not_changed() -> None:
     gradients = [torch.tensor([3e38, -3e38, 1e-45, 0.0]), torch.randn(100, generator=torch.Generator().manual_seed(0))]
     before = [gradient.clone() for gradient in gradients]
     assert non_finite(torch.tensor(3e38), gradients).item() == 0.0
@@ -38,7 +38,7 @@ def test_finite_gradients_are_left_as_they_are_whatever_their_size() -> None:
 
 @pytest.mark.parametrize("value", BAD)
 @pytest.mark.parametrize("where", ["loss", "gradient"])
-def test_a_fault_never_reaches_the_weights_nor_the_optimizers_state(value: float, where: str) -> None:
+def test_non_finite_values_do_not_change_weights_or_optimizer_state(value: float, where: str) -> None:
     torch.manual_seed(0)
     layer = nn.Linear(3, 2)
     optimizer = torch.optim.Adam(layer.parameters(), fused=True)
@@ -58,7 +58,7 @@ def test_a_fault_never_reaches_the_weights_nor_the_optimizers_state(value: float
     assert all(torch.equal(optimizer.state[p]["exp_avg"], old) for p, old in zip(parameters, moments, strict=True))
 
 
-def test_the_norm_is_computed_for_clipping_alone() -> None:
+def test_the_norm_is_computed_only_for_clipping() -> None:
     layer = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(layer.parameters(), lr=0.0)
     parameters = list(layer.parameters())
@@ -70,7 +70,7 @@ def test_the_norm_is_computed_for_clipping_alone() -> None:
     assert norm.item() == pytest.approx(2 * math.sqrt(8))
 
 
-def test_several_players_step_together_and_are_clipped_apart() -> None:
+def test_players_step_together_and_are_clipped_separately() -> None:
     first, second = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
     first.grad, second.grad = torch.tensor([3.0, 4.0]), torch.tensor([0.5])
     optimizers = [torch.optim.SGD([first], lr=1.0), torch.optim.SGD([second], lr=10.0)]
@@ -81,7 +81,7 @@ def test_several_players_step_together_and_are_clipped_apart() -> None:
     assert Stepper().step("a+b", optimizers, [[first], [second]], torch.tensor(0.0), [None, 1.0])[0] is None
 
 
-def test_a_fault_of_one_player_stops_the_others() -> None:
+def test_a_non_finite_gradient_of_one_player_stops_the_others() -> None:
     first, second = nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(1))
     first.grad, second.grad = torch.ones(2), torch.tensor([math.nan])
     optimizers = [torch.optim.SGD([parameter], lr=1.0) for parameter in (first, second)]
@@ -90,8 +90,8 @@ def test_a_fault_of_one_player_stops_the_others() -> None:
     assert first.tolist() == [0, 0]
 
 
-def test_gradients_of_several_players_are_unscaled_once_each_and_an_overflow_skips_its_own() -> None:
-    """As PyTorch has it for several optimizers under one scaler."""
+def test_gradients_are_unscaled_once_and_an_overflow_skips_only_its_player() -> None:
+    """As in PyTorch for several optimizers with one gradient scaler."""
     first, second = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(1))
     optimizers = [torch.optim.SGD([parameter], lr=1.0) for parameter in (first, second)]
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
@@ -112,8 +112,8 @@ def test_gradients_of_several_players_are_unscaled_once_each_and_an_overflow_ski
 
 
 @pytest.mark.parametrize("answer", [torch.tensor(1.0), torch.tensor([1.0, 0.0, 0.0])])
-def test_a_fault_that_is_still_on_its_way_is_waited_for_before_saving(answer: torch.Tensor) -> None:
-    """As a GPU leaves it: the answer of the last step lies there, and nobody has read it."""
+def test_settle_waits_for_the_result_of_the_last_step(answer: torch.Tensor) -> None:
+    """The pending result is set up as after a step on a GPU."""
     waited: list[str] = []
     stepper, arrived = Stepper(), SimpleNamespace(synchronize=lambda: waited.append("event"))
     stepper._pending = [("generator", answer, arrived)]
@@ -122,11 +122,11 @@ def test_a_fault_that_is_still_on_its_way_is_waited_for_before_saving(answer: to
     assert waited == ["event"]
     stepper._pending = [("generator", torch.zeros_like(answer), arrived)]
     stepper.settle()
-    assert len(stepper._pending) == 1  # ranks hear of a stop after the same step, whether or not one of them saves
+    assert len(stepper._pending) == 1  # not consumed: stop requests are read after the same step on all ranks
 
 
-def test_what_ranks_tell_each_other_is_not_copied_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch waits for the device before it copies ordinary memory there, so each step would."""
+def test_the_payload_is_not_copied_from_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies from pageable memory synchronize with the device."""
 
     def copy(*_: object, **__: object) -> None:
         raise AssertionError("a tensor was made on the host")
@@ -134,10 +134,12 @@ def test_what_ranks_tell_each_other_is_not_copied_from_the_host(monkeypatch: pyt
     for name in ("tensor", "as_tensor"):
         monkeypatch.setattr(torch, name, copy)
     monkeypatch.setattr(torch.Tensor, "new_tensor", copy)
-    monkeypatch.setattr(torch.distributed, "all_reduce", lambda flat: flat.mul_(2))  # as if both ranks said the same
+    monkeypatch.setattr(
+        torch.distributed, "all_reduce", lambda flat: flat.mul_(2)
+    )  # as if both ranks had the same values
     weight = nn.Parameter(torch.ones(3))
     weight.grad = torch.arange(3.0)
-    loss, notes = average_over_ranks([weight], [torch.full((2,), 4.0)], torch.ones(()), 2, (1.0, 5.25))
+    loss, payload = average_over_ranks([weight], [torch.full((2,), 4.0)], torch.ones(()), 2, (1.0, 5.25))
     assert loss.item() == 1.0
-    assert notes.tolist() == [1.0, 5.25]
+    assert payload.tolist() == [1.0, 5.25]
     assert weight.grad.tolist() == [0, 1, 2]

@@ -34,7 +34,7 @@ class Map(nn.Module):
 
 
 class Patches(nn.Module):
-    """A critic of patches that is told a condition by channels."""
+    """A critic of patches with a condition that is concatenated along the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -108,7 +108,7 @@ def test_pix2pix_equals_a_plain_loop() -> None:
     assert system.progress.generator_updates == 3
 
 
-def test_pix2pix_without_an_adversary_learns_by_distance_alone() -> None:
+def test_pix2pix_without_adversarial_loss_is_trained_on_l1() -> None:
     system = pix2pix(l1_weight=1.0, adversarial_weight=0.0)
     own, x, y = copies(system), images(0), images(1)
     step(own, ("generator",), (own["generator"](x) - y).abs().mean())
@@ -117,7 +117,7 @@ def test_pix2pix_without_an_adversary_learns_by_distance_alone() -> None:
     assert "discriminator" not in system.progress.turns
 
 
-def test_a_penalty_of_pix2pix_is_at_the_target_under_its_input() -> None:
+def test_r1_of_pix2pix_is_on_targets_with_their_inputs_as_condition() -> None:
     system = pix2pix()
     system.random = torch.Generator()
     x, y = images(0), images(1)
@@ -152,7 +152,7 @@ def test_cyclegan_equals_a_plain_loop(identity: float) -> None:
     )
 
 
-def test_accumulation_of_cyclegan_gives_the_whole_batchs_step() -> None:
+def test_cyclegan_with_accumulation_equals_the_step_on_the_whole_batch() -> None:
     whole, pieces = cyclegan(pool_size=4), cyclegan(pool_size=4, accumulate=2)
     for system in (whole, pieces):
         system.round(Unpaired(images(0, 4), images(1, 4)))
@@ -160,7 +160,7 @@ def test_accumulation_of_cyclegan_gives_the_whole_batchs_step() -> None:
         torch.testing.assert_close(one, other, msg=lambda m, name=name: f"{name}: {m}")
 
 
-def test_translations_repeat_under_their_seed_and_do_not_depend_on_how_many_there_are() -> None:
+def test_translations_are_keyed_by_seed_and_do_not_depend_on_the_batch_size() -> None:
     system = pix2pix(dropout=0.5)
     assert isinstance(system, Translates)
     assert not isinstance(system, Generates)
@@ -179,7 +179,7 @@ def test_directions() -> None:
         system.translate(a, "a_to_c")
 
 
-def test_what_is_shown() -> None:
+def test_pictures() -> None:
     system, a, b = cyclegan(), images(0, 4), images(1, 4)
     shown = system.pictures(12, 0, Unpaired(a, b))
     there = system.translate(a, "a_to_b")
@@ -188,7 +188,7 @@ def test_what_is_shown() -> None:
     assert shown["samples_a_to_b"].columns == 4
 
 
-def test_what_is_refused() -> None:
+def test_invalid_arguments() -> None:
     with pytest.raises(UserError, match="Relativistic compares samples"):
         cyclegan(Relativistic())
     roles = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")

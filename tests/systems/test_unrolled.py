@@ -1,4 +1,4 @@
-"""The unrolled GAN against torch's own optimizers and finite differences."""
+"""The unrolled GAN against PyTorch's optimizers and finite differences."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ LATENTS = torch.randn(8, 3, generator=torch.Generator().manual_seed(2), dtype=to
 
 
 def warm(system: Any) -> None:
-    """Give D's optimizer a state: three steps on noise."""
+    """Take three steps of D on noise, so that its optimizer has a state."""
     system.configure_optimizers()
     optimizer = system.raw_optimizers[0]
     for step in range(3):
@@ -57,7 +57,7 @@ def warm(system: Any) -> None:
 
 
 def surrogate(system: Any, steps: int) -> float:
-    """What G descends, by real steps of torch's optimizer on copies of D and of its state."""
+    """Return G's objective after steps of PyTorch's optimizer on copies of D and of its state."""
     critic = copy.deepcopy(system.discriminator)
     optimizer = type(system.raw_optimizers[0])(critic.parameters(), lr=1.0)
     optimizer.load_state_dict(copy.deepcopy(system.raw_optimizers[0].state_dict()))
@@ -91,7 +91,7 @@ def test_the_gradient_flows_through_ds_steps(optimizer: str, steps: int, aim: st
     assert record.loss.item() == pytest.approx(surrogate_of(system, steps), rel=1e-9)
     record.loss.backward()
 
-    # D is as it was, its optimizer too.
+    # D and its optimizer are unchanged.
     assert all(torch.equal(value, before[name]) for name, value in system.discriminator.state_dict().items())
     assert all(p.grad is None for p in system.discriminator.parameters())
     after = system.raw_optimizers[0].state_dict()["state"]
@@ -120,7 +120,7 @@ def surrogate_of(system: Any, steps: int) -> float:
 
 
 class Batches:
-    """An iterable that Lightning does not take apart, as it does lists."""
+    """An iterable of batches; Lightning would combine the batches of a list."""
 
     def __iter__(self) -> Iterator[VectorBatch]:
         points = torch.randn(4, 8, 2, generator=torch.Generator().manual_seed(3))
@@ -136,14 +136,14 @@ def fit(system: GAN) -> dict[str, Tensor]:
     return system.state_dict()
 
 
-def test_without_steps_it_is_the_gan() -> None:
+def test_zero_steps_equal_the_gan() -> None:
     plain, none, one = fit(game(GAN)), fit(game(unrolled_steps=0)), fit(game(unrolled_steps=1))
     assert all(torch.equal(value, none[name]) for name, value in plain.items())
     assert any(not torch.equal(value, one[name]) for name, value in plain.items())
 
 
-def test_buffers_stay_as_they_were() -> None:
-    """BatchNorm's statistics and spectral norm's vectors, which D's own passes move."""
+def test_unrolling_does_not_change_buffers() -> None:
+    """The buffers are the running statistics of BatchNorm and the vectors of spectral normalization."""
     torch.manual_seed(0)
     networks = {
         "generator": DCGANGenerator((1, 8, 8), 3, 2),
@@ -180,17 +180,17 @@ def test_buffers_stay_as_they_were() -> None:
         ),
         ({"gradient_clip": 1.0}, "^gradient_clip: .*; set it to null$"),
         ({"accumulate": 2}, "^accumulate: .*; set it to 1$"),
-        ({"loss": lambda: TopK(Minimax())}, "^surrogate: TopK changes G's objective.*; set it to generator"),
+        ({"loss": lambda: TopK(Minimax())}, "^surrogate: TopK changes only G's objective.*; set it to generator"),
     ],
 )
-def test_what_the_look_ahead_would_leave_out_is_refused(options: dict[str, Any], message: str) -> None:
+def test_unsupported_options_are_rejected(options: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
         game(unrolled_steps=1, **options)
     game(unrolled_steps=0, **options)
 
 
-def test_no_step_ahead_waits_for_the_device() -> None:
-    """A fused Adam counts its steps on the device; on the meta device, where nothing can be read, reading fails."""
+def test_unrolled_steps_do_not_synchronize_with_the_device() -> None:
+    """Fused Adam has its step count on the device; reading a tensor on the meta device raises an error."""
     weight = nn.Parameter(torch.randn(3, device="meta"))
     optimizer = torch.optim.Adam([weight], betas=(0.5, 0.9))
     like = torch.zeros_like(weight)

@@ -1,4 +1,4 @@
-"""The VAE against closed forms: a linear Gaussian model whose likelihood, bound and gradients are known."""
+"""The VAE against closed forms for a linear Gaussian model."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class LinearDecoder(nn.Module):
 
 
 class Alone:
-    """What a game needs of a trainer, on one process."""
+    """The attributes of a trainer that a game uses, for one process."""
 
     world_size, global_rank, precision_plugin = 1, 0, None
 
@@ -82,7 +82,7 @@ def samples(n: int) -> Tensor:
 
 
 def exact(system: VAE, x: Tensor) -> Tensor:
-    """log p(x) of x = Wz + b + noise is a normal's with covariance WWᵀ + σ²I."""
+    """Return log p(x) of x = Wz + b + noise, which is normal with covariance WWᵀ + σ²I."""
     W, b = system.decoder.mean.weight, system.decoder.mean.bias
     return MultivariateNormal(b, W @ W.T + NOISE**2 * torch.eye(D)).log_prob(x)
 
@@ -101,21 +101,21 @@ def test_the_bound_is_tight_for_the_true_posterior() -> None:
     system, x = build(), samples(500)
     W, b = system.decoder.mean.weight.detach(), system.decoder.mean.bias.detach()
     precision = torch.eye(Z) + W.T @ W / NOISE**2
-    system.decoder.mean.weight.data = torch.linalg.qr(W)[0]  # orthogonal columns, so that the posterior factorises
+    system.decoder.mean.weight.data = torch.linalg.qr(W)[0]  # with orthogonal columns, the posterior factorizes
     W = system.decoder.mean.weight.detach()
     precision = torch.eye(Z) + W.T @ W / NOISE**2
     covariance = torch.linalg.inv(precision)
     system.encoder.mean.weight.data = covariance @ W.T / NOISE**2
     system.encoder.mean.bias.data = -covariance @ W.T @ b / NOISE**2
     system.encoder.log_variance.data = covariance.diagonal().log()
-    for k in (1, 3):  # every weight is p(x), whatever is drawn
+    for k in (1, 3):  # every importance weight is p(x)
         torch.testing.assert_close(system.log_likelihood(x, k).nats, exact(system, x).double(), rtol=0, atol=1e-4)
     assert (
         abs(float((system.log_likelihood(x).nats - exact(system, x).detach()).mean())) < 0.1
-    )  # one draw: right in the mean
+    )  # unbiased with one draw
 
 
-def test_parts_of_the_bound_against_torch_distributions() -> None:
+def test_terms_of_the_bound_match_torch_distributions() -> None:
     system, x = build("bernoulli"), torch.rand(7, D).round() * 2 - 1
     z = torch.randn(7, Z)
     logits = system.decoder.mean(z)
@@ -131,7 +131,7 @@ def test_parts_of_the_bound_against_torch_distributions() -> None:
 
 @pytest.mark.parametrize("likelihood", ["gaussian", "bernoulli"])
 def test_both_estimators_agree_in_expectation(likelihood: str) -> None:
-    """Mean gradients over many draws differ by less than four standard errors; the values too."""
+    """The means of gradients and values over many draws differ by less than four standard errors."""
     systems = {kind: build(likelihood, estimator=kind) for kind in "AB"}
     batch = VectorBatch(samples(4).clamp(-1, 1))
     found: dict[str, list[Tensor]] = {"A": [], "B": []}
@@ -144,10 +144,10 @@ def test_both_estimators_agree_in_expectation(likelihood: str) -> None:
     a, b = torch.stack(found["A"]), torch.stack(found["B"])
     error = (a - b).std(0) / len(a) ** 0.5  # the same draws for both
     assert ((a - b).mean(0).abs() <= 4 * error + 1e-6).all()
-    assert (a.var(0) - b.var(0)).sum() > 0  # B varies less on the whole (section 2.3)
+    assert (a.var(0) - b.var(0)).sum() > 0  # B has a lower total variance (section 2.3)
 
 
-def test_a_round_is_a_step_of_plain_pytorch() -> None:
+def test_a_round_equals_a_step_of_plain_pytorch() -> None:
     system, batch = build("bernoulli"), VectorBatch(samples(6).clamp(-1, 1))
     W = {name: p.detach().clone().requires_grad_() for name, p in system.named_parameters()}
     random = randomness.generator("cpu", 0, "autoencoder", 0, 0)
@@ -166,7 +166,7 @@ def test_a_round_is_a_step_of_plain_pytorch() -> None:
     assert system.progress.generator_updates == 1
 
 
-def test_it_samples_encodes_and_decodes() -> None:
+def test_sample_encode_and_decode() -> None:
     system = build("bernoulli")
     assert isinstance(system, Generates)
     assert isinstance(system, Encodes)
@@ -179,7 +179,7 @@ def test_it_samples_encodes_and_decodes() -> None:
     assert set(system.exports()) == {"encoder", "decoder"}
 
 
-def test_a_decoder_of_another_likelihood_is_refused() -> None:
+def test_a_decoder_with_a_different_likelihood_is_rejected() -> None:
     networks: dict[str, nn.Module] = {"encoder": LinearEncoder(), "decoder": LinearDecoder("gaussian")}
     with pytest.raises(UserError) as refused:
         VAE(networks, Z, "bernoulli", optimizers={"autoencoder": torch.optim.SGD})

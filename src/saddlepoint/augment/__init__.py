@@ -1,4 +1,4 @@
-"""What the discriminator's inputs pass through, one class a file; each file is found by itself."""
+"""Augmentations of the discriminator's inputs, one class per file. Classes are discovered automatically."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ __all__ = ["Augment", *_found]
 
 
 def __getattr__(name: str) -> Any:
-    """Tell type checkers that there are more names than they see."""
+    """Declare the discovered names to type checkers."""
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

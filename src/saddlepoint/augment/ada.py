@@ -24,21 +24,22 @@ OCTAVE = math.log(2)
 
 
 class ADA(Augment):
-    """Adaptive discriminator augmentation: each transformation happens with a probability p that follows overfitting.
+    """Adaptive discriminator augmentation: random transformations whose probability p adapts to overfitting.
 
-    The heuristic is r_t = E sign(D(x)) over the real samples that D is trained on (equation 1). After every
-    ``interval`` turns of D, p rises or falls by a fixed amount as r_t is above or below its target, at a speed by which
-    it goes from 0 to 1 in ``images`` images (section 3.1). The transformations are the three sets that the paper found
-    best (section 2.3 and appendix B), in its order, each drawn for each image:
+    The overfitting heuristic is r_t = E sign(D(x)) over real training samples (equation 1). After every ``interval``
+    turns of D, p is increased if r_t is above its target and decreased if it is below, at a rate that changes p from 0
+    to 1 in ``images`` images (section 3.1). The transformations are the three sets that perform best in the paper
+    (section 2.3 and appendix B), in the paper's order, each drawn independently for each image:
 
-    - ``blit``: mirroring, rotation by quarter turns, translation by whole pixels up to ⅛ of each side;
+    - ``blit``: mirroring, rotation by multiples of 90°, translation by whole pixels up to ⅛ of each side;
     - ``geometric``: isotropic scaling, rotation, anisotropic scaling, rotation again, translation;
     - ``color``: brightness, contrast, luma flip, hue, saturation.
 
-    Geometry is one affine map with bilinear sampling and reflecting borders, where the paper filters with a wavelet. p
-    stays within [0, 1], where the paper bounds it from below alone. r_t is the mean sign of D(x) less the loss's score
-    of what cannot be told, zero for the logistic losses; under accumulation it is the last piece's. p and r_t go to
-    D's logs as ``ada_probability`` and ``ada_sign``.
+    There are three differences from the paper. Geometric transformations are one affine map with bilinear sampling and
+    reflection at the borders; the paper uses wavelet filters. p is clipped to [0, 1]; the paper has only the lower
+    bound. r_t is the mean sign of D(x) minus the score at which the optimal critic is undecided, which is 0 for the
+    logistic losses. With accumulation, r_t is that of the last micro-batch. p and r_t are logged in the turns of D as
+    ``ada_probability`` and ``ada_sign``.
     """
 
     acts_on_logits = True
@@ -55,32 +56,32 @@ class ADA(Augment):
         start: Fraction = 0.0,
         transformations: Sequence[Transformations] = ("blit", "geometric", "color"),
     ) -> None:
-        """Take the settings of section 3.1.
+        """Set the parameters of section 3.1.
 
         Args:
-            target: of r_t.
-            interval: D's turns from one adjustment of p to the next.
-            images: data-set images in which p could go from 0 to 1.
-            start: p at first.
-            transformations: which sets.
+            target: target value of r_t.
+            interval: number of turns of D between adjustments of p.
+            images: number of training images in which p can change from 0 to 1.
+            start: initial value of p.
+            transformations: sets of transformations to apply.
         """
         super().__init__()
         self.target, self.interval, self.images = target, interval, images
         self.transformations = tuple(transformations)
         self.register_buffer("probability", torch.tensor(float(start)))
-        self.register_buffer("seen", torch.zeros(2))  # since the last adjustment: Σ signs, images; so float32 will do
+        self.register_buffer("seen", torch.zeros(2))  # sum of signs and number of images since the last adjustment
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse points, energies, and two channels.
+        """Check that the discriminator returns scores of images, with 1, 3 or 4 channels for ``color``.
 
         Raises:
-            UserError: the discriminator sees points, gives energies, or sees images whose colours have no meaning.
+            UserError: it does not.
         """
         discriminator = networks["discriminator"]
         refuse_points(discriminator, "ADA transforms images")
         if getattr(discriminator, "critic", "score") == "energy":
             raise UserError(
-                "ADA adapts to the sign of the discriminator's scores, and this discriminator gives energies, which "
+                "ADA adapts to the sign of the discriminator's scores, and this discriminator returns energies, which "
                 "are never negative",
                 None,
                 "use DiffAugment",
@@ -88,28 +89,28 @@ class ADA(Augment):
         channels = getattr(discriminator, "shape", (1, 1, 1))[0]
         if "color" in self.transformations and channels not in (1, 3, 4):
             raise UserError(
-                f"ADA's colour transformations need 1, 3 or 4 channels, and there are {channels}",
+                f"ADA's color transformations need 1, 3 or 4 channels, got {channels}",
                 "transformations",
-                "use blit and geometric alone",
+                "use only blit and geometric",
             )
 
     def check_loss(self, loss: Objective) -> None:
-        """Take the score at which the critic is undecided from the loss.
+        """Set ``undecided``, the score at which the optimal critic is undecided, from the loss.
 
         Raises:
-            UserError: the loss has no such score, or does not read scores.
+            UserError: the loss has no such score, or does not use the critic's logits.
         """
         super().check_loss(loss)
         if loss.undecided is None:
             raise UserError(
-                f"ADA adapts to the sign of the discriminator's scores, which means nothing to {type(loss).__name__}",
+                f"ADA adapts to the sign of the discriminator's scores, which is arbitrary for {type(loss).__name__}",
                 None,
                 "use DiffAugment, or another loss",
             )
         self.undecided = loss.undecided
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
-        """Transform images [N, C, H, W]."""
+        """Return transformed images [N, C, H, W]."""
         draw = _Draws(len(samples), self.probability, random, samples.dtype)
         with torch.autocast(samples.device.type, enabled=False):
             if {"blit", "geometric"} & set(self.transformations):
@@ -119,7 +120,10 @@ class ADA(Augment):
         return samples
 
     def _geometry(self, draw: _Draws, height: int, width: int) -> Tensor:
-        """Return maps from the output's pixels to the input's: what happens last to the image comes last here too."""
+        """Return maps from output to input pixels, [N, 3, 3].
+
+        Since they are inverses of the transformations, they are multiplied in the order of the transformations.
+        """
         maps = torch.eye(3, device=draw.device, dtype=draw.dtype).expand(draw.n, 3, 3)
         if "blit" in self.transformations:
             maps = maps @ scaling(1 - 2 * draw.integer(2), draw.constant(1.0))
@@ -139,7 +143,7 @@ class ADA(Augment):
         return maps
 
     def observe(self, turn: Turn) -> None:
-        """Note the signs of D's scores of real samples; after every ``interval`` turns of D, adjust p."""
+        """Accumulate the signs of D's scores of real samples; adjust p after every ``interval`` turns of D."""
         if "discriminator" not in turn.players or "real" not in turn.outputs:
             return
         images = images_in(turn)
@@ -154,12 +158,12 @@ class ADA(Augment):
         turn.logs["ada_probability"] = self.probability.clone()
 
     def extra_repr(self) -> str:
-        """Show the target, the speed and the transformations."""
+        """Return the target, the rate and the transformations."""
         return f"target={self.target}, images={self.images}, transformations={self.transformations}"
 
 
 class _Draws:
-    """Draws for n images, each of which keeps its neutral value with probability 1 - p."""
+    """Random parameters of transformations of n images, which have a neutral value with probability 1 - p."""
 
     def __init__(self, n: int, p: Tensor, random: torch.Generator, dtype: torch.dtype) -> None:
         self.n, self.random, self.dtype, self.device = n, random, dtype, random.device
@@ -175,23 +179,23 @@ class _Draws:
         return torch.where(self._rand() < (self.p if p is None else p), values, neutral)
 
     def constant(self, value: float) -> Tensor:
-        """The value itself, [n]."""
+        """Return the value, [n]."""
         return torch.full((self.n,), value, device=self.device, dtype=self.dtype)
 
     def integer(self, below: int) -> Tensor:
-        """0 … below - 1, neutral 0; [n]."""
+        """Return integers from 0 … below - 1, with neutral value 0, [n]."""
         return self._where((self._rand() * below).floor().clamp_max(below - 1))[0]
 
     def uniform(self, reach: float, count: int = 1, p: Tensor | None = None) -> Tensor:
-        """U(-reach, reach), neutral 0, all of an image's at once; [count, n]."""
+        """Return draws from U(-reach, reach), with neutral value 0 for all of an image's draws or none, [count, n]."""
         return self._where((2 * self._rand(count) - 1) * reach, p=p)
 
     def normal(self, std: float, count: int = 1) -> Tensor:
-        """N(0, std²), neutral 0, all of an image's at once; [count, n]."""
+        """Return draws from N(0, std²), with neutral value 0 for all of an image's draws or none, [count, n]."""
         return self._where(self._randn(count) * std)
 
     def octaves(self, std: float) -> Tensor:
-        """2^N(0, std²), neutral 1; [n]."""
+        """Return 2^x with x from N(0, std²), with neutral value 1, [n]."""
         return self._where((self._randn() * std * OCTAVE).exp(), 1.0)[0]
 
 
@@ -203,7 +207,7 @@ def _colors(draw: _Draws) -> Tensor:
     return color.saturation(draw.octaves(1.0)) @ maps
 
 
-# Maps from the output's coordinates to the input's: each is the inverse of what happens to the image.
+# Homogeneous maps [N, 3, 3] from output to input coordinates: inverses of the transformations of the image.
 
 
 def _rows(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
@@ -212,24 +216,24 @@ def _rows(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 
 
 def scaling(x: Tensor, y: Tensor) -> Tensor:
-    """Scale the image by x [N] across and y [N] down."""
+    """Return the map of scaling by x, [N], horizontally and y, [N], vertically."""
     zero = torch.zeros_like(x)
     return _rows((1 / x, zero, zero), (zero, 1 / y, zero))
 
 
 def rotation(angle: Tensor) -> Tensor:
-    """Rotate the image by angles [N], in radians, from right to down."""
+    """Return the map of clockwise rotation by angles [N], in radians."""
     zero, cosine, sine = torch.zeros_like(angle), angle.cos(), angle.sin()
     return _rows((cosine, sine, zero), (-sine, cosine, zero))
 
 
 def quarter_turns(count: Tensor) -> Tensor:
-    """Rotate the image by quarter turns [N], exactly."""
+    """Return the exact map of clockwise rotation by multiples [N] of 90°."""
     angle = count * (math.pi / 2)
     return rotation(angle).round()
 
 
 def translation(right: Tensor, down: Tensor) -> Tensor:
-    """Shift the image by pixels [N]."""
+    """Return the map of translation by pixels, [N] each."""
     one, zero = torch.ones_like(right), torch.zeros_like(right)
     return _rows((one, zero, -right), (zero, one, -down))

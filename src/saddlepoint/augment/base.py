@@ -1,4 +1,4 @@
-"""What every augment promises."""
+"""Base class of augments."""
 
 from __future__ import annotations
 
@@ -14,43 +14,45 @@ from saddlepoint.turns import Turn
 
 
 class Augment(Part, ABC):
-    """A random, differentiable transformation of whatever the discriminator is shown, real and generated alike.
+    """Base class of random, differentiable transformations of the discriminator's inputs, real and generated.
 
-    The discriminator never sees samples without it; which transformations then do not leak into the generator, Karras
-    et al. 2020, arXiv:2006.06676, say in section 2.2. Augments follow one another in the order of the config.
+    All inputs of the discriminator are augmented. For the conditions under which augmentations do not leak into
+    generated samples, see Karras et al. 2020, arXiv:2006.06676, section 2.2. Augments are applied in the order of the
+    config.
     """
 
-    def __init__(self) -> None:  # a signature without nn.Module's *args, so that an unknown key in a file is an error
+    def __init__(self) -> None:  # without the *args of nn.Module, so that unknown arguments in a config are errors
         super().__init__()
 
     @abstractmethod
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
-        """Transform samples, [N, C, H, W] in about [-1, 1] or points [N, D], of float32 or wider; each on its own.
+        """Return transformed samples; each sample is transformed independently.
 
         Args:
-            samples: not changed in place.
-            random: on the samples' device; all draws come from it, so that a resumed run repeats them.
+            samples: images [N, C, H, W] in approximately [-1, 1], or points [N, D], float32 or float64. They are not
+                changed in place.
+            random: generator of all random draws, on the samples' device.
 
         Raises:
-            UserError: these samples cannot be transformed so.
+            UserError: the transformation does not support these samples.
         """
 
 
 def refuse_points(network: nn.Module, what: str) -> None:
-    """Refuse a network of points where only images will do.
+    """Check that a network is for images.
 
     Args:
-        network: says by its ``shape`` what it builds for.
-        what: what is done to images, for the error.
+        network: a network with an attribute ``shape``.
+        what: start of the error message, such as "ADA transforms images".
 
     Raises:
-        UserError: the network does not see images.
+        UserError: the network is for points.
     """
     if len(getattr(network, "shape", (1, 1, 1))) != 3:
         raise UserError(f"{what}, and the data are points", None, "leave it out, or choose image data")
 
 
 def images_in(turn: Turn) -> Tensor:
-    """Return how many data-set images the turn's batch had on all ranks, a scalar that is the same on each."""
+    """Return the number of training images of a turn, summed over ranks; a scalar that is the same on all ranks."""
     device = next(trees.leaves(turn.real)).device
     return ranks.mean(torch.full((), trees.length(turn.real) / turn.share, device=device)) * ranks.world_size()

@@ -15,40 +15,40 @@ Policy = Literal["color", "translation", "cutout"]
 
 
 class DiffAugment(Augment):
-    """Colour, translation and cutout, each drawn anew for each image, in the order of the policy (section 3.2).
+    """Color transformation, translation and cutout, drawn independently for each image (section 3.2).
 
-    - ``color``: brightness + U(-½, ½), then saturation times U(0, 2), then contrast times U(½, 3/2); of the first three
-      channels where there are four;
-    - ``translation``: by whole pixels, up to ⅛ of each side, zeros coming in;
-    - ``cutout``: a rectangle of half of each side, centred anywhere in the image, becomes zero.
+    - ``color``: adds U(-½, ½) to the brightness, then multiplies the saturation by U(0, 2) and the contrast by
+      U(½, 3/2); a fourth channel is not changed;
+    - ``translation``: translation by whole pixels, up to ⅛ of each side, with zero padding;
+    - ``cutout``: sets a rectangle of half of each side, centered anywhere in the image, to zero.
     """
 
     def __init__(self, policy: Sequence[Policy] = ("color", "translation", "cutout")) -> None:
-        """Take what is done, in order."""
+        """Set the transformations, which are applied in the order of ``policy``."""
         super().__init__()
         self.policy = tuple(policy)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse points.
+        """Check that the discriminator is for images.
 
         Raises:
-            UserError: the discriminator sees points.
+            UserError: it is for points.
         """
         refuse_points(networks["discriminator"], "DiffAugment transforms images")
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
-        """Transform images [N, C, H, W]."""
+        """Return transformed images [N, C, H, W]."""
         for name in self.policy:
             samples = TRANSFORMATIONS[name](samples, random)
         return samples
 
     def extra_repr(self) -> str:
-        """Show the policy."""
+        """Return the policy."""
         return f"policy={self.policy}"
 
 
 def color(images: Tensor, random: torch.Generator) -> Tensor:
-    """Change brightness, saturation and contrast."""
+    """Return images with random brightness, saturation and contrast."""
     draws = torch.rand((3, len(images), 1, 1, 1), generator=random, device=images.device, dtype=images.dtype)
     brightness, saturation, contrast = draws[0] - 0.5, 2 * draws[1], draws[2] + 0.5
     colored, rest = images[:, :3], images[:, 3:]
@@ -59,7 +59,7 @@ def color(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def translation(images: Tensor, random: torch.Generator) -> Tensor:
-    """Shift by whole pixels."""
+    """Return randomly translated images."""
     places, visible = [], torch.ones((), dtype=torch.bool, device=images.device)
     for axis, side in enumerate(images.shape[2:]):
         reach = round(side / 8)
@@ -71,7 +71,7 @@ def translation(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def cutout(images: Tensor, random: torch.Generator) -> Tensor:
-    """Blank a rectangle."""
+    """Return images with a random rectangle set to zero."""
     hidden = torch.ones((), dtype=torch.bool, device=images.device)
     for axis, side in enumerate(images.shape[2:]):
         size = round(side / 2)
@@ -82,7 +82,7 @@ def cutout(images: Tensor, random: torch.Generator) -> Tensor:
 
 
 def _along(axis: int, values: Tensor) -> Tensor:
-    """Lay values [N, side] along rows (axis 0) or columns (axis 1) of images."""
+    """Return values [N, side] as [N, side, 1] for axis 0 or [N, 1, side] for axis 1."""
     return values[:, :, None] if axis == 0 else values[:, None, :]
 
 

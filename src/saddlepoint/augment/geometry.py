@@ -1,6 +1,7 @@
-"""Moves pixels: shifts, flips and affine maps, built of gathers, which can be differentiated as often as one likes.
+"""Translations, flips and affine maps of images.
 
-``torch.nn.functional.grid_sample`` cannot be differentiated twice, which gradient penalties through an augment need.
+They are implemented by ``gather``, since ``torch.nn.functional.grid_sample`` has no second derivative, which gradient
+penalties through an augment need.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from torch import Tensor
 
 
 def reflect(at: Tensor, size: int) -> Tensor:
-    """Fold coordinates into [0, size - 1] by reflection at the outermost pixels, which are not repeated.
+    """Return coordinates reflected into [0, size - 1] at the outermost pixels, as in the padding mode "reflect".
 
     >>> reflect(torch.tensor([-2, -1, 0, 1, 2, 3, 4, 5]), 3).tolist()
     [2, 1, 0, 1, 2, 1, 0, 1]
@@ -20,7 +21,7 @@ def reflect(at: Tensor, size: int) -> Tensor:
 
 
 def pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Return image values at whole coordinates of their own for each image.
+    """Return the values of each image at integer coordinates.
 
     Args:
         images: [N, C, H, W].
@@ -36,13 +37,13 @@ def pixels(images: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
 
 
 def shift_and_flip(images: Tensor, down: Tensor, right: Tensor, flipped: Tensor) -> Tensor:
-    """Mirror some images left to right, then shift each by whole pixels; what comes in is the reflection.
+    """Return images after horizontal flips and translations, with reflection at the borders.
 
     Args:
         images: [N, C, H, W].
-        down: long [N], pixels; negative is up.
-        right: long [N], pixels; negative is left.
-        flipped: bool [N], which images are mirrored.
+        down: downward translation in pixels, long [N].
+        right: translation to the right in pixels, long [N].
+        flipped: whether to flip each image before the translation, bool [N].
     """
     height, width = images.shape[2:]
     rows = reflect(torch.arange(height, device=images.device) - down[:, None], height)
@@ -52,14 +53,14 @@ def shift_and_flip(images: Tensor, down: Tensor, right: Tensor, flipped: Tensor)
 
 
 def warp(images: Tensor, maps: Tensor) -> Tensor:
-    """Resample images under affine maps, bilinearly; what lies outside is the reflection.
+    """Return images resampled under affine maps, with bilinear interpolation and reflection at the borders.
 
-    The identity, flips and shifts by whole pixels are exact.
+    The identity, flips and translations by whole pixels are exact.
 
     Args:
         images: [N, C, H, W].
-        maps: [N, 2 or 3, 3], from the output's pixel (x, y, 1) to the input's (x, y); the unit is a pixel, the origin
-            the image's centre, y points down.
+        maps: maps from output coordinates (x, y, 1) to input coordinates (x, y), [N, 2 or 3, 3]. Coordinates are in
+            pixels, with the origin at the center of the image and y pointing down.
     """
     height, width = images.shape[2:]
     y = torch.arange(height, device=images.device, dtype=maps.dtype)[:, None] - (height - 1) / 2

@@ -1,4 +1,8 @@
-"""Sønderby et al. 2017, arXiv:1610.04490, and Arjovsky & Bottou 2017, arXiv:1701.04862: noise on what D sees."""
+"""Instance noise.
+
+Sønderby et al. 2017, "Amortised MAP Inference for Image Super-resolution", arXiv:1610.04490; Arjovsky & Bottou 2017,
+"Towards Principled Methods for Training Generative Adversarial Networks", arXiv:1701.04862.
+"""
 
 from __future__ import annotations
 
@@ -11,41 +15,41 @@ from saddlepoint.turns import Turn
 
 
 class InstanceNoise(Augment):
-    """x + σε, ε ~ N(0, I), for real and generated samples alike, with a σ that falls linearly to zero.
+    """Adds noise σε, ε ~ N(0, I), to real and generated samples, where σ decays linearly to zero.
 
-    It makes the two laws overlap while the generator's is far from the data (Sønderby et al., section 3.2; Arjovsky &
-    Bottou, section 3), and fades away as it comes near. σ falls with the data-set images that D has been trained on. It
-    goes to the discriminator's logs as ``instance_noise``. Suits points, too.
+    It makes the distributions of real and generated samples overlap early in training (Sønderby et al., section 3.2;
+    Arjovsky & Bottou, section 3). σ is a function of the number of training images seen by D, and is logged in its
+    turns as ``instance_noise``. Images and points are supported.
     """
 
     images: Tensor
 
     def __init__(self, std: NonNegativeFloat = 0.1, decay_images: PositiveInt = 100_000) -> None:
-        """Take the noise's settings.
+        """Set the schedule of the noise.
 
         Args:
-            std: σ at the start, in the samples' unit.
-            decay_images: data-set images after which it is zero.
+            std: initial σ.
+            decay_images: number of training images after which σ is zero.
         """
         super().__init__()
         self.initial_std, self.decay_images = std, decay_images
-        self.register_buffer("images", torch.zeros((), dtype=torch.long))  # not every GPU has float64
+        self.register_buffer("images", torch.zeros((), dtype=torch.long))  # not float64, which MPS lacks
 
     def std(self) -> Tensor:
-        """Return today's σ, a float32 scalar."""
+        """Return the current σ, a float32 scalar."""
         return self.initial_std * (1 - self.images / self.decay_images).clamp_min(0)
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
-        """Add noise to samples of any shape [N, ...]."""
+        """Return samples [N, ...] with added noise."""
         noise = torch.randn(samples.shape, generator=random, device=samples.device, dtype=samples.dtype)
         return samples + self.std().to(samples.dtype) * noise
 
     def observe(self, turn: Turn) -> None:
-        """Count the images of the discriminator's turn."""
+        """Count the training images of a discriminator turn."""
         if "discriminator" in turn.players and turn.real is not None:
             self.images += images_in(turn).round().long()
             turn.logs["instance_noise"] = self.std()
 
     def extra_repr(self) -> str:
-        """Show the noise at the start, and its end."""
+        """Return the initial σ and the length of the decay."""
         return f"std={self.initial_std}, decay_images={self.decay_images}"

@@ -1,4 +1,4 @@
-"""Adversarial objectives: pure functions of critic outputs, one class a file; each file is found by itself."""
+"""Adversarial losses, one class per file. Classes are discovered automatically."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ __all__ = ["AdversarialLoss", *_found]
 
 
 def __getattr__(name: str) -> Any:
-    """Tell type checkers that there are more names than they see."""
+    """Declare the discovered names to type checkers."""
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

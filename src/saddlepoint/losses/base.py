@@ -1,4 +1,4 @@
-"""What every adversarial objective promises."""
+"""Base class of adversarial losses."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ PLURAL = {"score": "scores", "energy": "energies"}
 
 
 class AdversarialLoss(Part, ABC):
-    """An objective of the two-player game, as a pure function of what the critic says.
+    """Base class of adversarial losses, which are functions of the critic's outputs.
 
-    A subclass states both players' losses, to be *minimised*. Logits are [N], or [N, 1, h, w] for a critic of patches,
-    over all of which a loss averages. A loss with a state keeps it in buffers. A ``batch_coupled`` loss is given the
+    Subclasses implement the losses of both players, which are *minimized*. Logits are [N], or [N, 1, h, w] for a critic
+    of patches, over which losses average. State is kept in buffers. If ``batch_coupled`` is true, the loss receives the
     outputs of all ranks.
 
     Attributes:
-        critic: what the critic's logits must be: scores, high for real samples, or energies, low for them.
-        reads: what the loss reads of the critic's output.
-        undecided: the score of a sample that the best critic cannot tell, where p_data = p_g; None where it is any.
-        changes: whose objective is its own; a loss that wraps another may leave the discriminator's as it was.
+        critic: required kind of critic: scores are high for real samples, energies are low for them.
+        reads: the part of the critic's output that the loss uses.
+        undecided: the optimal critic's score where p_data = p_g; None if it is not unique.
+        changes: the objectives that the loss defines; "generator" if it wraps a loss whose discriminator objective it
+            leaves unchanged.
     """
 
     critic: ClassVar[CriticKind] = "score"
@@ -35,21 +36,21 @@ class AdversarialLoss(Part, ABC):
     undecided: float | None = 0.0
     changes: ClassVar[Literal["both", "generator"]] = "both"
 
-    def __init__(self) -> None:  # a signature without nn.Module's *args, so that an unknown key in a file is an error
+    def __init__(self) -> None:  # without the *args of nn.Module, so that unknown arguments in a config are errors
         super().__init__()
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse a critic of the other kind.
+        """Check that the critic is of the required kind.
 
         Raises:
-            UserError: the loss wants scores and the critic gives energies, or the other way round.
+            UserError: the loss needs scores and the critic returns energies, or vice versa.
         """
         kind = getattr(networks.get("discriminator"), "critic", "score")
         if kind != self.critic:
             way = "use an autoencoder as the discriminator" if self.critic == "energy" else "use another network"
             raise UserError(
-                f"{type(self).__name__} needs a discriminator that gives {PLURAL[self.critic]}, and "
-                f"{type(networks['discriminator']).__name__} gives {PLURAL[kind]}",
+                f"{type(self).__name__} needs a discriminator that returns {PLURAL[self.critic]}, and "
+                f"{type(networks['discriminator']).__name__} returns {PLURAL[kind]}",
                 None,
                 f"{way}, or another loss",
             )
@@ -64,5 +65,5 @@ class AdversarialLoss(Part, ABC):
 
 
 def scores(output: CriticOutput) -> Tensor:
-    """Return the logits in float32 or wider: a mean of bf16 scores would keep three digits."""
+    """Return the logits in float32 or float64, since a mean in bf16 would have three significant digits."""
     return output.logits.to(torch.promote_types(output.logits.dtype, torch.float32))

@@ -13,32 +13,32 @@ from saddlepoint.types import CriticOutput, Fraction
 
 
 class BEGAN(AdversarialLoss):
-    """An autoencoder's losses L held in a ratio, E L(G(z)) = γ E L(x), by a proportional control (section 3.4).
+    """Reconstruction losses L with proportional control of their ratio, γ = E L(G(z)) / E L(x) (section 3.4).
 
     - discriminator: L(x) - k_t L(G(z_D))
     - generator: L(G(z_G))
-    - k_{t+1} = k_t + λ_k (γ L(x) - L(G(z_G))), kept in [0, 1], once after each turn of the generator
+    - k_{t+1} = k_t + λ_k (γ L(x) - L(G(z_G))), clipped to [0, 1], after each turn of the generator
 
-    The convergence measure M = L(x) + |γ L(x) - L(G(z_G))| of section 3.4.1 and k_t are logged with the generator's
-    turn. L(x) is that of the discriminator's last turn, which is on the same batch where there is one a round.
+    The convergence measure M = L(x) + |γ L(x) - L(G(z_G))| of section 3.4.1 and k_t are logged in the generator's turn.
+    L(x) is taken from the last turn of the discriminator, which is on the same batch if ``discriminator_steps`` is 1.
 
     Attributes:
-        k: k_t, a scalar buffer, 0 at first.
+        k: k_t, a scalar buffer with initial value 0.
         real_energy: L(x) of the last turn of the discriminator, a scalar buffer.
     """
 
     critic = "energy"
-    batch_coupled = True  # k follows the energies of whole batches
+    batch_coupled = True  # the update of k needs the mean over the whole batch
 
     k: Tensor
     real_energy: Tensor
 
     def __init__(self, gamma: Fraction = 0.5, rate: PositiveFloat = 0.001) -> None:
-        """Take the control's settings.
+        """Set the parameters of the control.
 
         Args:
-            gamma: the diversity ratio γ: lower is sharper and less diverse.
-            rate: λ_k.
+            gamma: the diversity ratio γ; lower values give sharper and less diverse samples.
+            rate: the gain λ_k.
         """
         super().__init__()
         self.gamma, self.rate = gamma, rate
@@ -54,7 +54,7 @@ class BEGAN(AdversarialLoss):
         return scores(fake).mean()
 
     def observe(self, turn: Turn) -> None:
-        """Keep L(x) of a discriminator's turn; move k_t after a generator's."""
+        """Store L(x) after a discriminator turn; update k_t after a generator turn."""
         if "discriminator" in turn.players:
             self.real_energy.copy_(ranks.mean(scores(turn.outputs["real"]).mean()))
         elif "generator" in turn.players:

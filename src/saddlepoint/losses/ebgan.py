@@ -11,18 +11,18 @@ from saddlepoint.types import CriticOutput
 
 
 class EBGAN(AdversarialLoss):
-    """The discriminator is an energy: low on data, at least the margin m on generated samples. Equations 1 and 2.
+    """Hinge losses of energies with margin m (equations 1 and 2).
 
     - discriminator: E D(x) + E max(0, m - D(G(z)))
     - generator: E D(G(z))
 
-    The pulling-away term of section 2.4 is ``regularizer=[pulling_away]``.
+    For the pulling-away term of section 2.4, see :class:`saddlepoint.regularizers.PullingAway`.
     """
 
     critic = "energy"
 
     def __init__(self, margin: PositiveFloat = 10.0) -> None:
-        """Take the margin m, in units of the energy."""
+        """Set the margin m, in units of the energy."""
         super().__init__()
         self.margin = margin
 

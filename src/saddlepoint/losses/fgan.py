@@ -1,4 +1,8 @@
-"""Nowozin et al. 2016, "f-GAN", arXiv:1606.00709."""
+"""f-GAN.
+
+Nowozin et al. 2016, "f-GAN: Training Generative Neural Samplers using Variational Divergence Minimization",
+arXiv:1606.00709.
+"""
 
 from __future__ import annotations
 
@@ -25,31 +29,33 @@ Name = Literal[
     "total_variation",
     "alpha",
 ]
-"""The divergences of table 1 and of the supplement."""
+"""Divergences of table 1 and of the supplement."""
 
 
 class Divergence(NamedTuple):
-    """D_f(P‖Q) = ∫ q(x) f(p(x)/q(x)) dx, as its variational bound E_P[T] - E_Q[f*(T)] with T = g(V) needs it.
+    """The functions g and f*∘g of a divergence D_f(P‖Q) = ∫ q(x) f(p(x)/q(x)) dx.
+
+    Its variational lower bound is E_P[T] - E_Q[f*(T)] with T = g(V).
 
     Attributes:
-        activation: g, from any score V to the domain of the conjugate; increasing.
-        conjugate: V ↦ f*(g(V)), simplified, so that nothing is lost where g saturates.
+        activation: the increasing function g from scores V to the domain of the conjugate f*.
+        conjugate: V ↦ f*(g(V)), simplified for numerical accuracy where g saturates.
     """
 
     activation: Callable[[Tensor], Tensor]
     conjugate: Callable[[Tensor], Tensor]
 
 
-# f(u), whose derivative at p/q is the best T, and f*(t) stand beside each. jensen_shannon's f gives twice the usual
-# divergence, and gan's that less log 4. Where g and f* are exponential (kl, reverse_kl, neyman, squared_hellinger) a
-# loss may overflow with a critic that is not held back; that is the objective, and the run says so when it happens.
+# Each comment gives f(u), whose derivative at p/q is the optimal T, and f*(t). jensen_shannon is twice the usual
+# divergence, and gan is jensen_shannon minus log 4. With exponential g or f* (kl, reverse_kl, neyman,
+# squared_hellinger), the loss can overflow if the critic is not regularized.
 DIVERGENCES: dict[str, Divergence] = {
     # u log u;  exp(t - 1)
     "kl": Divergence(lambda v: v, lambda v: (v - 1).exp()),
     # -log u;  -1 - log(-t)
     "reverse_kl": Divergence(lambda v: -(-v).exp(), lambda v: v - 1),
-    # (u - 1)²;  t²/4 + t for t >= -2, else -1, for u = p/q is never negative; the paper's table has the whole parabola,
-    # beyond whose foot a generator would be pushed the wrong way
+    # (u - 1)²;  t²/4 + t for t >= -2, else -1, since u = p/q >= 0. The paper's table has the parabola for all t; for
+    # t < -2 its gradient would have the wrong sign for the generator.
     "pearson": Divergence(lambda v: v, lambda v: (v / 2 + 1).clamp(min=0).square() - 1),
     # (1 - u)²/u;  2 - 2√(1 - t)
     "neyman": Divergence(lambda v: -torch.expm1(-v), lambda v: -2 * torch.expm1(-v / 2)),
@@ -67,18 +73,18 @@ DIVERGENCES: dict[str, Divergence] = {
 def alpha_divergence(alpha: float) -> Divergence:
     """Return the α-divergence, f(u) = (u^α - 1 - α(u - 1)) / (α(α - 1)), f*(t) = ((t(α - 1) + 1)^(α/(α-1)) - 1) / α.
 
-    For α > 1 g is the identity, and below t = -1/(α - 1) the conjugate is constant, for u = p/q is never negative. For
-    α < 1 g keeps t below 1/(1 - α), where 1 - t(1 - α) = (1 - α) log(1 + exp(-V)).
+    For α > 1, g is the identity, and the conjugate is constant for t < -1/(α - 1), since u = p/q >= 0. For α < 1,
+    g(V) = 1/(1 - α) - log(1 + exp(-V)) < 1/(1 - α).
 
     Raises:
-        UserError: α is 0 or 1, where it is reverse_kl or kl.
+        UserError: α is 0 or 1, where the limit is reverse_kl or kl.
     """
     if alpha in (0, 1):
         name = "kl" if alpha == 1 else "reverse_kl"
         raise UserError(
-            f"the α-divergence is not defined at {alpha:g}, where its limit is {name}",
+            f"the α-divergence is not defined at {alpha:g}",
             "alpha",
-            f"use divergence {name}",
+            f"use its limit, divergence {name}",
         )
     power = alpha / (alpha - 1)
     if alpha > 1:
@@ -90,29 +96,29 @@ def alpha_divergence(alpha: float) -> Divergence:
 
 
 def undecided(divergence: Name, alpha: float) -> float:
-    """Return the score V at which g(V) = f'(1), what the best critic says where p = q."""
+    """Return the score V with g(V) = f'(1), which is the optimal critic's where p = q."""
     if divergence == "kl":
         return 1.0
     return -math.log(math.expm1(1 / (1 - alpha))) if divergence == "alpha" and alpha < 1 else 0.0
 
 
 class FGAN(AdversarialLoss):
-    """The variational bound of any f-divergence between data P and generator Q, equations 4 and 6.
+    """The variational bound on an f-divergence between data P and generator Q (equations 4 and 6).
 
-    - discriminator: -(E g(V(x)) - E f*(g(V(G(z))))), minus the bound, which is tight at g(V) = f'(p/q)
-    - generator: -E f*(g(V(G(z)))), or with ``nonsaturating`` -E g(V(G(z))), as section 3.2 advises
+    - discriminator: -(E g(V(x)) - E f*(g(V(G(z))))), minus the bound, which is tight for g(V) = f'(p/q)
+    - generator: -E f*(g(V(G(z)))), or -E g(V(G(z))) if ``nonsaturating`` (section 3.2)
 
     The activations g and conjugates f* are those of table 2 and of the supplement.
     """
 
     def __init__(self, divergence: Name = "pearson", nonsaturating: bool = True, alpha: float = 0.5) -> None:
-        """Choose the divergence.
+        """Set the divergence.
 
         Args:
-            divergence: which.
-            nonsaturating: the generator raises E g(V(G(z))) rather than E f*(g(V(G(z)))): the same fixed point, and a
-                gradient where the critic is sure.
-            alpha: of the α-divergence alone; neither 0 nor 1.
+            divergence: name of the divergence.
+            nonsaturating: whether the generator maximizes E g(V(G(z))) instead of E f*(g(V(G(z)))). The fixed point is
+                the same, but the gradient does not vanish if the critic rejects generated samples with confidence.
+            alpha: α of the α-divergence, not 0 or 1; ignored for other divergences.
 
         Raises:
             UserError: α is 0 or 1.

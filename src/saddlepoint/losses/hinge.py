@@ -10,7 +10,7 @@ from saddlepoint.types import CriticOutput
 
 
 class Hinge(AdversarialLoss):
-    """The hinge objective: the discriminator stops caring for samples beyond the margin.
+    """The hinge loss, with a margin of 1.
 
     - discriminator: E max(0, 1 - D(x)) + E max(0, 1 + D(G(z)))
     - generator: -E D(G(z))

@@ -1,4 +1,4 @@
-"""Kernels of the maximum mean discrepancy, as mixtures over scales, and its unbiased estimator."""
+"""Maximum mean discrepancy (MMD): kernels, unbiased estimator and witness function."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import full_precision
 
 KernelName = Literal["gaussian", "rational_quadratic", "distance"]
-"""The families of kernels."""
+"""Names of the kernel families."""
 
 
 class Family(NamedTuple):
     """A family of kernels.
 
     Attributes:
-        kernel: from squared distances and a scale.
-        scales: of the mixture in its paper.
-        limit: the largest scale that makes a kernel.
+        kernel: function of squared distances and a scale.
+        scales: default scales, those of the paper.
+        limit: maximum scale for which the function is a kernel.
     """
 
     kernel: Callable[[Tensor, float], Tensor]
@@ -35,13 +35,13 @@ FAMILIES: dict[KernelName, Family] = {
     # α: Bińkowski et al. 2018, arXiv:1801.01401
     "rational_quadratic": Family(lambda d2, a: (1 + d2 / (2 * a)) ** -a, (0.2, 0.5, 1, 2, 5)),
     # Exponents β <= 2 of ½(‖x‖^β + ‖y‖^β - ‖x - y‖^β): Sejdinovic et al. 2013, arXiv:1207.6076. The first two terms
-    # cancel in the discrepancy and in the witness's slope; so it is half the energy distance of Székely and Rizzo.
+    # cancel in MMD² and in the witness's gradient. MMD² is half the energy distance of Székely & Rizzo.
     "distance": Family(lambda d2, beta: -_power(d2, beta / 2) / 2, (1,), 2),
 }
 
 
 def _power(d2: Tensor, exponent: float) -> Tensor:
-    """Return d2^exponent, whose first two derivatives at 0 are 0 (subgradients), not infinite."""
+    """Return d2^exponent with its first two derivatives at 0 set to 0."""
     apart = d2 > 0
     return torch.where(apart, torch.where(apart, d2, 1.0) ** exponent, 0.0)
 
@@ -50,12 +50,12 @@ class Kernel:
     """A sum of kernels of one family over several scales.
 
     Args:
-        name: the family.
-        scales: bandwidths σ of ``gaussian``, α of ``rational_quadratic``, exponents of ``distance``; None takes those
-            of the paper.
+        name: name of the family.
+        scales: bandwidths σ of ``gaussian``, exponents α of ``rational_quadratic``, or exponents β of ``distance``; by
+            default those of the paper.
 
     Raises:
-        UserError: there is no scale, or one that makes no kernel.
+        UserError: there is no scale, or a scale is out of range.
     """
 
     def __init__(self, name: KernelName, scales: Sequence[float] | None = None) -> None:
@@ -69,15 +69,15 @@ class Kernel:
         self.kernel = family.kernel
 
     def __call__(self, squared: Tensor) -> Tensor:
-        """Map squared distances of any shape to Σ_scales k."""
+        """Return the sum of the kernels at squared distances of any shape."""
         return torch.stack([self.kernel(squared, scale) for scale in self.scales]).sum(0)
 
 
 def squared_distances(x: Tensor, y: Tensor) -> Tensor:
-    """Return ‖x_i - y_j‖², [N, M], of rows [N, F] and [M, F], twice differentiable.
+    """Return squared distances ‖x_i - y_j‖², [N, M], of rows [N, F] and [M, F]; twice differentiable.
 
-    From the norms and the product, about a common centre: without it most digits of close rows far from the origin
-    would cancel. In the rows' own precision, autocast or not.
+    They are computed from norms and inner products after subtracting the common mean, which reduces cancellation.
+    Autocast is disabled.
     """
     centre = torch.cat([x, y]).detach().mean(0)
     x, y = x - centre, y - centre
@@ -87,10 +87,10 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
 
 
 def unbiased_mmd2(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
-    """Return the U-statistic of MMD²(P, Q) of samples x [N, F] of P and y [M, F] of Q (Gretton et al. 2012, lemma 6).
+    """Return the unbiased estimate of MMD² from samples x [N, F] and y [M, F] (Gretton et al. 2012, lemma 6).
 
-    1/(N(N-1)) Σ_{i≠j} k(x_i, x_j) + 1/(M(M-1)) Σ_{i≠j} k(y_i, y_j) - 2/(NM) Σ_ij k(x_i, y_j); it may be negative. With
-    fewer than two samples of either there is no estimate: then it is 0, without a gradient.
+    It is 1/(N(N-1)) Σ_{i≠j} k(x_i, x_j) + 1/(M(M-1)) Σ_{i≠j} k(y_i, y_j) - 2/(NM) Σ_ij k(x_i, y_j), which can be
+    negative. With fewer than two samples of either, it is undefined, and 0 with a zero gradient is returned.
     """
     if min(len(x), len(y)) < 2:
         return 0 * (x.sum() + y.sum())
@@ -98,12 +98,12 @@ def unbiased_mmd2(kernel: Kernel, x: Tensor, y: Tensor) -> Tensor:
 
 
 def witness(kernel: Kernel, x: Tensor, y: Tensor, at: Tensor) -> Tensor:
-    """Return the witness of the discrepancy, E_x k(x, t) - E_y k(y, t), at each row t of ``at`` [L, F], as [L]."""
+    """Return the witness function E_x k(x, t) - E_y k(y, t), [L], at the rows t of ``at``, [L, F]."""
     return kernel(squared_distances(at, x)).mean(1) - kernel(squared_distances(at, y)).mean(1)
 
 
 def _within(kernel: Kernel, x: Tensor) -> Tensor:
-    """Return the mean of k over pairs of different rows."""
+    """Return the mean of the kernel over pairs of different rows."""
     n = len(x)
-    # A mask would pick the pairs as well, but a GPU would have to be waited for to count them.
+    # Indexing by a boolean mask would synchronize with the device.
     return kernel(squared_distances(x, x)).triu(1).sum() * 2 / (n * (n - 1))

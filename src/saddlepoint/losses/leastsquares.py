@@ -9,20 +9,22 @@ from saddlepoint.types import CriticOutput
 
 
 class LeastSquares(AdversarialLoss):
-    """The least-squares objective of equation 2.
+    """The least-squares loss (equation 2).
 
     - discriminator: ½ E(D(x) - b)² + ½ E(D(G(z)) - a)²
     - generator: ½ E(D(G(z)) - c)²
     """
 
     def __init__(self, a: float = 0.0, b: float = 1.0, c: float = 1.0) -> None:
-        """Take the targets of section 3.3.
+        """Set the targets of section 3.3.
+
+        The default is the paper's 0-1 coding. With b - c = 1 and b - a = 2, such as a=-1, b=1, c=0, the loss minimizes
+        Pearson's χ² divergence.
 
         Args:
             a: the discriminator's target for generated samples.
             b: the discriminator's target for real samples.
-            c: what the generator wants the discriminator to say. b - c = 1 and b - a = 2 minimise Pearson's χ²
-                divergence (a=-1, b=1, c=0); the default is the paper's 0-1 coding.
+            c: the generator's target for generated samples.
         """
         super().__init__()
         self.a, self.b, self.c = a, b, c

@@ -1,4 +1,4 @@
-"""Goodfellow et al. 2014, "Generative Adversarial Nets", arXiv:1406.2661: the two-player value function itself."""
+"""Goodfellow et al. 2014, "Generative Adversarial Nets", arXiv:1406.2661: the minimax loss."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from saddlepoint.types import CriticOutput
 
 
 class Minimax(AdversarialLoss):
-    """The saturating objective of equation 1, from logits t with D = σ(t) and 1 - σ(t) = σ(-t).
-
-    min_G max_D V = E log D(x) + E log(1 - D(G(z))), so that
+    """The saturating loss min_G max_D E log D(x) + E log(1 - D(G(z))) (equation 1), with D = σ(t) for logits t.
 
     - discriminator: -E log σ(t(x)) - E log σ(-t(G(z)))
-    - generator: E log σ(-t(G(z))), whose gradient vanishes where the discriminator is sure (section 3).
+    - generator: E log σ(-t(G(z))), whose gradient vanishes if D rejects generated samples with confidence (section 3)
 
     >>> import torch
     >>> undecided = CriticOutput(torch.zeros(4), torch.zeros(4, 1))

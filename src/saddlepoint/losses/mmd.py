@@ -1,4 +1,8 @@
-"""Li et al. 2017, "MMD GAN", arXiv:1705.08584, and Bińkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401."""
+"""MMD GAN.
+
+Li et al. 2017, "MMD GAN: Towards Deeper Understanding of Moment Matching Network", arXiv:1705.08584;
+Bińkowski et al. 2018, "Demystifying MMD GANs", arXiv:1801.01401.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +18,14 @@ from saddlepoint.types import CriticOutput
 
 
 class MMD(AdversarialLoss):
-    """The maximum mean discrepancy of the critic's features h, under a mixture of kernels.
+    """The squared maximum mean discrepancy of the critic's features h, with a sum of kernels.
 
     - discriminator: -MMD²(h(x), h(G(z)))
     - generator: MMD²(h(x), h(G(z)))
 
-    by the unbiased estimator over the whole batch, on all ranks. As in Bińkowski et al., there is no autoencoder in the
-    critic: the gradient penalty of ``regularizer=[mmd_gradient_penalty]`` holds it, where Li et al. clip weights and
-    reconstruct. The critic's logits play no part.
+    MMD² is estimated without bias over the samples of all ranks. The critic's logits are not used. The critic is to be
+    regularized by :class:`saddlepoint.regularizers.MMDGradientPenalty`, as in Bińkowski et al.; Li et al. use weight
+    clipping and an autoencoder instead.
     """
 
     needs_real_in_generator = True
@@ -32,16 +36,16 @@ class MMD(AdversarialLoss):
     def __init__(
         self, kernel: KernelName = "rational_quadratic", scales: Sequence[PositiveFloat] | None = None
     ) -> None:
-        """Choose the kernel.
+        """Set the kernel.
 
         Args:
             kernel: ``gaussian`` (Li et al.), ``rational_quadratic`` (Bińkowski et al.) or ``distance`` (half the energy
                 distance, as in the Cramér GAN).
-            scales: of the mixture's kernels: bandwidths σ, exponents α, or exponents of the distance, up to 2. None
-                takes the papers'.
+            scales: bandwidths σ, exponents α, or exponents of the distance (at most 2) of the kernels; by default those
+                of the papers.
 
         Raises:
-            UserError: a scale makes no kernel.
+            UserError: there is no scale, or a scale is out of range.
         """
         super().__init__()
         self.kernel = Kernel(kernel, scales)
@@ -51,7 +55,7 @@ class MMD(AdversarialLoss):
         return -self._discrepancy(real, fake)
 
     def generator(self, fake: CriticOutput, real: CriticOutput | None = None) -> Tensor:
-        """Return MMD², a scalar; slightly negative where the distributions agree."""
+        """Return MMD², a scalar, which can be negative."""
         assert real is not None
         return self._discrepancy(real, fake)
 

@@ -1,4 +1,4 @@
-"""Goodfellow et al. 2014, "Generative Adversarial Nets", arXiv:1406.2661: the heuristic that is used in practice."""
+"""Goodfellow et al. 2014, "Generative Adversarial Nets", arXiv:1406.2661: the non-saturating loss."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from saddlepoint.types import CriticOutput, Fraction
 
 
 class NonSaturating(AdversarialLoss):
-    """The discriminator of equation 1 and, for the generator, max log D(G(z)) (section 3), from logits t.
+    """The discriminator's loss of equation 1, and -log D(G(z)) for the generator (section 3), with D = σ(t).
 
     - discriminator: -E[(1-s) log σ(t(x)) + s log σ(-t(x))] - E log σ(-t(G(z)))
     - generator: -E log σ(t(G(z)))
 
-    The smoothing s is one-sided: the target of real samples is 1 - s, that of generated ones stays 0 (Salimans et al.
-    2016, "Improved Techniques for Training GANs", arXiv:1606.03498, section 3.4).
+    Label smoothing is one-sided: the target is 1 - s for real and 0 for generated samples (Salimans et al. 2016,
+    "Improved Techniques for Training GANs", arXiv:1606.03498, section 3.4).
     """
 
     def __init__(self, label_smoothing: Fraction = 0.0) -> None:
-        """Take how much is taken off the real target, s in [0, 1]; Salimans et al. use 0.1."""
+        """Set the label smoothing s in [0, 1], 0.1 in Salimans et al."""
         super().__init__()
         self.label_smoothing = label_smoothing
 

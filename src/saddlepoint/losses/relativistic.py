@@ -1,6 +1,6 @@
-"""Jolicoeur-Martineau 2018, "The relativistic discriminator", arXiv:1807.00734.
+"""Relativistic losses.
 
-With ``kind="bce"`` it is also the relativistic pairing loss of Huang et al. 2024, arXiv:2501.05441, equation 2.
+Jolicoeur-Martineau 2018, "The relativistic discriminator: a key element missing from standard GAN", arXiv:1807.00734.
 """
 
 from __future__ import annotations
@@ -15,32 +15,34 @@ from saddlepoint.losses.base import AdversarialLoss, scores
 from saddlepoint.types import CriticOutput
 
 Kind = Literal["bce", "ls", "hinge"]
-"""What a relativistic loss makes of a difference of scores."""
+"""Functions s(d) of a difference of scores."""
 
 SURROGATES: Mapping[Kind, Callable[[Tensor], Tensor]] = {
     "bce": lambda d: -logsigmoid(d),
     "ls": lambda d: (1 - d).square(),
     "hinge": lambda d: relu(1 - d),
 }
-"""s(d), small where the difference d has the sign that the player wants."""
+"""The functions s(d), which are small if the difference d is positive."""
 
 
 class Relativistic(AdversarialLoss):
-    """Is this real sample more realistic than that generated one? Sections 4.1 and 4.2, for pairs (x, G(z)).
+    """The relativistic loss, which compares the critic's scores C of pairs (x, G(z)) (sections 4.1 and 4.2).
 
     - discriminator: E s(C(x) - C(G(z)))
     - generator: E s(C(G(z)) - C(x))
 
-    with s(d) = -log σ(d) for ``bce``, (1 - d)² for ``ls`` and max(0, 1 - d) for ``hinge``. The paper's general form
-    adds a second term that equals the first for these three; one is kept, as in its standard version. Samples are
-    paired in the order of the batch; where they differ in number, the first of each.
+    with s(d) = -log σ(d) for ``bce``, (1 - d)² for ``ls`` and max(0, 1 - d) for ``hinge``. The paper's general form has
+    a second term that equals the first for these functions; it is omitted. Samples are paired in the order of the
+    batch; if the numbers of real and generated samples differ, surplus samples are ignored.
+
+    For ``bce`` this is also the relativistic pairing loss of Huang et al. 2024, arXiv:2501.05441, equation 2.
     """
 
     needs_real_in_generator = True
     undecided = None
 
     def __init__(self, kind: Kind = "bce") -> None:
-        """Take what is made of a difference: ``bce``, ``ls`` or ``hinge``."""
+        """Set the function s: ``bce``, ``ls`` or ``hinge``."""
         super().__init__()
         self.kind = kind
 

@@ -1,4 +1,7 @@
-"""Jolicoeur-Martineau 2018, "The relativistic discriminator", arXiv:1807.00734."""
+"""Relativistic average losses.
+
+Jolicoeur-Martineau 2018, "The relativistic discriminator: a key element missing from standard GAN", arXiv:1807.00734.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +13,14 @@ from saddlepoint.types import CriticOutput
 
 
 class RelativisticAverage(AdversarialLoss):
-    """Is this sample more realistic than the other kind is on average? Section 4.3, "relativistic average".
+    """The relativistic average loss: each score C is compared with the mean score of the other kind (section 4.3).
 
     - discriminator: E s(C(x) - E C(G(z))) + E s(E C(x) - C(G(z)))
     - generator: E s(C(G(z)) - E C(x)) + E s(E C(G(z)) - C(x))
 
-    with s(d) = -log σ(d) for ``bce`` (RaSGAN), (1 - d)² for ``ls`` (RaLSGAN) and max(0, 1 - d) for ``hinge``. The sum
-    of both terms is the paper's; its published code halves it. The averages are over the whole batch, on all ranks, and
-    over all patches where the critic judges patches.
+    with s(d) = -log σ(d) for ``bce`` (RaSGAN), (1 - d)² for ``ls`` (RaLSGAN) and max(0, 1 - d) for ``hinge``. As in the
+    paper, the terms are added; the published code halves the sum. Means are over the samples of all ranks, and over
+    patches for a critic of patches.
     """
 
     needs_real_in_generator = True
@@ -25,7 +28,7 @@ class RelativisticAverage(AdversarialLoss):
     undecided = None
 
     def __init__(self, kind: Kind = "bce") -> None:
-        """Take what is made of a difference: ``bce``, ``ls`` or ``hinge``."""
+        """Set the function s: ``bce``, ``ls`` or ``hinge``."""
         super().__init__()
         self.kind = kind
 
@@ -39,6 +42,6 @@ class RelativisticAverage(AdversarialLoss):
         return self._prefer(scores(fake), scores(real))
 
     def _prefer(self, better: Tensor, worse: Tensor) -> Tensor:
-        """Return what is small where ``better`` lies above the mean of ``worse`` and ``worse`` below that of it."""
+        """Return E s(better - E worse) + E s(E better - worse), a scalar."""
         s = SURROGATES[self.kind]
         return s(better - worse.mean()).mean() + s(better.mean() - worse).mean()

@@ -1,4 +1,7 @@
-"""Sinha et al. 2020, "Top-k Training of GANs", arXiv:2002.06224."""
+"""Top-k training.
+
+Sinha et al. 2020, "Top-k Training of GANs: Improving GAN Performance by Throwing Away Bad Samples", arXiv:2002.06224.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,14 @@ from saddlepoint.types import CriticOutput, Fraction
 
 
 class TopK(AdversarialLoss):
-    """Another objective, whose generator learns from its k most realistic samples of a batch alone (section 3).
+    """A wrapper of a loss that trains the generator only on the k samples with the highest scores (section 3).
 
-    The discriminator's loss is the other objective's. k falls from the whole batch: k = max(γ^epoch, ν) N, rounded up,
-    with an epoch counted in the generator's turns. A sample's realism is its score, the mean of its
-    patches' where there are some, or minus its energy.
+    For N samples, k = max(γ^epoch, ν) N, rounded up, where an epoch is a number of generator turns. The score of a
+    sample is its logit, the mean logit of its patches, or minus its energy. The discriminator's loss is that of the
+    wrapped loss.
 
     Attributes:
-        turns: how many turns the generator has had, a scalar buffer.
+        turns: number of turns of the generator so far, a scalar buffer.
     """
 
     batch_coupled = True
@@ -34,44 +37,44 @@ class TopK(AdversarialLoss):
     def __init__(
         self, of: AdversarialLoss, decay: Fraction = 0.99, floor: Fraction = 0.5, every: PositiveInt = 800
     ) -> None:
-        """Wrap an objective.
+        """Wrap a loss.
 
         Args:
-            of: the objective.
-            decay: γ, the factor of k an epoch.
-            floor: ν, the least share of the batch that is kept.
-            every: the generator's turns in an epoch.
+            of: the wrapped loss.
+            decay: γ, the decay of k per epoch.
+            floor: ν, the minimum fraction of the batch that is kept.
+            every: number of generator turns in an epoch.
 
         Raises:
-            UserError: the objective compares generated with real samples, so that some of them make no objective.
+            UserError: the wrapped loss compares generated with real samples.
         """
         super().__init__()
         if of.needs_real_in_generator:
             raise UserError(
-                f"TopK keeps single generated samples, and {type(of).__name__} compares them with real ones",
+                f"TopK needs a loss of single samples, and {type(of).__name__} compares generated with real samples",
                 "of",
-                "wrap another objective, such as Hinge",
+                "wrap another loss, such as Hinge",
             )
         self.reads, self.undecided = of.reads, of.undecided
         self.of, self.decay, self.floor, self.every = of, decay, floor, every
         self.register_buffer("turns", torch.zeros((), dtype=torch.long))
-        self._turns = 0  # the same on the host: to read the buffer would be to wait for the device in every turn
+        self._turns = 0  # a copy on the host, since reading the buffer would wait for the device in every turn
         self.register_load_state_dict_post_hook(_recount)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse what the wrapped objective refuses.
+        """Check that the critic is of the kind that the wrapped loss requires.
 
         Raises:
-            UserError: the critic is of the wrong kind for it.
+            UserError: it is not.
         """
         self.of.check(networks)
 
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
-        """Return the wrapped objective's loss of all samples."""
+        """Return the wrapped discriminator loss, on all samples."""
         return self.of.discriminator(real, fake)
 
     def generator(self, fake: CriticOutput, real: CriticOutput | None = None) -> Tensor:
-        """Return the wrapped objective's loss of the k most realistic samples."""
+        """Return the wrapped generator loss, on the k samples with the highest scores."""
         realism = scores(fake).detach().flatten(1).mean(1) if fake.logits.dim() > 1 else scores(fake).detach()
         if self.of.critic == "energy":
             realism = -realism
@@ -79,18 +82,18 @@ class TopK(AdversarialLoss):
         return self.of.generator(CriticOutput(*(None if part is None else part[kept] for part in fake)), real)  # type: ignore[arg-type]
 
     def kept(self, n: int) -> int:
-        """Return k for a batch of n generated samples, 1 to n."""
+        """Return k for a batch of n generated samples, in 1 … n."""
         share = max(self.decay ** (self._turns // self.every), self.floor)
         return min(max(math.ceil(share * n), 1), n)
 
     def observe(self, turn: Turn) -> None:
-        """Count the generator's turns."""
+        """Count a turn of the generator."""
         if "generator" in turn.players:
             self.turns.add_(1)
             self._turns += 1
 
 
 def _recount(loss: nn.Module, _: object) -> None:
-    """Take the number of turns from the buffer that a checkpoint has filled."""
+    """Set the host's copy of the number of turns after a state dict has been loaded."""
     assert isinstance(loss, TopK)
     loss._turns = int(loss.turns)

@@ -9,9 +9,9 @@ from saddlepoint.types import CriticOutput
 
 
 class Wasserstein(AdversarialLoss):
-    """The Kantorovich-Rubinstein dual of equation 2, where the critic must be kept Lipschitz by a regularizer.
+    """The Wasserstein loss (equation 2). A regularizer must enforce the Lipschitz constraint on the critic.
 
-    - discriminator: E D(G(z)) - E D(x), minus the estimate of the Wasserstein-1 distance
+    - discriminator: E D(G(z)) - E D(x), minus an estimate of the Wasserstein-1 distance
     - generator: -E D(G(z))
     """
 

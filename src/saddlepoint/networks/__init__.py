@@ -1,4 +1,4 @@
-"""Generators, discriminators, encoders, decoders and heads as plain modules, one family a file, found by name."""
+"""Generators, discriminators, encoders, decoders and heads, one family per file. Classes are found by their names."""
 
 from typing import Any
 
@@ -12,5 +12,5 @@ __all__ = [*_found]
 
 
 def __getattr__(name: str) -> Any:
-    """Tell type checkers that there are more names than they see."""
+    """Declare the discovered names to type checkers."""
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

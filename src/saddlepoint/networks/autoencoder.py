@@ -1,7 +1,8 @@
-"""Zhao et al. 2017, "Energy-based Generative Adversarial Network", arXiv:1609.03126: a discriminator that reconstructs.
+"""Zhao et al. 2017, "Energy-based Generative Adversarial Network", arXiv:1609.03126: autoencoders as discriminators.
 
-Images: strided convolutions, mirrored (appendix D), down to a base of 8 to 14 px; the paper's discriminator for 64 px
-has 64, 128 and 256 channels. Points: perceptrons, as the paper's on MNIST.
+For images, the encoder has strided convolutions down to a base of 8 to 14 px, and the decoder is its mirror image
+(appendix D); the paper's discriminator for 64 px has 64, 128 and 256 channels. For points, both are multilayer
+perceptrons, like the paper's networks for MNIST.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
 from saddlepoint.types import CriticKind, CriticOutput
 
 UNITS = 4
-"""A perceptron's hidden layers have this many times the width."""
+"""Units of a hidden layer for points, as a multiple of the width."""
 
 
 class AutoencoderGenerator(nn.Module):
-    """The decoder's shape: latents by a linear layer to a code, then the decoder; tanh on images."""
+    """A linear layer from latents to a code, followed by the discriminator's decoder, with tanh for images."""
 
     def __init__(
         self,
@@ -41,13 +42,13 @@ class AutoencoderGenerator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`), or (D,).
-            latent_dim: Z.
-            width: channels of the layer next to the image; they double a level. For points, a quarter of the units of
-                each hidden layer.
-            norm: of every layer but the output.
+            latent_dim: dimension Z of the latents.
+            width: channels of the layer closest to the image; they double with each level. For points, a quarter of the
+                units of each hidden layer.
+            norm: normalization of every layer but the output.
 
         Raises:
-            UserError: the shape cannot be built, or the norm has no meaning for vectors.
+            UserError: the shape is not supported, or the norm is not defined for vectors.
         """
         super().__init__()
         self.shape, self.latent_dim = check_shape("autoencoder", shape), latent_dim
@@ -62,7 +63,7 @@ class AutoencoderGenerator(nn.Module):
             init_dcgan(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z] to samples [N, *shape], images in [-1, 1]; labels are not used."""
+        """Map latents [N, Z] to samples [N, *shape], images in [-1, 1]; labels are ignored."""
         samples = at_least_float32(self.decoder(self.project(latents)))
         return torch.tanh(samples) if len(self.shape) == 3 else samples
 
@@ -84,15 +85,15 @@ class AutoencoderDiscriminator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`), or (D,).
-            width: channels of the layer next to the image; they double a level. For points, the units of the code, and
-                a quarter of each hidden layer's.
-            norm: of every layer but the first and the last.
-            spectral_norm: normalise every weight by its largest singular value.
-            distance: of a reconstruction from its sample
+            width: channels of the layer closest to the image; they double with each level. For points, the units of the
+                code, and a quarter of the units of each hidden layer.
+            norm: normalization of every layer but the first and the last.
+            spectral_norm: whether to divide every weight by its largest singular value.
+            distance: distance between a sample and its reconstruction
                 (see :func:`saddlepoint.networks.layers.reconstruction.reconstruction_error`).
 
         Raises:
-            UserError: the shape cannot be built, or the norm has no meaning for vectors.
+            UserError: the shape is not supported, or the norm is not defined for vectors.
         """
         super().__init__()
         self.shape, self.distance = check_shape("autoencoder", shape), distance
@@ -104,23 +105,23 @@ class AutoencoderDiscriminator(nn.Module):
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
-        """Judge samples [N, *shape]: energies [N] >= 0 and features [N, F], the code; labels are not used."""
+        """Return energies [N] >= 0 and features [N, F], the code, of samples [N, *shape]; labels are ignored."""
         code = self.encoder(samples)
         return CriticOutput(reconstruction_error(samples, self.decoder(code), self.distance), code.flatten(1))
 
     def reconstruct(self, samples: Tensor) -> Tensor:
-        """Return the reconstructions of samples [N, *shape]; images in about [-1, 1]."""
+        """Return the reconstructions of samples [N, *shape]; those of images are approximately in [-1, 1]."""
         reconstructions: Tensor = self.decoder(self.encoder(samples))
         return reconstructions
 
 
 def _halvings(shape: Sequence[int]) -> int:
-    """Return how often an image is halved: down to 8 to 14 px, as in the paper; once at least."""
+    """Return the number of halvings: down to 8 to 14 px, as in the paper, and at least one."""
     return max(image_pyramid("autoencoder", shape).levels - 1, 1)
 
 
 def _channels(shape: Sequence[int], width: int) -> list[int]:
-    """Return the channels of each layer, from the image down; two layers at least."""
+    """Return the channels of each layer, starting at the image; there are at least two layers."""
     return [width * 2**level for level in range(max(_halvings(shape), 2))]
 
 

@@ -1,6 +1,6 @@
 """Berthelot et al. 2017, "BEGAN: Boundary Equilibrium Generative Adversarial Networks", arXiv:1703.10717, figure 1.
 
-No norm, no dropout, no transposed convolutions: 3×3 convolutions with ELU, two of them a level.
+Each level has two 3×3 convolutions with ELU. There is no normalization, dropout or transposed convolution.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ CODE = 64
 
 
 class BEGANGenerator(nn.Module):
-    """The architecture of the discriminator's decoder, from latents, with tanh, since images are in [-1, 1]."""
+    """The architecture of the discriminator's decoder, applied to latents, followed by tanh."""
 
     def __init__(self, shape: Sequence[PositiveInt], latent_dim: PositiveInt, width: PositiveInt = 64) -> None:
         """Build the network.
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            latent_dim: Z; the paper's is 64, as its code.
-            width: channels of every convolution, the paper's n, 64 or 128.
+            latent_dim: dimension Z of the latents; 64 in the paper, the dimension of the code.
+            width: channels of every convolution; the paper's n, 64 or 128.
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape is not supported.
         """
         super().__init__()
         self.shape, self.latent_dim = tuple(shape), latent_dim
@@ -43,7 +43,7 @@ class BEGANGenerator(nn.Module):
         self.apply(init_xavier)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z] to images [N, C, H, W] in [-1, 1]; labels are not used."""
+        """Map latents [N, Z] to images [N, C, H, W] in [-1, 1]; labels are ignored."""
         return torch.tanh(at_least_float32(self.decoder(latents)))
 
 
@@ -64,15 +64,16 @@ class BEGANDiscriminator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            width: channels next to the image, the paper's n, 64 or 128; the encoder's grow by as many a level.
-            code: units of the code, the paper's N_h; None is its 64, but no more than an eighth of the image's values:
-                an autoencoder without a bottleneck gives every image a low energy.
-            spectral_norm: normalise every weight by its largest singular value.
-            distance: of a reconstruction from its image
+            width: channels of the layer closest to the image, the paper's n, 64 or 128; the encoder adds as many with
+                each level.
+            code: dimension of the code, the paper's N_h. None is the paper's 64, but at most an eighth of the number of
+                values of an image, since an autoencoder without a bottleneck assigns a low energy to every image.
+            spectral_norm: whether to divide every weight by its largest singular value.
+            distance: distance between an image and its reconstruction
                 (see :func:`saddlepoint.networks.layers.reconstruction.reconstruction_error`).
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape is not supported.
         """
         super().__init__()
         self.shape, self.distance = tuple(shape), distance
@@ -83,18 +84,18 @@ class BEGANDiscriminator(nn.Module):
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
-        """Judge images [N, C, H, W]: energies [N] >= 0 and features [N, code]; labels are not used."""
+        """Return energies [N] >= 0 and features [N, code] of images [N, C, H, W]; labels are ignored."""
         code = self.encoder(samples)
         return CriticOutput(reconstruction_error(samples, self.decoder(code), self.distance), code)
 
     def reconstruct(self, samples: Tensor) -> Tensor:
-        """Return the reconstructions of images [N, C, H, W], in about [-1, 1]."""
+        """Return the reconstructions of images [N, C, H, W], approximately in [-1, 1]."""
         reconstructions: Tensor = self.decoder(self.encoder(samples))
         return reconstructions
 
 
 def _halvings(shape: Sequence[int]) -> int:
-    """Return how often an image is halved: down to the paper's base of 8 px (or up to 14); once at least."""
+    """Return the number of halvings: down to 8 to 14 px (8 in the paper), and at least one."""
     return max(image_pyramid("began", shape).levels - 1, 1)
 
 

@@ -1,14 +1,14 @@
 """Donahue et al. 2017, "Adversarial Feature Learning", arXiv:1605.09782: the permutation-invariant networks for MNIST.
 
-Perceptrons that do not know which pixels are neighbours (section 4.1). With n(·) batch normalisation without gain and
-bias, l LeakyReLU, x in [0, 1] and z the code, the published code (jeffdonahue/bigan), which is followed here, has
+Multilayer perceptrons (section 4.1), as in the published code (jeffdonahue/bigan). With n(·) batch normalization
+without gain and bias, l LeakyReLU, x in [0, 1] and z the code, they are
 
     E(x)    = W₃ l(n(W₂ l(W₁ x)))
     G(z)    = σ(W₃ relu(n(W₂ relu(n(W₁ z)) + V z)))
     D(x, z) = w · l(n(W₂ l(W₁ x) + V z))
 
-without any bias: z enters G again before the second norm, and D in the second layer. A uniform prior bounds E(x) to
-2 σ(·) - 1. Images here are in [-1, 1]: they are moved to [0, 1] where they enter, and G ends in 2 σ(a) - 1 = tanh(a/2).
+without biases. For a uniform prior, the output of E is 2 σ(·) - 1. Here images are in [-1, 1]: E and D map them to
+[0, 1], and the output of G is 2 σ(a) - 1 = tanh(a/2).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from saddlepoint.types import CriticOutput
 
 
 class BiGANGenerator(nn.Module):
-    """Latents [N, Z] to images by two hidden layers, both of which see the latents."""
+    """A generator with two hidden layers, both of which take the latents as input."""
 
     def __init__(self, shape: Sequence[PositiveInt], latent_dim: PositiveInt, units: PositiveInt = 1024) -> None:
         """Build the network.
 
         Args:
             shape: (C, H, W) of any size.
-            latent_dim: Z; the paper's is 50.
-            units: of each hidden layer.
+            latent_dim: dimension Z of the latents; 50 in the paper.
+            units: number of units of each hidden layer.
 
         Raises:
-            UserError: the shape is not an image's.
+            UserError: the shape is not (C, H, W).
         """
         super().__init__()
         self.shape, self.latent_dim = check_image("bigan", shape), latent_dim
@@ -52,13 +52,13 @@ class BiGANGenerator(nn.Module):
         init_dcgan(self)
 
     def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z] to images [N, C, H, W] in [-1, 1]; a condition is not used."""
+        """Map latents [N, Z] to images [N, C, H, W] in [-1, 1]; the condition is ignored."""
         hidden = self.activate(self.second(self.first(latents)) + self.latents(latents))
         return _bounded(self.output(hidden)).unflatten(1, self.shape)
 
 
 class BiGANEncoder(nn.Module):
-    """Images to codes [N, Z], the generator's inverse at the optimum (theorem 2)."""
+    """An encoder from images to codes [N, Z]; at the optimum it is the inverse of the generator (theorem 2)."""
 
     def __init__(
         self,
@@ -71,13 +71,13 @@ class BiGANEncoder(nn.Module):
 
         Args:
             shape: (C, H, W) of any size.
-            latent_dim: Z.
-            units: of each hidden layer.
-            prior: of the latents. For ``uniform``, the paper's, codes are bounded to [-1, 1] as latents are, or D could
-                tell them apart by their range; for ``normal`` they are linear.
+            latent_dim: dimension Z of the latents.
+            units: number of units of each hidden layer.
+            prior: prior of the latents. For ``uniform``, as in the paper, codes are in [-1, 1] like the latents, so
+                that D cannot discriminate by their range; for ``normal`` they are unbounded.
 
         Raises:
-            UserError: the shape is not an image's.
+            UserError: the shape is not (C, H, W).
         """
         super().__init__()
         self.shape, self.latent_dim, self.prior = check_image("bigan", shape), latent_dim, prior
@@ -92,24 +92,24 @@ class BiGANEncoder(nn.Module):
         init_dcgan(self)
 
     def forward(self, samples: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map images [N, C, H, W] in [-1, 1] to codes [N, Z]; a condition is not used."""
+        """Map images [N, C, H, W] in [-1, 1] to codes [N, Z]; the condition is ignored."""
         codes: Tensor = self.codes(self.trunk(_intensities(samples)))
         return _bounded(codes) if self.prior == "uniform" else codes
 
 
 class PairDiscriminator(nn.Module):
-    """Pairs of an image and a code to one logit each; the features are the second hidden layer."""
+    """A discriminator of pairs of an image and a code; the features are the second hidden layer's activations."""
 
     def __init__(self, shape: Sequence[PositiveInt], latent_dim: PositiveInt, units: PositiveInt = 1024) -> None:
         """Build the network.
 
         Args:
             shape: (C, H, W) of any size.
-            latent_dim: Z.
-            units: of each hidden layer.
+            latent_dim: dimension Z of the latents.
+            units: number of units of each hidden layer.
 
         Raises:
-            UserError: the shape is not an image's.
+            UserError: the shape is not (C, H, W).
         """
         super().__init__()
         self.shape, self.latent_dim = check_image("bigan", shape), latent_dim
@@ -121,11 +121,11 @@ class PairDiscriminator(nn.Module):
         init_dcgan(self)
 
     def forward(self, pair: tuple[Tensor, Tensor], condition: Tensor | None = None) -> CriticOutput:
-        """Judge images [N, C, H, W] in [-1, 1] with codes [N, Z]: logits [N] and features [N, F].
+        """Return logits [N] and features [N, F] of pairs.
 
         Args:
-            pair: (x, E(x)) or (G(z), z).
-            condition: not used.
+            pair: images [N, C, H, W] in [-1, 1] and codes [N, Z], either (x, E(x)) or (G(z), z).
+            condition: ignored.
         """
         samples, codes = pair
         features = self.activate(self.second(self.first(_intensities(samples))) + self.codes(codes))
@@ -137,7 +137,7 @@ def _norm(units: int) -> nn.Module:
 
 
 def _intensities(samples: Tensor) -> Tensor:
-    """Flatten images in [-1, 1] to rows in [0, 1]: without biases it matters where zero is."""
+    """Return images in [-1, 1] as rows in [0, 1]; layers without biases depend on the origin."""
     return (samples.flatten(1) + 1) / 2
 
 

@@ -1,4 +1,8 @@
-"""Radford et al. 2015, "Unsupervised Representation Learning with Deep Convolutional GANs", arXiv:1511.06434."""
+"""DCGAN.
+
+Radford et al. 2015, "Unsupervised Representation Learning with Deep Convolutional Generative Adversarial Networks",
+arXiv:1511.06434.
+"""
 
 from __future__ import annotations
 
@@ -28,14 +32,14 @@ from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
 from saddlepoint.types import CriticOutput
 
 WIDEST = 8
-"""Channels double a level up to this many times the width: figure 1 goes from 128 at 32 px to 1024 at 4 px."""
+"""Maximum number of channels, as a multiple of the width; figure 1 has 128 at 32 px and 1024 at 4 px."""
 
 
 class DCGANGenerator(nn.Module):
-    """Latents projected to a small base, then fractionally strided convolutions, each doubling the side (figure 1).
+    """A linear projection of latents followed by fractionally strided convolutions, each doubling the size (figure 1).
 
-    No pooling and no dense hidden layer; norm and ReLU on every layer but the output, which is tanh (section 3). The
-    paper's 5×5 kernels are 4×4 here, which stride 2 divides evenly, so that no pixel sees more taps than its neighbour.
+    Normalization and ReLU on every layer but the output, which has tanh (section 3). Kernels are 4×4 instead of 5×5,
+    so that their size is a multiple of the stride of 2 and every output pixel depends on equally many inputs.
     """
 
     def __init__(
@@ -53,17 +57,17 @@ class DCGANGenerator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            latent_dim: Z; the paper's is 100.
-            width: channels of the layer next to the image; they double a level, up to 8 · width. None is as many as the
-                image's short side has pixels, 32 or more; 64 below 16 px. The paper's is 128, for 64 px.
-            norm: of every layer but the output.
-            conditioning: how labels enter (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
-            num_classes: of the data; read with conditioning alone.
-            upsampling: how layers double the side.
-            equalized: scale weights as they run, for equal learning rates.
+            latent_dim: dimension Z of the latents; 100 in the paper.
+            width: channels of the layer closest to the image; they double with each level, up to 8 · width. None is the
+                short side in px, but at least 32, or 64 below 16 px. It is 128 in the paper, for 64 px.
+            norm: normalization of every layer but the output.
+            conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
+            num_classes: number of classes of the data; ignored without conditioning.
+            upsampling: kind of upsampling layers.
+            equalized: whether to use equalized learning rates.
 
         Raises:
-            UserError: the shape cannot be built, or there are no labels to be conditioned on.
+            UserError: the shape is not supported, or the data has no labels.
         """
         super().__init__()
         pyramid = image_pyramid("dcgan", shape)
@@ -88,16 +92,16 @@ class DCGANGenerator(nn.Module):
             apply_equalized_rate(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z], and labels, long [N], if it is conditional, to images [N, C, H, W] in [-1, 1]."""
+        """Map latents [N, Z], and labels, long [N], if conditional, to images [N, C, H, W] in [-1, 1]."""
         inputs, condition = self.labels(latents, labels)
         hidden = self.trunk(self.project(inputs).unflatten(1, self.base), condition)
         return torch.tanh(at_least_float32(self.output(hidden)))
 
 
 class DCGANDiscriminator(nn.Module):
-    """Strided convolutions, each halving the side, with LeakyReLU; the last one's activations are the features.
+    """Strided convolutions with LeakyReLU, each halving the size; the features are the last one's activations.
 
-    No pooling and no dense hidden layer; norm on every layer but the one that sees the image (section 3).
+    Normalization on every layer but the first (section 3).
     """
 
     def __init__(
@@ -117,20 +121,20 @@ class DCGANDiscriminator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            width: channels of the layer next to the image; they double a level, up to 8 · width. None: as for G.
-            norm: of every layer but the first.
-            spectral_norm: normalise every weight by its largest singular value.
-            conditioning: what labels do (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
-            num_classes: of the data; read with conditioning alone.
-            downsampling: how layers halve the side.
-            equalized: scale weights as they run, for equal learning rates.
-            minibatch: how samples of a batch are compared: ``discrimination`` of the features, or their standard
-                deviation, one more map before the last convolution.
-            packing: samples that are judged together, PacGAN's m.
+            width: channels of the layer closest to the image; they double with each level, up to 8 · width. None is the
+                generator's default.
+            norm: normalization of every layer but the first.
+            spectral_norm: whether to divide every weight by its largest singular value.
+            conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
+            num_classes: number of classes of the data; ignored without conditioning.
+            downsampling: kind of downsampling layers.
+            equalized: whether to use equalized learning rates.
+            minibatch: layer that compares the samples of a batch: ``discrimination`` on the features, or ``stddev``
+                before the last convolution.
+            packing: number of samples per input of the discriminator, PacGAN's m.
 
         Raises:
-            UserError: the shape cannot be built, there are no labels to be conditioned on, or two options exclude each
-                other.
+            UserError: the shape is not supported, the data has no labels, or two options are mutually exclusive.
         """
         super().__init__()
         pyramid = image_pyramid("dcgan", shape)
@@ -162,7 +166,10 @@ class DCGANDiscriminator(nn.Module):
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
-        """Judge images [N, C, H, W]: logits [N] and features [N, F], the flattened base; [N // m] of packs of m."""
+        """Return logits [N] and features [N, F], the flattened base, of images [N, C, H, W].
+
+        With packing of m samples, N is divided by m.
+        """
         hidden = self.trunk(self.pack(self.labels.join(samples, labels)))
         features = self.compare(hidden.flatten(1))
         output: CriticOutput = self.labels(self.logits(features), features, labels)
@@ -170,10 +177,10 @@ class DCGANDiscriminator(nn.Module):
 
 
 def _channels(width: int | None, shape: Sequence[int], levels: int) -> list[int]:
-    """Return the channels of each layer, from the image down: width, 2·width, … up to 8·width.
+    """Return the channels of each layer, starting at the image: width, 2·width, … up to 8·width.
 
-    There are two at least: an image of 8 to 14 px is halved once, which alone would make a discriminator without norm,
-    hardly deeper than a linear one. Its second layer keeps the side.
+    There are at least two layers. An image of 8 to 14 px is halved only once, so its second layer keeps the size;
+    otherwise its discriminator would have one convolution and no normalization.
     """
     side = min(shape[1:])
     width = width or (64 if side < 16 else max(32, side))

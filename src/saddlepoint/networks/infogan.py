@@ -1,13 +1,13 @@
-"""Chen et al. 2016, "InfoGAN: Interpretable Representation Learning by Information Maximizing", arXiv:1606.03657.
+"""The InfoGAN networks for MNIST (appendix C.1), extended to other image sizes.
 
-The networks for MNIST (appendix C.1), with as many halvings as an image's size asks for. Where paper and published code
-(openai/InfoGAN) differ:
+Chen et al. 2016, "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial
+Nets", arXiv:1606.03657. The paper and its published code (openai/InfoGAN) differ in these points:
 
-- each norm stands before its activation, as in the code; the paper lists it after;
-- LeakyReLU has the paper's slope of 0.1; the code's is 0.01;
-- linear layers and convolutions right before a norm have no bias, which would do nothing; the code has them.
+- normalization precedes the activation, as in the code; it follows the activation in the paper;
+- LeakyReLU has a slope of 0.1, as in the paper; it is 0.01 in the code;
+- layers followed by batch normalization have no bias, which would have no effect; they have one in the code.
 
-The code's images are in [0, 1] and end in a sigmoid. In [-1, 1] that is 2 σ(a) - 1 = tanh(a / 2), as here.
+The code's images are in [0, 1], with a sigmoid output. For images in [-1, 1] it becomes 2 σ(a) - 1 = tanh(a / 2).
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class CodeLogits(NamedTuple):
     """The parameters of Q(c|x).
 
     Attributes:
-        categorical: the logits of each categorical code's softmax, [N, K] each.
-        mean: of the continuous codes' Gaussian, [N, C].
-        log_variance: its log σ², [N, C].
+        categorical: logits of each categorical code, [N, K] each.
+        mean: mean of the continuous codes, [N, C].
+        log_variance: log σ² of the continuous codes, [N, C].
     """
 
     categorical: tuple[Tensor, ...]
@@ -47,10 +47,10 @@ class CodeLogits(NamedTuple):
 
 
 class InfoGANGenerator(nn.Module):
-    """Noise and codes through two linear layers to a base, then fractionally strided convolutions.
+    """Two linear layers followed by fractionally strided convolutions.
 
-    Norm and ReLU on every layer but the output. As in the code, each unit of the base has statistics of its own: those
-    of a channel's pixels are not pooled.
+    Batch normalization and ReLU on every layer but the output. As in the published code, the second linear layer has
+    separate statistics for each unit rather than for each channel of the feature maps.
     """
 
     def __init__(
@@ -64,12 +64,13 @@ class InfoGANGenerator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            latent_dim: Z, noise and codes together; the paper's 74 are 62 of noise, 10 categories and 2 uniform codes.
-            width: channels of the layer next to the image; they double a level, up to 8 · width.
-            units: of the first linear layer.
+            latent_dim: dimension Z of the latents, that is, of noise and codes; 74 in the paper, of which 62 are noise,
+                10 a categorical code and 2 continuous codes.
+            width: channels of the layer closest to the image; they double with each level, up to 8 · width.
+            units: number of units of the first linear layer.
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape is not supported.
         """
         super().__init__()
         pyramid = image_pyramid("infogan", shape)
@@ -88,14 +89,15 @@ class InfoGANGenerator(nn.Module):
         init_dcgan(self)
 
     def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z] to images [N, C, H, W] in [-1, 1]; a condition is not used, classes are codes."""
+        """Map latents [N, Z] to images [N, C, H, W] in [-1, 1]; the condition is ignored."""
         return torch.tanh(at_least_float32(self.output(self.trunk(latents))) / 2)
 
 
 class InfoGANDiscriminator(nn.Module):
-    """Strided convolutions and a linear layer, the trunk that :class:`RecognitionHead` shares; then a logit.
+    """Strided convolutions, a linear layer whose activations are the features, and a linear layer to a logit.
 
-    Norm on every layer of the trunk but the first, and LeakyReLU on all.
+    Batch normalization on every layer but the first and the last; LeakyReLU on every layer but the last.
+    :class:`RecognitionHead` takes the features as input.
     """
 
     def __init__(self, shape: Sequence[PositiveInt], width: PositiveInt = 64, units: PositiveInt = 1024) -> None:
@@ -103,11 +105,11 @@ class InfoGANDiscriminator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            width: channels of the layer next to the image; they double a level, up to 8 · width.
-            units: of the linear layer, F.
+            width: channels of the layer closest to the image; they double with each level, up to 8 · width.
+            units: number of features F.
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape is not supported.
         """
         super().__init__()
         pyramid = image_pyramid("infogan", shape)
@@ -124,13 +126,13 @@ class InfoGANDiscriminator(nn.Module):
         init_dcgan(self)
 
     def forward(self, samples: Tensor, condition: Tensor | None = None) -> CriticOutput:
-        """Judge images [N, C, H, W]: logits [N] and features [N, F], the trunk's; a condition is not used."""
+        """Return logits [N] and features [N, F] of images [N, C, H, W]; the condition is ignored."""
         features = self.trunk(samples)
         return CriticOutput(self.logits(features), features)
 
 
 class RecognitionHead(nn.Module):
-    """Q(c|x) on the discriminator's features: a linear layer with norm and LeakyReLU, then a linear one."""
+    """Q(c|x): a hidden layer with batch normalization and LeakyReLU, then a linear layer, on the critic's features."""
 
     def __init__(
         self,
@@ -142,28 +144,28 @@ class RecognitionHead(nn.Module):
         """Build the network.
 
         Args:
-            features: F of the discriminator.
+            features: number of features F of the discriminator.
             categories: number of categories K of each categorical code.
             continuous: number of continuous codes C.
-            hidden: units of the hidden layer.
+            hidden: number of units of the hidden layer.
 
         Raises:
             UserError: there are no codes.
         """
         super().__init__()
         if not categories and not continuous:
-            raise UserError("there are no codes to recognise", "categories", "give categories or continuous codes")
+            raise UserError("needs at least one code", "categories", "set categories or continuous")
         self.features, self.categories, self.continuous = features, tuple(categories), continuous
         self.trunk = nn.Sequential(nn.Linear(features, hidden, bias=False), nn.BatchNorm1d(hidden), nn.LeakyReLU(LEAK))
         self.codes = FullPrecision(hidden, sum(categories) + 2 * continuous)
         init_dcgan(self)
 
     def forward(self, features: Tensor, condition: Tensor | None = None) -> CodeLogits:
-        """Map features [N, F] to the parameters of Q(c|x); a condition is not used."""
+        """Map features [N, F] to the parameters of Q(c|x); the condition is ignored."""
         parts = self.codes(self.trunk(features)).split([*self.categories, self.continuous, self.continuous], dim=1)
         return CodeLogits(tuple(parts[:-2]), parts[-2], parts[-1])
 
 
 def _channels(width: int, levels: int) -> list[int]:
-    """Return the channels of each convolution, from the image down: width, 2·width, … up to 8·width."""
+    """Return the channels of each convolution, starting at the image: width, 2·width, … up to 8·width."""
     return [width * min(2**level, WIDEST) for level in range(levels)]

@@ -1,7 +1,7 @@
-"""Fully connected networks, for images and points: Goodfellow et al. 2014, arXiv:1406.2661.
+"""Multilayer perceptrons for images and points: Goodfellow et al. 2014, "Generative Adversarial Nets", arXiv:1406.2661.
 
-They keep PyTorch's initial weights, whose random biases spread the kinks of the units. Only a generator without norms
-starts from He's weights: with PyTorch's, the signal of the latents shrinks from layer to layer, and it hardly learns.
+They use PyTorch's default initialization, except for a generator without normalization, which uses He initialization.
+With the default, its activations shrink from layer to layer, and it learns very slowly.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from saddlepoint.types import CriticOutput, Fraction
 
 
 class MLPGenerator(nn.Module):
-    """Latents [N, Z] to samples [N, *shape]: hidden layers of linear, norm and activation, then a linear layer.
+    """A generator with hidden layers (linear, normalization, activation) and a linear output layer.
 
-    Images end in tanh, in [-1, 1]; points are unbounded.
+    Images are in [-1, 1] by tanh; points are unbounded.
     """
 
     def __init__(
@@ -55,19 +55,19 @@ class MLPGenerator(nn.Module):
 
         Args:
             shape: (C, H, W) of any size, or (D,).
-            latent_dim: Z.
+            latent_dim: dimension Z of the latents.
             hidden: number of units of each hidden layer.
-            activation: of the hidden layers.
-            pieces: linear pieces of each unit, for maxout alone.
-            norm: of every hidden layer.
-            init: how weights start, see :func:`~saddlepoint.networks.layers.init.init_weights`.
-            init_scale: its scale; of no effect by default.
-            conditioning: how labels enter (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
-            num_classes: of the data; read with conditioning alone.
-            equalized: scale weights as they run, for equal learning rates.
+            activation: activation of the hidden layers.
+            pieces: linear pieces of each unit; used only by maxout.
+            norm: normalization of every hidden layer.
+            init: initialization, see :func:`~saddlepoint.networks.layers.init.init_weights`.
+            init_scale: scale of the initialization; ignored for ``default``.
+            conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
+            num_classes: number of classes of the data; ignored without conditioning.
+            equalized: whether to use equalized learning rates.
 
         Raises:
-            UserError: the shape is neither an image's nor a point's, the norm has no meaning for vectors, or there are
+            UserError: the shape is neither (C, H, W) nor (D,), the norm is not defined for vectors, or there are
                 no labels to be conditioned on.
         """
         super().__init__()
@@ -87,15 +87,15 @@ class MLPGenerator(nn.Module):
             apply_equalized_rate(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z], and labels, long [N], if it is conditional, to samples [N, *shape]."""
+        """Map latents [N, Z], and labels, long [N], if conditional, to samples [N, *shape]."""
         hidden = self.trunk(*self.labels(latents, labels))
-        with full_precision(hidden.device):  # points need more than bf16's three digits
+        with full_precision(hidden.device):  # bf16's three significant digits are too few for points
             samples = self.output(at_least_float32(hidden)).unflatten(1, self.shape)
         return torch.tanh(samples) if len(self.shape) == 3 else samples
 
 
 class MLPDiscriminator(nn.Module):
-    """Samples [N, *shape] to one logit each; the features are the last hidden layer's activations."""
+    """A discriminator with hidden layers and a linear output layer; the features are the last hidden activations."""
 
     def __init__(
         self,
@@ -120,23 +120,23 @@ class MLPDiscriminator(nn.Module):
         Args:
             shape: (C, H, W) of any size, or (D,).
             hidden: number of units of each hidden layer.
-            activation: of the hidden layers.
-            pieces: linear pieces of each unit, for maxout alone.
-            dropout: share of each hidden layer's outputs that is dropped in training.
-            input_dropout: share of the sample's values that is dropped in training.
-            norm: of every hidden layer but the first, which sees the samples themselves (as in DCGAN).
-            spectral_norm: normalise every weight by its largest singular value.
-            init: how weights start, see :func:`~saddlepoint.networks.layers.init.init_weights`.
-            init_scale: its scale; of no effect by default.
-            conditioning: what labels do (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
-            num_classes: of the data; read with conditioning alone.
-            equalized: scale weights as they run, for equal learning rates.
-            minibatch: how the features of a batch are compared.
-            packing: samples that are judged together, PacGAN's m.
+            activation: activation of the hidden layers.
+            pieces: linear pieces of each unit; used only by maxout.
+            dropout: dropout probability of the hidden layers' outputs.
+            input_dropout: dropout probability of the samples' values.
+            norm: normalization of every hidden layer but the first (as in DCGAN).
+            spectral_norm: whether to divide every weight by its largest singular value.
+            init: initialization, see :func:`~saddlepoint.networks.layers.init.init_weights`.
+            init_scale: scale of the initialization; ignored for ``default``.
+            conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
+            num_classes: number of classes of the data; ignored without conditioning.
+            equalized: whether to use equalized learning rates.
+            minibatch: layer that compares the features of a batch.
+            packing: number of samples per input of the discriminator, PacGAN's m.
 
         Raises:
-            UserError: the shape is neither an image's nor a point's, the norm has no meaning for vectors, there are no
-                labels to be conditioned on, or two options exclude each other.
+            UserError: the shape is neither (C, H, W) nor (D,), the norm is not defined for vectors, there are no
+                labels to be conditioned on, or two options are mutually exclusive.
         """
         super().__init__()
         self.shape = check_shape("mlp", shape)
@@ -156,7 +156,10 @@ class MLPDiscriminator(nn.Module):
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
-        """Judge samples [N, *shape]: logits [N] and features [N, F]; [N // m] of them for packs of m."""
+        """Return logits [N] and features [N, F] of samples [N, *shape].
+
+        With packing of m samples, N is divided by m.
+        """
         features = self.compare(self.trunk(self.pack(self.labels.join(samples.flatten(1), labels))))
         output: CriticOutput = self.labels(self.logits(features), features, labels)
         return output
@@ -171,7 +174,7 @@ def _hidden_layers(
     dropout: float = 0.0,
     labels: GeneratorLabels | None = None,
 ) -> Iterable[nn.Module]:
-    """Yield linear, norm, activation and dropout for each hidden layer; maxout's linear layer has ``pieces`` a unit."""
+    """Yield the modules of the hidden layers; for maxout, each unit has ``pieces`` outputs of the linear layer."""
     pieces = pieces if activation == "maxout" else 1
     labels = labels or GeneratorLabels("none", 0, inputs)
     for units, norm in zip(hidden, norms, strict=True):

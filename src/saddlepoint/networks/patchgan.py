@@ -1,11 +1,13 @@
 """Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks", arXiv:1611.07004: PatchGAN.
 
-Sections 2.2.2 and 6.1.2. With Ck a 4×4 convolution, norm and LeakyReLU of 0.2: C64-C128-C256-C512, then a convolution
-to one channel, for a receptive field of 70 px. The last two convolutions have stride 1, as in the published code
-(phillipi/pix2pix), and the others 2. An output sees r px, where from the output back r ← (r - 1) · stride + 4.
+Sections 2.2.2 and 6.1.2. With Ck a 4×4 convolution with k channels, normalization and LeakyReLU(0.2), the network for
+a receptive field of 70 px is C64-C128-C256-C512, followed by a convolution to one channel. The last two convolutions
+have stride 1, as in the published code (phillipi/pix2pix), the others stride 2. The receptive field r is computed from
+the output to the input by r ← (r - 1) · stride + 4.
 
-Zhu et al. 2017, arXiv:1703.10593, section 7.2, have the same network with instance norm. It has a gain and an offset
-here, as in their first code (junyanz/CycleGAN), whose padding of 2 is 1 here, as in their later one in PyTorch.
+Zhu et al. 2017, arXiv:1703.10593, section 7.2, use the same network with instance normalization, which has learned
+gains and biases here, as in their first code (junyanz/CycleGAN). That code pads by 2; here the padding is 1, as in
+their later PyTorch code.
 """
 
 from __future__ import annotations
@@ -28,16 +30,16 @@ from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
 from saddlepoint.types import CriticOutput
 
 HALVINGS = {1: 0, 16: 1, 34: 2, 70: 3, 142: 4, 286: 5}
-"""How often the image is halved for each receptive field in px; for 1 px, the convolutions are 1×1."""
+"""Number of halvings for each receptive field in px; for 1 px, the convolutions are 1×1."""
 
 WIDEST = 8
-"""Channels double a layer up to this many times the width."""
+"""Maximum number of channels, as a multiple of the width."""
 
 
 class PatchDiscriminator(nn.Module):
-    """Images to a map of logits, each of which judges a square patch; the features are the last hidden layer's means.
+    """A discriminator with one logit per square patch; the features are spatial means of the last hidden layer.
 
-    It can judge an image together with the one that it was made from, its condition: their channels are joined.
+    Images can be conditioned on other images, which are concatenated along the channels.
     """
 
     def __init__(
@@ -52,16 +54,16 @@ class PatchDiscriminator(nn.Module):
         """Build the network.
 
         Args:
-            shape: (C, H, W), with a map that is not empty: n halvings make one of H / 2ⁿ - 2 by W / 2ⁿ - 2, rounded
-                down.
-            condition_channels: of the condition; 0 judges images alone.
+            shape: (C, H, W). With n halvings the map of logits has size ⌊H / 2ⁿ⌋ - 2 by ⌊W / 2ⁿ⌋ - 2, which must not be
+                empty.
+            condition_channels: number of channels of the condition; 0 for no condition.
             receptive_field: side of a patch in px.
-            width: channels of the first layer; they double a layer, up to 8 · width.
-            norm: of every layer but the first and the last.
-            spectral_norm: normalise every weight by its largest singular value.
+            width: channels of the first layer; they double with each layer, up to 8 · width.
+            norm: normalization of every layer but the first and the last.
+            spectral_norm: whether to divide every weight by its largest singular value.
 
         Raises:
-            UserError: the shape is not an image's, or the map would be empty.
+            UserError: the shape is not (C, H, W), or the map would be empty.
         """
         super().__init__()
         self.shape, self.condition_channels = check_image("patchgan", shape), condition_channels
@@ -75,7 +77,7 @@ class PatchDiscriminator(nn.Module):
                 "receptive_field",
                 f"choose from {', '.join(fitting)}",
             )
-        # For 1 px, 1×1 convolutions keep the size; else 4×4 ones of stride 2, the last of them of stride 1.
+
         size, padding = (4, 1) if halvings else (1, 0)
         strides = [2] * halvings + [1] if halvings else [1, 1]
         channels = [width * min(2**layer, WIDEST) for layer in range(len(strides))]
@@ -91,18 +93,18 @@ class PatchDiscriminator(nn.Module):
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, condition: Tensor | None = None) -> CriticOutput:
-        """Judge images [N, C, H, W]: logits [N, 1, h, w] and features [N, F].
+        """Return logits [N, 1, h, w] and features [N, F].
 
         Args:
-            samples: the images.
-            condition: images [N, condition_channels, H, W] that they were made from; not used if there are none.
+            samples: images [N, C, H, W].
+            condition: images [N, condition_channels, H, W]; ignored if ``condition_channels`` is 0.
 
         Raises:
             UserError: the condition is missing.
         """
         if self.condition_channels:
             if condition is None:
-                raise UserError("this discriminator judges images together with a condition, and got none")
+                raise UserError("this discriminator is conditional and got no condition")
             samples = torch.cat([condition, samples], dim=1)
         hidden = self.trunk(samples)
         return CriticOutput(self.logits(hidden), hidden.mean((2, 3)))

@@ -1,11 +1,13 @@
 """The residual networks of Gulrajani et al. 2017, arXiv:1704.00028, and Miyato et al. 2018, arXiv:1802.05957.
 
-Their tables give a network for each size; here one rule builds 8 to 128 px and meets the tables at 32, 64 and 128 px:
+The papers have a table for each image size. Here one rule covers 8 to 128 px and agrees with the tables at 32, 64 and
+128 px:
 
-- up to 32 px (Miyato's table for CIFAR-10), every block of G has 4·width channels and every block of D 2·width. G has
-  an up-block a halving; D has at most two down-blocks, then two plain ones.
-- above 32 px (the tables for STL-10 and ImageNet), channels start with width next to the image and double a level up to
-  16·width. D has a down-block a halving, then one plain block. (At 48 px the paper's D has one down-block more.)
+- Up to 32 px (Miyato's table for CIFAR-10), every block of G has 4·width channels and every block of D 2·width. G has
+  one up-block per halving; D has at most two down-blocks, followed by two blocks without downsampling.
+- Above 32 px (the tables for STL-10 and ImageNet), there are width channels closest to the image, which double with
+  each level up to 16·width. D has one down-block per halving, followed by one block without downsampling. (At 48 px the
+  paper's D has one more down-block.)
 
 With the default width of 64 these are 256 and 128 channels at 32 px, and 64 to 1024 above. The WGAN-GP paper's CIFAR-10
 networks have 128 channels in both (G's width 32, D's 64) and mean pooling.
@@ -42,18 +44,18 @@ from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
 from saddlepoint.types import CriticOutput
 
 FLAT_UP_TO = 32
-"""The largest short side, in px, at which all blocks are equally wide."""
+"""Maximum short side, in px, for which all blocks have the same number of channels."""
 
 WIDEST = 16
-"""Above that, channels double a level up to this many times the width."""
+"""Maximum number of channels above that size, as a multiple of the width."""
 
 RESIDUAL_GAIN = math.sqrt(2)
-"""Xavier's gain for the 3×3 convolutions of a residual branch, whose inputs went through ReLU; elsewhere it is 1. As in
-the code published with Miyato et al. 2018."""
+"""Gain of the Xavier initialization of the 3×3 convolutions in residual branches, as in the published code of Miyato et
+al. 2018; elsewhere it is 1."""
 
 
 class ResNetGenerator(nn.Module):
-    """Latents to a small base by a linear layer, then up-blocks, norm, ReLU, a 3×3 convolution and tanh."""
+    """A linear layer from latents to a small base, up-blocks, normalization, ReLU, a 3×3 convolution and tanh."""
 
     def __init__(
         self,
@@ -69,15 +71,15 @@ class ResNetGenerator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            latent_dim: Z; both papers' is 128.
-            width: a quarter of every block's channels up to 32 px; above, channels next to the image.
-            norm: before every ReLU.
-            conditioning: how labels enter (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
-            num_classes: of the data; read with conditioning alone.
-            equalized: scale weights as they run, for equal learning rates.
+            latent_dim: dimension Z of the latents; 128 in both papers.
+            width: up to 32 px, a quarter of every block's channels; above, channels of the last block.
+            norm: normalization before every ReLU.
+            conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
+            num_classes: number of classes of the data; ignored without conditioning.
+            equalized: whether to use equalized learning rates.
 
         Raises:
-            UserError: the shape cannot be built, or there are no labels to be conditioned on.
+            UserError: the shape is not supported, or the data has no labels.
         """
         super().__init__()
         pyramid = image_pyramid("resnet", shape)
@@ -99,14 +101,14 @@ class ResNetGenerator(nn.Module):
             apply_equalized_rate(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z], and labels, long [N], if it is conditional, to images [N, C, H, W] in [-1, 1]."""
+        """Map latents [N, Z], and labels, long [N], if conditional, to images [N, C, H, W] in [-1, 1]."""
         inputs, condition = self.labels(latents, labels)
         hidden = self.blocks(self.project(inputs).unflatten(1, self.base), condition)
         return torch.tanh(at_least_float32(self.output(relu(conditioned(self.norm, hidden, condition)))))
 
 
 class ResNetDiscriminator(nn.Module):
-    """Down-blocks and plain blocks, ReLU, global pooling to the features, and a linear layer to the logit."""
+    """Residual blocks, ReLU, global pooling to the features, and a linear layer to the logit."""
 
     def __init__(
         self,
@@ -125,19 +127,18 @@ class ResNetDiscriminator(nn.Module):
 
         Args:
             shape: (C, H, W), 8 to 128 px (see :func:`saddlepoint.networks.layers.shapes.image_pyramid`).
-            width: half of every block's channels up to 32 px; above, channels of the first block.
-            norm: before every ReLU of a block but the first, which sees the image.
-            spectral_norm: normalise every weight by its largest singular value.
-            pooling: over the pixels of the last block: ``sum`` (Miyato et al.) or ``mean`` (Gulrajani et al.).
-            conditioning: what labels do (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
-            num_classes: of the data; read with conditioning alone.
-            equalized: scale weights as they run, for equal learning rates.
-            minibatch: how the features of a batch are compared.
-            packing: samples that are judged together, PacGAN's m.
+            width: up to 32 px, half of every block's channels; above, channels of the first block.
+            norm: normalization before every ReLU in all blocks but the first.
+            spectral_norm: whether to divide every weight by its largest singular value.
+            pooling: global pooling, ``sum`` (Miyato et al.) or ``mean`` (Gulrajani et al.).
+            conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.CriticLabels`).
+            num_classes: number of classes of the data; ignored without conditioning.
+            equalized: whether to use equalized learning rates.
+            minibatch: layer that compares the features of a batch.
+            packing: number of samples per input of the discriminator, PacGAN's m.
 
         Raises:
-            UserError: the shape cannot be built, there are no labels to be conditioned on, or two options exclude each
-                other.
+            UserError: the shape is not supported, the data has no labels, or two options are mutually exclusive.
         """
         super().__init__()
         pyramid = image_pyramid("resnet", shape)
@@ -158,16 +159,23 @@ class ResNetDiscriminator(nn.Module):
             apply_spectral_norm(self)
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
-        """Judge images [N, C, H, W]: logits [N] and features [N, F], pooled over pixels; [N // m] of packs of m."""
+        """Return logits [N] and features [N, F] of images [N, C, H, W].
+
+        With packing of m samples, N is divided by m.
+        """
         hidden = relu(self.blocks(self.pack(self.labels.join(samples, labels))))
-        hidden = at_least_float32(hidden)  # a bf16 sum over pixels would lose most digits
+        hidden = at_least_float32(hidden)  # a sum over pixels in bf16 would be inaccurate
         features = self.compare(hidden.sum((2, 3)) if self.pooling == "sum" else hidden.mean((2, 3)))
         output: CriticOutput = self.labels(self.logits(features), features, labels)
         return output
 
 
 class UpBlock(Conditional):
-    """norm, ReLU, double the side, 3×3, norm, ReLU, 3×3, plus a 1×1 convolution of the input, doubled alike."""
+    """A residual block that doubles the size.
+
+    Residual branch: norm, ReLU, upsampling, 3×3 convolution, norm, ReLU, 3×3 convolution. Shortcut: upsampling and 1×1
+    convolution.
+    """
 
     def __init__(self, inputs: int, outputs: int, norm: NormKind, labels: GeneratorLabels | None = None) -> None:
         super().__init__()
@@ -181,15 +189,19 @@ class UpBlock(Conditional):
         init_xavier(self.skip)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map [N, inputs, h, w] to [N, outputs, 2h, 2w]; conditional norms are told the condition."""
+        """Map [N, inputs, h, w] to [N, outputs, 2h, 2w]; the condition is passed to conditional norms."""
         residual = self.conv1(_double(relu(conditioned(self.norm1, x, condition))))
         residual = self.conv2(relu(conditioned(self.norm2, residual, condition)))
-        # A 1×1 convolution and the copying of pixels commute: convolving first is the same at a quarter of the cost.
+        # 1×1 convolution and nearest-neighbour upsampling commute; convolving first takes a quarter of the operations.
         return residual + _double(self.skip(x))
 
 
 class DownBlock(nn.Module):
-    """norm, ReLU, 3×3, norm, ReLU, 3×3, 2×2 average if it halves, plus the input, by a 1×1 where the shape changes."""
+    """A residual block that halves the size if ``halve`` is true.
+
+    Residual branch: norm, ReLU, 3×3 convolution, norm, ReLU, 3×3 convolution, 2×2 average pooling. Shortcut: average
+    pooling and 1×1 convolution, or the identity if the shape does not change.
+    """
 
     def __init__(self, inputs: int, outputs: int, norm: NormKind, halve: bool) -> None:
         super().__init__()
@@ -203,17 +215,17 @@ class DownBlock(nn.Module):
         init_xavier(self.skip)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [N, inputs, h, w] to [N, outputs, h, w], or to half the sides."""
+        """Map [N, inputs, h, w] to [N, outputs, h, w], or to [N, outputs, h/2, w/2]."""
         residual = self.conv1(relu(self.norm1(x)))
         residual = self.conv2(relu(self.norm2(residual)))
         if not self.halve:
             return residual + self.skip(x)
-        # Averaging and a 1×1 convolution commute: averaging first is the same at a quarter of the cost.
+        # Average pooling and 1×1 convolution commute; pooling first takes a quarter of the operations.
         return avg_pool2d(residual, 2) + self.skip(avg_pool2d(x, 2))
 
 
 class FirstBlock(nn.Module):
-    """The critic's first block, without norm and without ReLU on the image: 3×3, ReLU, 3×3, average, plus a 1×1."""
+    """The first block of the discriminator: like :class:`DownBlock`, without norms and without ReLU on the image."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -234,7 +246,7 @@ def _is_flat(shape: Sequence[int]) -> bool:
 
 
 def _critic_layout(shape: Sequence[int], pyramid: Pyramid, width: int) -> tuple[list[int], int]:
-    """Return each block's output channels and how many blocks, from the first, halve the side."""
+    """Return the output channels of each block, and the number of leading blocks that halve the size."""
     if _is_flat(shape):
         halvings = min(pyramid.levels, 2)
         return [2 * width] * (halvings + 2), halvings
@@ -242,5 +254,5 @@ def _critic_layout(shape: Sequence[int], pyramid: Pyramid, width: int) -> tuple[
 
 
 def _double(x: Tensor) -> Tensor:
-    """Double the sides by copying each pixel four times."""
+    """Return images of twice the size, by nearest-neighbour upsampling."""
     return interpolate(x, scale_factor=2.0, mode="nearest")

@@ -4,9 +4,9 @@ The generator of Johnson et al. 2016, arXiv:1603.08155, as in section 7.2: c7s1-
 u128, u64, c7s1-C. As in the published code (junyanz/CycleGAN):
 
 - 7×7 convolutions and residual blocks pad by reflection, the others with zeros;
-- up-sampling is by fractionally strided 3×3 convolutions;
-- the output has tanh and no norm;
-- instance norm has a gain and an offset, which the authors' later code in PyTorch has not.
+- upsampling is by fractionally strided 3×3 convolutions;
+- the output layer has tanh and no normalization;
+- instance normalization has learned gains and biases, unlike in the authors' later PyTorch code.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.shapes import check_image
 
 LARGE = 128
-"""Images with a longer side have nine residual blocks by default, others six (section 7.2)."""
+"""Maximum long side, in px, for six residual blocks by default; larger images have nine (section 7.2)."""
 
 
 class ResidualBlock(nn.Module):
-    """x + n(conv(relu(n(conv(x))))) with 3×3 convolutions and instance norm n."""
+    """x + n(conv(relu(n(conv(x))))) with 3×3 convolutions and instance normalization n."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
 
 
 class TranslationGenerator(nn.Module):
-    """Images to images by residual blocks at a quarter of their size."""
+    """An image-to-image generator with residual blocks at a quarter of the image size."""
 
     def __init__(
         self,
@@ -58,13 +58,14 @@ class TranslationGenerator(nn.Module):
         """Build the network.
 
         Args:
-            shape: (C, H, W) of the output, whose sides are multiples of 4, 8 px or more.
-            input_channels: of the input, whose size is the output's.
-            width: channels of the layer next to the image; the residual blocks have 4 times as many.
-            blocks: residual blocks. None: the paper's six for images up to 128 px and nine for larger ones.
+            shape: (C, H, W) of the output; sides are multiples of 4 and at least 8 px.
+            input_channels: number of channels of the input, which has the same size as the output.
+            width: channels of the layer closest to the image; the residual blocks have 4 times as many.
+            blocks: number of residual blocks. None is six for images up to 128 px and nine for larger ones, as in the
+                paper.
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape is not supported.
         """
         super().__init__()
         self.shape, self.input_channels = check_image("translation", shape, multiple=4), input_channels
@@ -84,5 +85,5 @@ class TranslationGenerator(nn.Module):
         init_dcgan(self)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map images [N, input_channels, H, W] to images [N, C, H, W] in [-1, 1]; a condition is not used."""
+        """Map images [N, input_channels, H, W] to images [N, C, H, W] in [-1, 1]; the condition is ignored."""
         return torch.tanh(at_least_float32(self.output(self.trunk(images))))

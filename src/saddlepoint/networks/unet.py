@@ -1,15 +1,16 @@
 """Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Networks", arXiv:1611.07004: the U-Net.
 
-Section 6.1.1. With Ck a 4×4 convolution of stride 2, norm and activation, and CDk the same with dropout of 0.5:
+Section 6.1.1. With Ck a 4×4 convolution of stride 2 with k channels, normalization and activation, and CDk the same
+with dropout of 0.5, the network for 256 px is
 
     encoder: C64-C128-C256-C512-C512-C512-C512-C512         LeakyReLU 0.2
     decoder: CD512-CD512-CD512-C512-C256-C128-C64, output   ReLU, tanh; fractionally strided
 
-for 256 px. Each decoder layer but the first also takes the encoder's maps of its size. Where paper and published code
-(phillipi/pix2pix) differ, the code is followed:
+Each decoder layer but the first also takes the encoder's feature maps of the same size as input. Where the paper and
+its published code (phillipi/pix2pix) differ, this module follows the code:
 
-- the innermost layer of the encoder has no norm, like its first: over one pixel of one image a norm returns zero;
-- activations stand before convolutions, so that an encoder's maps enter the decoder through its ReLU.
+- the encoder's last layer has no normalization, which would map a single pixel to zero; neither has the first;
+- activations precede convolutions, so the encoder's feature maps pass through the decoder's ReLU.
 """
 
 from __future__ import annotations
@@ -31,19 +32,19 @@ from saddlepoint.networks.layers.resampling import make_downsampling, make_upsam
 from saddlepoint.networks.layers.shapes import check_image
 
 WIDEST = 8
-"""Channels double a level up to this many times the width."""
+"""Maximum number of channels, as a multiple of the width."""
 
 NOISY = 3
-"""Decoder layers with dropout, from the innermost on."""
+"""Number of decoder layers with dropout, starting at the innermost."""
 
 
 class UNetGenerator(nn.Module):
-    """Images to images by an encoder, a decoder, and skip connections between layers of the same size.
+    """An image-to-image generator: encoder and decoder with skip connections between layers of the same size.
 
-    Images are halved as often as both sides divide by two: 256 px eight times and 64 px six times, down to one pixel,
-    but 28 px twice. Dropout is the only noise, in training and in evaluation (section 3.1; see
-    :class:`~saddlepoint.networks.layers.dropout.NoiseDropout`), so that an input has many outputs. The authors also
-    normalise by the statistics of the test batch; here batch norm uses its running ones in evaluation mode.
+    Images are halved as long as both sides are even: 256 px eight times and 64 px six times, down to one pixel, but
+    28 px only twice. Dropout, in training and in evaluation mode, is the only source of noise (section 3.1; see
+    :class:`~saddlepoint.networks.layers.dropout.NoiseDropout`). In evaluation mode, batch normalization uses running
+    statistics, whereas the authors use the statistics of the test batch.
     """
 
     def __init__(
@@ -57,15 +58,14 @@ class UNetGenerator(nn.Module):
         """Build the network.
 
         Args:
-            shape: (C, H, W) of the output, whose sides are multiples of 4, 8 px or more.
-            input_channels: of the input, whose size is the output's.
-            width: channels of the layer next to the image; they double a level, up to 8 · width.
-            norm: of every layer but the encoder's first and last and the output.
-            noise: ``dropout`` in the three innermost layers of the decoder, or as many as there are besides the output;
-                ``none``: the network is deterministic.
+            shape: (C, H, W) of the output; sides are multiples of 4 and at least 8 px.
+            input_channels: number of channels of the input, which has the same size as the output.
+            width: channels of the layer closest to the image; they double with each level, up to 8 · width.
+            norm: normalization of every layer but the encoder's first and last layer and the output layer.
+            noise: ``dropout`` in up to three innermost layers of the decoder; ``none`` for a deterministic network.
 
         Raises:
-            UserError: the shape cannot be built.
+            UserError: the shape is not supported.
         """
         super().__init__()
         self.shape, self.input_channels = check_image("unet", shape, multiple=4), input_channels
@@ -89,7 +89,7 @@ class UNetGenerator(nn.Module):
         init_dcgan(self)
 
     def forward(self, images: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Map images [N, input_channels, H, W] to images [N, C, H, W] in [-1, 1]; a condition is not used."""
+        """Map images [N, input_channels, H, W] to images [N, C, H, W] in [-1, 1]; the condition is ignored."""
         hidden, skips = images, []
         for layer in self.encoder:
             hidden = layer(hidden)
@@ -101,6 +101,6 @@ class UNetGenerator(nn.Module):
 
 
 def _halvings(height: int, width: int) -> int:
-    """Return how often both sides can be divided by two."""
+    """Return the number of times that both sides can be divided by two."""
     common = height | width
     return (common & -common).bit_length() - 1

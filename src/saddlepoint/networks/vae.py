@@ -1,12 +1,12 @@
-"""Kingma & Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114: the perceptrons of appendix C.
+"""Kingma & Welling 2014, "Auto-Encoding Variational Bayes", arXiv:1312.6114: the multilayer perceptrons of appendix C.
 
-With the last hidden layer h (one layer in the paper, tanh(W x + b)), each network ends in linear layers:
+With h the last hidden layer (the only one in the paper, tanh(W x + b)), the output layers are linear:
 
     q(z|x) = N(z; μ, σ²) and Gaussian p(x|z):  μ = W₁ h + b₁,  log σ² = W₂ h + b₂
     Bernoulli p(x|z):                          log p / (1 - p) = W₁ h + b₁
 
-The paper draws the first weights from N(0, 0.01), where 0.01 is the variance; the authors' later code
-(dpkingma/nips14-ssl) scales them by 1 / √fan_in, which is close to PyTorch's initial values.
+The paper initializes weights from N(0, 0.01), where 0.01 is the variance. The authors' later code
+(dpkingma/nips14-ssl) scales them by 1 / √fan_in, which is close to PyTorch's default.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HiddenActivation = Literal["tanh", "relu", "leaky_relu"]
 """The activations of the hidden layers."""
 
 Likelihood = Literal["bernoulli", "gaussian"]
-"""What p(x|z) can be."""
+"""Distributions p(x|z)."""
 
 
 class GaussianCode(NamedTuple):
@@ -46,7 +46,7 @@ class BernoulliSamples(NamedTuple):
     """The parameters of a Bernoulli p(x|z) of values x in [0, 1].
 
     Attributes:
-        logits: log p / (1 - p) of each value's probability p, [N, *shape]; p itself is their sigmoid.
+        logits: log p / (1 - p), where p is the probability of each value, [N, *shape].
     """
 
     logits: Tensor
@@ -56,7 +56,7 @@ class GaussianSamples(NamedTuple):
     """The parameters of a Gaussian p(x|z).
 
     Attributes:
-        mean: of each value, [N, *shape], unbounded.
+        mean: mean of each value, [N, *shape], unbounded.
         log_variance: log σ² of each value, [N, *shape].
     """
 
@@ -65,7 +65,7 @@ class GaussianSamples(NamedTuple):
 
 
 class VAEEncoder(nn.Module):
-    """Samples [N, *shape] to the mean and the log variance of q(z|x)."""
+    """An encoder from samples to the mean and log variance of q(z|x)."""
 
     def __init__(
         self,
@@ -79,14 +79,15 @@ class VAEEncoder(nn.Module):
 
         Args:
             shape: (C, H, W) of any size, or (D,).
-            latent_dim: Z.
-            hidden: number of units of each hidden layer; the paper's is one of 500 for MNIST and of 200 for Frey faces.
-            activation: of the hidden layers.
-            initial_std: standard deviation of the first weights, with biases of zero; the paper: 0.1. None: PyTorch's
-                initial values.
+            latent_dim: dimension Z of the latents.
+            hidden: number of units of each hidden layer; the paper has one layer, of 500 units for MNIST and 200 for
+                Frey faces.
+            activation: activation of the hidden layers.
+            initial_std: standard deviation of the initial weights, 0.1 in the paper, with biases of zero. None is
+                PyTorch's default initialization.
 
         Raises:
-            UserError: the shape is neither an image's nor a point's.
+            UserError: the shape is neither (C, H, W) nor (D,).
         """
         super().__init__()
         self.shape, self.latent_dim = check_shape("vae", shape), latent_dim
@@ -97,16 +98,16 @@ class VAEEncoder(nn.Module):
             init_weights(self, "normal", initial_std)
 
     def forward(self, samples: Tensor, condition: Tensor | None = None) -> GaussianCode:
-        """Map samples [N, *shape] to means [N, Z] and log variances [N, Z]; a condition is not used."""
+        """Map samples [N, *shape] to means [N, Z] and log variances [N, Z]; the condition is ignored."""
         hidden = self.trunk(samples.flatten(1))
         return GaussianCode(self.mean(hidden), self.log_variance(hidden))
 
 
 class VAEDecoder(nn.Module):
-    """Latents [N, Z] to the parameters of p(x|z): logits, or means and log variances.
+    """A decoder from latents to the parameters of p(x|z): logits, or means and log variances.
 
-    The paper bounds the means of its Gaussian decoder of Frey faces by a sigmoid (section 5); here they are linear, as
-    in appendix C.2, and so suit values of any range.
+    The means of the Gaussian decoder are unbounded, as in appendix C.2; in the experiment on Frey faces, the paper
+    bounds them by a sigmoid (section 5).
     """
 
     def __init__(
@@ -122,14 +123,14 @@ class VAEDecoder(nn.Module):
 
         Args:
             shape: (C, H, W) of any size, or (D,).
-            latent_dim: Z.
+            latent_dim: dimension Z of the latents.
             hidden: number of units of each hidden layer.
-            activation: of the hidden layers.
-            likelihood: ``bernoulli``, for values in [0, 1], or ``gaussian`` with a variance for each value.
-            initial_std: as the encoder's.
+            activation: activation of the hidden layers.
+            likelihood: ``bernoulli``, for values in [0, 1], or ``gaussian``, with a variance for each value.
+            initial_std: see :class:`VAEEncoder`.
 
         Raises:
-            UserError: the shape is neither an image's nor a point's.
+            UserError: the shape is neither (C, H, W) nor (D,).
         """
         super().__init__()
         self.shape, self.latent_dim, self.likelihood = check_shape("vae", shape), latent_dim, likelihood
@@ -143,7 +144,7 @@ class VAEDecoder(nn.Module):
             init_weights(self, "normal", initial_std)
 
     def forward(self, latents: Tensor, condition: Tensor | None = None) -> BernoulliSamples | GaussianSamples:
-        """Map latents [N, Z] to the parameters of p(x|z), each [N, *shape]; a condition is not used."""
+        """Map latents [N, Z] to the parameters of p(x|z), each [N, *shape]; the condition is ignored."""
         hidden = self.trunk(latents)
         if self.likelihood == "bernoulli":
             return BernoulliSamples(self.logits(hidden).unflatten(1, self.shape))

@@ -1,4 +1,4 @@
-"""Penalties and constraints on networks, one class a file; each file is found by itself."""
+"""Penalties on outputs and gradients, and constraints on weights, one class per file; discovered automatically."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ __all__ = ["Regularizer", *_found]
 
 
 def __getattr__(name: str) -> Any:
-    """Tell type checkers that there are more names than they see."""
+    """Declare the discovered names to type checkers."""
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -17,16 +17,17 @@ from saddlepoint.types import CriticOutput
 
 
 class AuxiliaryClassifier(Regularizer):
-    """The classification loss λ L_C of equation 3, to be minimised by both players.
+    """The classification loss λ L_C of equation 3, minimized by both players.
 
     - discriminator: -E log P(C=c | X_real) - E log P(C=c | X_fake)
-    - generator: -E log P(C=c | X_fake); the real term does not depend on it.
+    - generator: -E log P(C=c | X_fake)
 
-    The classifier is the head that ``conditioning.discriminator=auxiliary`` gives the discriminator, and its outputs
-    are those of the turn: no further forward pass. Each player has a part of its own.
+    The discriminator must have an auxiliary classifier (``conditioning.discriminator=auxiliary``). Each player needs
+    its own instance. The penalty uses the outputs of the turn, without another forward pass.
 
     Args:
         weight: λ.
+        network: role of the discriminator.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -36,24 +37,24 @@ class AuxiliaryClassifier(Regularizer):
         super().__init__(weight, network=network, **knobs)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse a discriminator without a classifier.
+        """Check that the discriminator has an auxiliary classifier.
 
         Raises:
-            UserError: the discriminator has no class logits, or there is no such player.
+            UserError: it has none, or the network does not exist.
         """
         super().check(networks)
         labels = getattr(networks[self.network], "labels", None)
         if getattr(labels, "kind", "none") != "auxiliary":
             raise UserError(
-                "AuxiliaryClassifier needs a discriminator that classifies",
+                "AuxiliaryClassifier needs a discriminator with an auxiliary classifier",
                 f"{self.network}.conditioning",
                 "set it to auxiliary",
             )
 
     def penalty(self, turn: Turn) -> Tensor:
-        """Return λ times the cross-entropies of this player's turn, a scalar >= 0.
+        """Return λ times the cross-entropies of the player's turn, a scalar >= 0.
 
-        The accuracies are logged as ``class_accuracy_real`` and ``class_accuracy_fake``.
+        Accuracies are logged as ``class_accuracy_real`` and ``class_accuracy_fake``.
 
         Raises:
             UserError: the turn has no labels or no class logits.

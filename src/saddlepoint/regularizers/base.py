@@ -1,4 +1,4 @@
-"""What every regularizer promises."""
+"""Base class of regularizers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ from saddlepoint.turns import Bound, Critic, Turn
 
 
 class Regularizer(Part):
-    """A penalty that a player adds to the loss of its turn, or a constraint on weights after its step, or both.
+    """Base class of penalties on a player's loss and constraints on weights.
 
-    A subclass overrides :meth:`penalty` or :meth:`project`. The engine calls ``check`` once before training;
-    ``penalty`` every ``interval``-th turn of the player, times ``interval``, so that its mean over turns stays the same
-    (lazy regularisation); and ``project`` after each of the player's optimizer steps. Random draws come from
-    ``turn.random``, and what a part remembers lies in buffers, so a resumed run repeats them.
+    Subclasses override :meth:`penalty` or :meth:`project`. :class:`~saddlepoint.systems.game.Game` calls :meth:`check`
+    before training, :meth:`penalty` in every ``interval``-th turn of the player, and :meth:`project` after each of the
+    player's optimizer steps. The penalty is multiplied by ``interval``, so its mean over turns does not depend on it
+    (lazy regularization). Random numbers are drawn from ``turn.random``, and state is kept in buffers, so that training
+    can be resumed exactly.
 
     Args:
-        weight: what the penalty is multiplied by, its paper's λ or γ.
-        player: who pays: the penalty is added to this player's loss.
-        network: the network that it acts on, by its role; by default the one that has the player's name.
-        interval: turns of that player from one penalty to the next.
+        weight: factor of the penalty, the paper's λ or γ.
+        player: player to whose loss the penalty is added.
+        network: role of the network that the regularizer acts on; by default the player's name.
+        interval: number of the player's turns per penalty.
     """
 
     def __init__(
@@ -44,10 +45,10 @@ class Regularizer(Part):
         self.network = network or player
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse, before training, networks that this regularizer does not suit.
+        """Check that the network exists and is compatible with the regularizer.
 
         Raises:
-            UserError: there is no network of that role, or its layers do not go with the regularizer.
+            UserError: it does not exist, or is incompatible.
         """
         super().check(networks)
         if self.network not in networks:
@@ -55,44 +56,42 @@ class Regularizer(Part):
             raise UserError(f"there is no network '{self.network}', {known}", "network")
 
     def penalty(self, turn: Turn) -> Tensor:
-        """Return a scalar to add to the turn's loss, already times ``weight``; zero unless overridden."""
+        """Return the penalty, including the factor ``weight``, a scalar; zero by default."""
         return turn.loss.new_zeros(())
 
     def project(self, networks: Mapping[str, nn.Module]) -> None:
-        """Change weights after the player's step, in place; nothing unless overridden."""
+        """Change weights in place after the player's step; nothing by default."""
         return
 
     def refuse_batch_norm(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse BatchNorm in the network that the penalty acts on.
-
-        Under BatchNorm a sample's output depends on the others of its batch, so no gradient is one sample's own.
+        """Check that the network has no BatchNorm, which makes a sample's output depend on other samples.
 
         Raises:
-            UserError: the network has BatchNorm.
+            UserError: it has BatchNorm.
         """
         network = networks[self.network]
         if uses_batch_statistics(network):
             problem = (
-                f"{type(self).__name__} penalises a gradient for each sample, and batch normalisation in the "
-                f"{self.network} mixes the samples of a batch"
+                f"{type(self).__name__} penalizes gradients of single samples, and with batch normalization in the "
+                f"{self.network}, outputs depend on the whole batch"
             )
             if "norm" in inspect.signature(type(network)).parameters:
-                raise UserError(problem, f"{self.network}.norm", "use layer normalisation, or none")
+                raise UserError(problem, f"{self.network}.norm", "use layer normalization, or none")
             raise UserError(problem, None, "choose another network, or another regularizer")
 
     def real(self, turn: Turn) -> Any:
-        """Return the turn's real samples without their graph, in float32 or wider.
+        """Return the turn's real samples, detached and at least in float32.
 
         Raises:
-            UserError: the turn sees no real samples.
+            UserError: the turn has no real samples.
         """
         return self._detached(turn.real, "real samples", turn)
 
     def fake(self, turn: Turn) -> Any:
-        """Return the turn's generated samples without their graph, in float32 or wider.
+        """Return the turn's generated samples, detached and at least in float32.
 
         Raises:
-            UserError: the turn generates no samples.
+            UserError: the turn has no generated samples.
         """
         return self._detached(turn.fake, "generated samples", turn)
 
@@ -100,14 +99,14 @@ class Regularizer(Part):
         """Return the turn's critic.
 
         Raises:
-            UserError: nobody judges samples in this turn.
+            UserError: the turn has no critic, or its critic is not the regularizer's network.
         """
         if turn.critic is None:
             raise self._missing("a critic", turn)
         if turn.critic.network is not turn.networks[self.network]:
             judge = next(role for role, network in turn.networks.items() if network is turn.critic.network)
             raise UserError(
-                f"{type(self).__name__} acts on the {self.network}, and the critic of this turn is the {judge}",
+                f"{type(self).__name__} acts on the {self.network}, but the critic of this turn is the {judge}",
                 "network",
                 f"set it to {judge}",
             )
@@ -117,29 +116,29 @@ class Regularizer(Part):
         """Return the turn's map from latents to samples.
 
         Raises:
-            UserError: nobody generates samples in this turn.
+            UserError: the turn has no latents or generator.
         """
         if turn.generate is None or turn.latents is None:
             raise self._missing("latents and a generator", turn)
         return turn.generate
 
     def judged(self, turn: Turn, *kinds: str) -> None:
-        """Refuse a turn in which the critic has not judged samples of all these kinds ("real", "fake").
+        """Check that the turn has the critic's outputs on samples of these kinds ("real", "fake").
 
         Raises:
-            UserError: one is missing.
+            UserError: an output is missing.
         """
         if missing := [kind for kind in kinds if kind not in turn.outputs]:
             raise self._missing(f"the critic's output on {' and '.join(missing)} samples", turn)
 
     def single(self, samples: Any) -> Tensor:
-        """Return samples, [N, ...], that are no pairs.
+        """Return samples, [N, ...], after checking that they are not pairs.
 
         Raises:
-            UserError: they are the pairs that a critic of pairs judges.
+            UserError: they are pairs, as in BiGAN.
         """
         if not isinstance(samples, Tensor):
-            problem = f"{type(self).__name__} acts on samples alone, and this critic judges pairs"
+            problem = f"{type(self).__name__} does not support a critic of pairs"
             raise UserError(problem, None, "choose another regularizer")
         return samples
 
@@ -150,9 +149,9 @@ class Regularizer(Part):
 
     def _missing(self, what: str, turn: Turn) -> UserError:
         problem = f"{type(self).__name__} needs {what}, and the turn of {' and '.join(turn.players)} has none"
-        return UserError(problem, "player", "name the player whose turn has them, or choose another regularizer")
+        return UserError(problem, "player", "choose another player or another regularizer")
 
     def extra_repr(self) -> str:
-        """Show the shared settings."""
+        """Return the common arguments."""
         acts_on = "" if self.network == self.player else f", network={self.network}"
         return f"player={self.player}{acts_on}, weight={self.weight}, interval={self.interval}"

@@ -12,9 +12,9 @@ from saddlepoint.turns import Turn
 
 
 class BCR(CR):
-    """Balanced consistency, of real and generated images alike (algorithm 1).
+    """Balanced consistency regularization of real and generated images (algorithm 1).
 
-    λ_real E (D(x) - D(T(x)))² + λ_fake E (D(G(z)) - D(T(G(z))))², with the T of
+    λ_real E (D(x) - D(T(x)))² + λ_fake E (D(G(z)) - D(T(G(z))))², with T as in
     :class:`~saddlepoint.regularizers.cr.CR`.
 
     Args:
@@ -28,10 +28,10 @@ class BCR(CR):
         self.fake_weight = fake_weight
 
     def penalty(self, turn: Turn) -> Tensor:
-        """Return both terms, a scalar.
+        """Return the sum of both terms, a scalar.
 
         Raises:
-            UserError: the turn does not judge real and generated images, or judges them beside something else.
+            UserError: the turn lacks D's outputs on real and generated images, or D is conditioned on images.
         """
         real, fake = self.single(self.real(turn)), self.single(self.fake(turn))
         on_real = self.change(turn, "real", self.moved(real, turn.random))

@@ -18,13 +18,13 @@ from saddlepoint.turns import Turn, sample_scores
 
 
 class CR(Regularizer):
-    """The critic should judge a real image as it judges the image moved a little: λ E (D(x) - D(T(x)))² (equation 3).
+    """Consistency regularization of the critic on real images, λ E (D(x) - D(T(x)))² (equation 3).
 
-    T mirrors with probability ½ and shifts by up to some pixels each way (section 3.1), reflecting at the borders.
+    T is a horizontal flip with probability ½ and a random translation (section 3.1), with reflection at the borders.
 
     Args:
         weight: the paper's λ.
-        shift: the largest, in pixels; 4 in the paper, for 32 px.
+        shift: maximum translation in pixels; 4 in the paper, for 32 px.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -35,10 +35,10 @@ class CR(Regularizer):
         self.shift = shift
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse points.
+        """Check that the critic is for images.
 
         Raises:
-            UserError: the data are points, or there is no such network.
+            UserError: it is for points, or does not exist.
         """
         super().check(networks)
         refuse_points(networks[self.network], f"{type(self).__name__} shifts and flips images")
@@ -47,7 +47,7 @@ class CR(Regularizer):
         """Return λ E (D(x) - D(T(x)))² on the turn's real images, a scalar.
 
         Raises:
-            UserError: the turn does not judge real images, or judges them beside something else.
+            UserError: the turn lacks D's output on real images, or D is conditioned on images.
         """
         return self.weight * self.change(turn, "real", self.moved(self.single(self.real(turn)), turn.random))
 
@@ -55,22 +55,22 @@ class CR(Regularizer):
         """Return E (D(x) - D(T(x)))², a scalar.
 
         Args:
-            turn: with the critic's outputs.
-            kind: "real" or "fake": whose outputs D(x) are.
-            moved: T(x), as many images in the same order, which are judged through the turn's augments.
+            turn: a turn with the critic's outputs D(x).
+            kind: the kind of x, "real" or "fake".
+            moved: T(x), in the same order as x. The turn's augments are applied to it.
 
         Raises:
-            UserError: the critic has not judged such images, or judges each beside an image that T does not move.
+            UserError: the turn lacks D(x), or D is conditioned on images, to which T is not applied.
         """
         self.judged(turn, kind)
         critic = self.critic(turn)
         if any(tensor.dim() > 2 for tensor in trees.leaves(critic.condition)):
-            problem = f"{type(self).__name__} moves images, and this critic judges each beside an image that stays"
+            problem = f"{type(self).__name__} does not support a discriminator that is conditioned on images"
             raise UserError(problem, None, "choose another regularizer")
         return (sample_scores(turn.outputs[kind]) - sample_scores(critic(moved))).square().mean()
 
     def moved(self, images: Tensor, random: torch.Generator) -> Tensor:
-        """Return T(x) of images [N, C, H, W]."""
+        """Return T(x) for images [N, C, H, W]."""
         n, device, reach = len(images), images.device, self.shift
         down, right = torch.randint(-reach, reach + 1, (2, n), generator=random, device=device)
         flipped = torch.rand(n, generator=random, device=device) < 0.5

@@ -15,16 +15,16 @@ from saddlepoint.turns import Turn
 
 
 class DRAGAN(Regularizer):
-    """The gradient penalty around the data, λ E (‖∇D(x̂)‖₂ - k)² (algorithm 1).
+    """The gradient penalty on perturbed real samples, λ E (‖∇D(x̂)‖₂ - k)² (algorithm 1).
 
-    The noise is that of the paper's published code, which its figures come from: x̂ = x + α·s·std(X)·u with one
-    α ~ U[0, 1] a sample, u ~ U[0, 1] for each value and std over the whole batch; s = ½. The paper's text has
-    x̂ = x + δ, δ ~ N(0, cI), and gives no unit for c. The mean norm is logged as ``gradient_norm_around_data``.
+    Perturbations are those of the published code, with which the paper's figures were made: x̂ = x + α·s·std(X)·u with
+    α ~ U[0, 1] for each sample, u ~ U[0, 1] for each value, std over the whole batch and s = ½. The paper has
+    x̂ = x + δ, δ ~ N(0, cI), without a value of c. The mean norm is logged as ``gradient_norm_around_data``.
 
     Args:
         weight: the paper's λ.
-        center: the paper's k, the norm that is asked for.
-        noise: s, the largest perturbation in standard deviations of the batch.
+        center: the paper's k, the target norm.
+        noise: s, the maximum perturbation in standard deviations of the batch.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -41,10 +41,10 @@ class DRAGAN(Regularizer):
         self.center, self.noise = center, noise
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse BatchNorm in the critic.
+        """Check that the critic has no BatchNorm.
 
         Raises:
-            UserError: the critic has BatchNorm, or there is no such network.
+            UserError: it has BatchNorm, or does not exist.
         """
         super().check(networks)
         self.refuse_batch_norm(networks)

@@ -14,13 +14,13 @@ from saddlepoint.turns import Turn
 
 
 class FeatureMatching(Regularizer):
-    """Generated samples are to match the mean features of real ones (section 3.1): ‖E f(x) - E f(G(z))‖₂².
+    """The squared distance of the mean features of real and generated samples, ‖E f(x) - E f(G(z))‖₂² (section 3.1).
 
-    In the paper it replaces the generator's adversarial loss; here it is added to it, times a weight.
+    In the paper it replaces the generator's adversarial loss; here it is added to it.
 
     Args:
-        weight: of the distance, beside an adversarial loss of 1.
-        player: whose samples are to match.
+        weight: weight of the distance, relative to the adversarial loss.
+        player: player to whose loss the distance is added.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -34,7 +34,7 @@ class FeatureMatching(Regularizer):
         """Return λ ‖E f(x) - E f(G(z))‖₂² over the samples of all ranks, a scalar.
 
         Raises:
-            UserError: the turn does not judge real and generated samples.
+            UserError: the turn lacks the critic's outputs on real and generated samples.
         """
         self.judged(turn, "real", "fake")
         real, fake = (

@@ -15,15 +15,14 @@ from saddlepoint.turns import Turn
 
 
 class GradientPenalty(Regularizer):
-    """The two-sided penalty λ E(‖∇D(x̂)‖₂ - 1)² of equation 3.
+    """The two-sided gradient penalty λ E(‖∇D(x̂)‖₂ - 1)² (equation 3).
 
-    x̂ = εx + (1-ε)G(z) with one ε ~ U[0, 1] a sample (algorithm 1, lines 4 and 6), between the real and the generated
-    sample of the same index, and the norm is over all of a sample's values. The mean norm, which should approach 1, is
-    logged as ``gradient_norm``.
+    x̂ = εx + (1-ε)G(z) with ε ~ U[0, 1] for each pair of a real and a generated sample (algorithm 1, lines 4 and 6).
+    The norm is over all values of a sample. The mean norm, which should approach 1, is logged as ``gradient_norm``.
 
     Args:
         weight: the paper's λ.
-        center: the norm that is asked for.
+        center: the target norm.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -34,11 +33,10 @@ class GradientPenalty(Regularizer):
         self.center = center
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse BatchNorm in the critic.
+        """Check that the critic has no BatchNorm (section 4, "No critic batch normalization").
 
         Raises:
-            UserError: the critic has BatchNorm (section 4, "No critic batch normalization"), or there is no such
-                network.
+            UserError: it has BatchNorm, or does not exist.
         """
         super().check(networks)
         self.refuse_batch_norm(networks)
@@ -50,13 +48,13 @@ class GradientPenalty(Regularizer):
             UserError: the turn has no real or no generated samples, or no critic.
         """
         gradient = self.critic(turn).gradient(self.interpolates(turn))
-        # Its derivative at a zero gradient is 0 (a subgradient), not NaN: no epsilon under the root is needed.
+        # vector_norm has the subgradient 0 at 0, not NaN, so no epsilon is needed.
         norms = torch.linalg.vector_norm(gradient, dim=1)
         turn.logs["gradient_norm"] = norms.detach().mean()
         return self.weight * (norms - self.center).square().mean()
 
     def interpolates(self, turn: Turn) -> Any:
-        """Return x̂, [N, ...]; where real and generated samples differ in number, the first of each are paired."""
+        """Return x̂, [N, ...]; if the numbers of real and generated samples differ, surplus samples are ignored."""
         real, fake = self.real(turn), self.fake(turn)
         n = min(trees.length(real), trees.length(fake))
         first = next(trees.leaves(real))

@@ -14,14 +14,13 @@ from saddlepoint.turns import Turn
 
 
 class HistoricalAveraging(Regularizer):
-    """A network's weights are held near their average over its past: λ ‖θ - 1/t Σ_{i=1}^t θ[i]‖² (section 3.3).
+    """The squared distance of weights from their average over time, λ ‖θ - 1/t Σ_{i=1}^t θ[i]‖² (section 3.3).
 
-    The average gives every turn of the player the same weight. It is empty before the first turn, when there is no
-    penalty.
+    The average is over all turns of the player so far. The penalty is 0 in the first turn.
 
     Args:
-        weight: λ; the paper gives none.
-        player: who pays. For both players, add the regularizer once more under another name.
+        weight: λ, for which the paper gives no value.
+        player: player to whose loss the penalty is added. For both players, use two instances.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -32,10 +31,10 @@ class HistoricalAveraging(Regularizer):
         self.register_buffer("turns", torch.zeros(()))
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Create a buffer for the average of each of the network's weights.
+        """Register buffers for the averages of the network's weights.
 
         Raises:
-            UserError: there is no such network.
+            UserError: the network does not exist.
         """
         super().check(networks)
         for index, parameter in enumerate(networks[self.network].parameters()):
@@ -50,7 +49,7 @@ class HistoricalAveraging(Regularizer):
         return self.weight * (self.turns > 0) * torch.stack(distances).sum()
 
     def observe(self, turn: Turn) -> None:
-        """Take the weights after the player's step into the average."""
+        """Update the average with the weights after the player's step."""
         if self.player in turn.players:
             self.turns += 1
             for index, parameter in enumerate(turn.networks[self.network].parameters()):

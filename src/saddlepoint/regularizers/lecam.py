@@ -14,16 +14,16 @@ from saddlepoint.turns import Turn, sample_scores
 
 
 class LeCam(Regularizer):
-    """Real scores are held near the average of generated ones, and the other way round (equation 3).
+    """The LeCam regularizer, λ (E (D(x) - α_F)² + E (D(G(z)) - α_R)²) (equation 3).
 
-    λ (E (D(x) - α_F)² + E (D(G(z)) - α_R)²), where the anchors α_R and α_F are exponential moving averages of the
-    critic's mean score of real and of generated samples. They start at the first batch's means and move after each of
-    the player's turns, by the batch's means over all ranks (under accumulation, the last piece's). The paper's code
-    squares max(0, D(x) - α_F) and max(0, α_R - D(G(z))).
+    The anchors α_R and α_F are exponential moving averages of the critic's mean scores of real and of generated
+    samples. They are initialized to the means of the first batch and updated after each turn of the player with the
+    means over all ranks (with accumulation, those of the last micro-batch). The paper's code uses max(0, D(x) - α_F)²
+    and max(0, α_R - D(G(z)))² instead.
 
     Args:
-        weight: the paper's λ, 0.3 in its code for BigGAN with the hinge loss.
-        decay: of the moving averages.
+        weight: the paper's λ; 0.3 in its code for BigGAN with the hinge loss.
+        decay: decay of the moving averages.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -44,17 +44,18 @@ class LeCam(Regularizer):
         """Return λ (E (D(x) - α_F)² + E (D(G(z)) - α_R)²), a scalar.
 
         Raises:
-            UserError: the turn does not judge real and generated samples.
+            UserError: the turn lacks the critic's outputs on real and generated samples.
         """
         self.judged(turn, "real", "fake")
         real, fake = (sample_scores(turn.outputs[kind]) for kind in ("real", "fake"))
-        # The first anchors are this rank's own: ranks may differ in their number of pieces, so none may wait here.
+        # The first anchors are those of this rank. A collective is not possible here, since the number of micro-batches
+        # may differ between ranks.
         own = torch.stack([real.detach().mean(), fake.detach().mean()])
         anchor_real, anchor_fake = torch.where(self.started, self.anchors, own)
         return self.weight * ((real - anchor_fake).square().mean() + (fake - anchor_real).square().mean())
 
     def observe(self, turn: Turn) -> None:
-        """Move the averages after the player's turn."""
+        """Update the anchors after a turn of the player."""
         if self.player in turn.players:
             scores = [sample_scores(turn.outputs[kind]).detach().mean() for kind in ("real", "fake")]
             means = ranks.mean(torch.stack(scores))

@@ -18,21 +18,21 @@ from saddlepoint.turns import Critic, Turn
 
 
 class MMDGradientPenalty(GradientPenalty):
-    """The gradient penalty on MMD's witness function, which takes the critic's place (section 2.2).
+    """The gradient penalty on MMD's witness function f, λ E(‖∇f(x̂)‖₂ - 1)² (section 2.2).
 
-    λ E(‖∇ f(x̂)‖₂ - 1)² with f(t) = E_x k(h(x), h(t)) - E_y k(h(y), h(t)), where h are the critic's features, x the
-    turn's real and y its generated samples on this rank, and x̂ lies between them as in
-    :class:`~saddlepoint.regularizers.gradient_penalty.GradientPenalty`. The gradient in the critic's weights passes
-    through h(x) and h(y) too. In float32: h(x) and h(y) are the turn's, and computed once more under autocast.
+    f(t) = E_x k(h(x), h(t)) - E_y k(h(y), h(t)), where h are the critic's features, x real and y generated samples of
+    this rank, and x̂ interpolates between them as in
+    :class:`~saddlepoint.regularizers.gradient_penalty.GradientPenalty`. The penalty depends on the critic's weights
+    also through h(x) and h(y), which are those of the turn, or recomputed in float32 if autocast is enabled.
 
     Args:
         weight: the paper's λ.
-        kernel: the loss's.
-        scales: the loss's.
+        kernel: kernel of the MMD loss.
+        scales: scales of the MMD loss.
         knobs: see :class:`~saddlepoint.regularizers.gradient_penalty.GradientPenalty`.
 
     Raises:
-        UserError: a scale makes no kernel.
+        UserError: there is no scale, or a scale is out of range.
     """
 
     batch_coupled = True
@@ -49,7 +49,7 @@ class MMDGradientPenalty(GradientPenalty):
         self.kernel = Kernel(kernel, scales)
 
     def penalty(self, turn: Turn) -> Tensor:
-        """Return λ E(‖∇ f(x̂)‖₂ - center)², a scalar.
+        """Return λ E(‖∇f(x̂)‖₂ - center)², a scalar.
 
         Raises:
             UserError: the turn has no real or no generated samples, or no critic.
@@ -60,13 +60,13 @@ class MMDGradientPenalty(GradientPenalty):
             x, y = self._features(turn, critic, "real"), self._features(turn, critic, "fake")
             values = witness(self.kernel, x, y, critic(t).features)
             gradients = torch.autograd.grad(values.sum(), parts, create_graph=True)
-        norms = torch.linalg.vector_norm(critic.by_judgement(gradients), dim=1)
+        norms = torch.linalg.vector_norm(critic.by_output(gradients), dim=1)
         turn.logs["gradient_norm"] = norms.detach().mean()
         return self.weight * (norms - self.center).square().mean()
 
     @staticmethod
     def _features(turn: Turn, critic: Critic, kind: str) -> Tensor:
-        """Return the features of the turn's own samples, which it has computed, unless in fewer digits."""
+        """Return the features of the turn's samples: those of the turn if they are in full float32, else new ones."""
         samples = turn.real if kind == "real" else turn.fake
         device = next(trees.leaves(samples)).device
         output, rounded = turn.outputs.get(kind), torch.is_autocast_enabled(device.type)

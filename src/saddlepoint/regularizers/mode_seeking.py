@@ -14,20 +14,19 @@ from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.turns import Turn
 
 EPSILON = 1e-5
-"""Of the paper's code: bounds the penalty where the generator does not depend on the latents at all."""
+"""Bounds the penalty if the generator ignores the latents, as in the paper's code."""
 
 
 class ModeSeeking(Regularizer):
-    """The generator is to map different latents to different samples, in proportion (equation 1).
+    """Maximizes the ratio of the distances of samples and of their latents (equation 1).
 
-    max_G E d(G(c, z₁), G(c, z₂)) / d(z₁, z₂), with mean absolute differences for d; as in the paper's code it is the
-    inverse of the ratio that is minimised. Pairs are neighbours in the batch, whose latents are independent draws;
-    with labels, the second of each pair is generated once more under the first one's label. The ratio is logged as
-    ``mode_ratio``.
+    The ratio is E d(G(c, z₁), G(c, z₂)) / d(z₁, z₂), where d is the mean absolute difference; as in the paper's code,
+    its inverse is minimized. Pairs are consecutive samples of the batch. With labels, the second sample of each pair is
+    generated again with the label of the first. The ratio is logged as ``mode_ratio``.
 
     Args:
         weight: the paper's λ_ms.
-        player: whose samples are to differ.
+        player: player to whose loss the penalty is added.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -39,10 +38,10 @@ class ModeSeeking(Regularizer):
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ / (E[d(G(z₁), G(z₂)) / d(z₁, z₂)] + 1e-5) over the pairs of all ranks, a scalar.
 
-        It is 0 for a single sample.
+        It is 0 for a batch of one sample.
 
         Raises:
-            UserError: the turn has no generated samples, or pairs.
+            UserError: the turn has no latents or generator, or its samples are pairs.
         """
         generate, fake = self.generator(turn), self.single(turn.fake)
         if len(turn.latents) < 2:

@@ -1,4 +1,8 @@
-"""Brock et al. 2017, arXiv:1609.07093, and Brock et al. 2019, arXiv:1809.11096: orthogonal filters."""
+"""Orthogonal regularization.
+
+Brock et al. 2017, "Neural Photo Editing with Introspective Adversarial Networks", arXiv:1609.07093; Brock et al. 2019,
+"Large Scale GAN Training for High Fidelity Natural Image Synthesis", arXiv:1809.11096.
+"""
 
 from __future__ import annotations
 
@@ -18,19 +22,19 @@ WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
 
 
 class Orthogonal(Regularizer):
-    """Orthogonal regularisation of a network's convolutions and linear layers.
+    """Orthogonal regularization of a network's convolutions and linear layers.
 
-    With each weight as a matrix W [outputs, inputs · kernel], whose rows are the filters, summed over layers:
+    For weights W as matrices [outputs, inputs · kernel], the penalty is the sum over layers of
 
-    - ``relaxed`` (Brock et al. 2019, section 3.1): β ‖W Wᵀ ⊙ (1 - I)‖_F², which leaves the filters' norms free;
+    - ``relaxed`` (Brock et al. 2019, section 3.1): β ‖W Wᵀ ⊙ (1 - I)‖_F², which does not constrain the norms of rows;
     - ``strict`` (Brock et al. 2017, section 3.3): β Σ |W Wᵀ - I|.
 
-    Under spectral norm it is the unnormalised weight's, as in the papers' code.
+    With spectral normalization, W is the unnormalized weight, as in the papers' code.
 
     Args:
         weight: β; 1e-4 in Brock et al. 2019, 1e-3 in the code of Brock et al. 2017.
-        player: who pays; the generator in Brock et al. 2019.
-        form: which of the two.
+        player: player to whose loss the penalty is added; the generator in Brock et al. 2019.
+        form: ``relaxed`` or ``strict``.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -66,7 +70,7 @@ class Orthogonal(Regularizer):
 
 
 def _filters(module: nn.Module) -> Tensor:
-    """Return a layer's trainable weight as a matrix with a row for each output."""
+    """Return a layer's trainable weight as a matrix [outputs, inputs · kernel]."""
     weight: Tensor
     if parametrize.is_parametrized(module, "weight"):
         weight = module.parametrizations["weight"].original  # type: ignore[index,union-attr]

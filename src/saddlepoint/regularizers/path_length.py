@@ -20,20 +20,20 @@ LOG = "length"
 
 
 class PathLength(Regularizer):
-    """A step of fixed size in the latents is to change the image by a fixed size: λ E (‖Jᵀy‖₂ - a)² (equation 4).
+    """Path length regularization of a generator, λ E (‖Jᵀy‖₂ - a)² (equation 4).
 
-    J is the Jacobian of G(z) in the latents, which have the part of the paper's w here, and Jᵀy = ∇_z (G(z)·y) with
-    y ~ N(0, I), divided by √(H·W): with that, and a single layer of latents, λ = 2 is the paper's
-    γ = ln 2 / (r² (ln r - ln 2)) (appendix B) as its code has it. The target a is an exponential moving average of the
-    lengths; it starts at the first ones. The forward pass is the penalty's own, in float32. The mean length is logged
-    as ``length``.
+    J is the Jacobian of G with respect to the latents z, which replace the paper's w, and Jᵀy = ∇_z (G(z)·y) with
+    y ~ N(0, I) / √(H·W). With this scale and one layer of latents, λ = 2 corresponds to the paper's
+    γ = ln 2 / (r² (ln r - ln 2)) (appendix B), as implemented in its code. The target a is an exponential moving
+    average of the mean length, initialized to the first. The penalty has its own forward pass, in float32. The mean
+    length is logged as ``length``.
 
     Args:
         weight: λ.
-        player: whose Jacobian is regularised.
-        interval: turns of that player from one penalty to the next; 8 in appendix B, 4 in the paper's code.
-        decay: of the average length, a turn with a penalty.
-        shrink: only one in so many of the batch's latents is used, to save time and memory.
+        player: player to whose loss the penalty is added.
+        interval: number of the player's turns per penalty; 8 in appendix B, 4 in the paper's code.
+        decay: decay of the average length per penalty.
+        shrink: factor by which the batch of latents is reduced, to save time and memory.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -55,10 +55,10 @@ class PathLength(Regularizer):
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse BatchNorm in the generator.
+        """Check that the generator has no BatchNorm.
 
         Raises:
-            UserError: the generator has BatchNorm, or there is no such network.
+            UserError: it has BatchNorm, or does not exist.
         """
         super().check(networks)
         self.refuse_batch_norm(networks)
@@ -67,7 +67,7 @@ class PathLength(Regularizer):
         """Return λ E (‖Jᵀy‖₂ - a)², a scalar.
 
         Raises:
-            UserError: the turn generates no samples.
+            UserError: the turn has no latents or generator.
         """
         generate = self.generator(turn)
         n = max(1, len(turn.latents) // self.shrink)
@@ -79,11 +79,11 @@ class PathLength(Regularizer):
             (product,) = torch.autograd.grad((samples * y).sum(), latents, create_graph=True)
             lengths = torch.linalg.vector_norm(product.flatten(1), dim=1)
         turn.logs[LOG] = lengths.detach().mean()
-        target = torch.where(self.started, self.average, turn.logs[LOG])  # of this rank, at first
+        target = torch.where(self.started, self.average, turn.logs[LOG])  # initially of this rank
         return self.weight * (lengths - target).square().mean()
 
     def observe(self, turn: Turn) -> None:
-        """Move the average after a turn that had a penalty."""
+        """Update the average after a turn with a penalty."""
         if self.player in turn.players and LOG in turn.logs:
             length = ranks.mean(turn.logs[LOG])
             self.average.copy_(torch.where(self.started, self.decay * self.average + (1 - self.decay) * length, length))

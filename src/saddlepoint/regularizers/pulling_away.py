@@ -1,4 +1,4 @@
-"""Zhao et al. 2017, "Energy-based Generative Adversarial Networks", arXiv:1609.03126."""
+"""Zhao et al. 2017, "Energy-based Generative Adversarial Network", arXiv:1609.03126."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from saddlepoint.turns import Turn
 
 
 class PullingAway(Regularizer):
-    """The pulling-away term of section 2.4, which makes the generator's samples differ in direction.
+    """The pulling-away term, the mean squared cosine similarity of generated samples' features (section 2.4).
 
     f(S) = 1/(N(N-1)) Σ_i Σ_{j≠i} (S_iᵀS_j / (‖S_i‖‖S_j‖))², in [0, 1], where S are the critic's features of the
     generated samples: the code of an autoencoder, or the last layer before the logits.
 
     Args:
-        weight: 0.1 in the paper.
-        player: whose generated samples are pulled apart.
+        weight: factor of the term, 0.1 in the paper.
+        player: player to whose loss the term is added.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
@@ -32,12 +32,10 @@ class PullingAway(Regularizer):
         super().__init__(weight, player, **knobs)
 
     def penalty(self, turn: Turn) -> Tensor:
-        """Return the weighted mean of the squared cosines between features, over the samples of all ranks, a scalar.
-
-        It is 0 for a single sample.
+        """Return the weighted term over the samples of all ranks, a scalar; 0 for a single sample.
 
         Raises:
-            UserError: nobody judges generated samples in this turn.
+            UserError: the turn lacks the critic's output on generated samples.
         """
         self.judged(turn, "fake")
         features = ranks.gather(at_least_float32(turn.outputs["fake"].features).flatten(1))

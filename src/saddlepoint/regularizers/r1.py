@@ -13,9 +13,9 @@ from saddlepoint.turns import Turn
 
 
 class R1(Regularizer):
-    """The zero-centred gradient penalty on real samples, γ/2 E_{p_data} ‖∇D(x)‖₂² (equation 9).
+    """The zero-centered gradient penalty on real samples, γ/2 E_{p_data} ‖∇D(x)‖₂² (equation 9).
 
-    With an interval above 1 it is the lazy penalty of Karras et al. 2020, arXiv:1912.04958, appendix B.
+    With ``interval`` > 1 it is the lazy penalty of Karras et al. 2020, arXiv:1912.04958, appendix B.
 
     Args:
         weight: the paper's γ.
@@ -28,10 +28,10 @@ class R1(Regularizer):
         super().__init__(weight, **knobs)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse BatchNorm in the critic.
+        """Check that the critic has no BatchNorm.
 
         Raises:
-            UserError: the critic has BatchNorm, or there is no such network.
+            UserError: it has BatchNorm, or does not exist.
         """
         super().check(networks)
         self.refuse_batch_norm(networks)
@@ -45,6 +45,6 @@ class R1(Regularizer):
         return self.at(self.real(turn), turn)
 
     def at(self, samples: Any, turn: Turn) -> Tensor:
-        """Return γ/2 E ‖∇D(x)‖₂² at these samples, [N, ...]."""
+        """Return γ/2 E ‖∇D(x)‖₂² at samples [N, ...], a scalar."""
         gradient = self.critic(turn).gradient(samples)
         return self.weight / 2 * gradient.square().sum(1).mean()

@@ -9,9 +9,9 @@ from saddlepoint.turns import Turn
 
 
 class R2(R1):
-    """The zero-centred gradient penalty on generated samples, γ/2 E_{p_G} ‖∇D(x)‖₂² (equation 10).
+    """The zero-centered gradient penalty on generated samples, γ/2 E_{p_G} ‖∇D(x)‖₂² (equation 10).
 
-    Everything else is as in :class:`~saddlepoint.regularizers.r1.R1`.
+    See :class:`~saddlepoint.regularizers.r1.R1` for the arguments.
     """
 
     def penalty(self, turn: Turn) -> Tensor:

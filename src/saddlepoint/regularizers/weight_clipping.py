@@ -12,14 +12,12 @@ from saddlepoint.regularizers.base import Regularizer
 
 
 class WeightClipping(Regularizer):
-    """After every step, w ← clip(w, -c, c) for each of the critic's weights (algorithm 1, line 7).
-
-    Running statistics are not clipped.
+    """Clips the parameters of the critic to [-c, c] after each optimizer step (algorithm 1, line 7).
 
     Args:
         clip: the paper's c.
-        player: after whose steps.
-        network: whose weights; by default the one that has the player's name.
+        player: player after whose steps parameters are clipped.
+        network: role of the network whose parameters are clipped; by default the player's name.
     """
 
     def __init__(self, clip: PositiveFloat = 0.01, player: str = "discriminator", network: str | None = None) -> None:
@@ -28,11 +26,11 @@ class WeightClipping(Regularizer):
 
     @torch.no_grad()
     def project(self, networks: Mapping[str, nn.Module]) -> None:
-        """Clip the network's parameters to [-c, c], in place and all at once."""
+        """Clip the network's parameters to [-c, c] in place."""
         parameters = tuple(networks[self.network].parameters())
         torch._foreach_clamp_min_(parameters, -self.clip)
         torch._foreach_clamp_max_(parameters, self.clip)
 
     def extra_repr(self) -> str:
-        """Show the network and the bound."""
+        """Return the network and the bound."""
         return f"network={self.network}, clip={self.clip}"

@@ -16,17 +16,17 @@ from saddlepoint.turns import Turn, sample_scores
 
 
 class ZCR(Regularizer):
-    """Latent consistency (algorithm 2): one part for each player, with opposite signs.
+    """Latent consistency regularization (algorithm 2), with a term for each player.
 
     With T(z) = z + σε, ε ~ N(0, I):
 
-    - discriminator: λ_dis E (D(G(z)) - D(G(T(z))))², so that it ignores a small change of the latent;
-    - generator: -λ_gen E ‖G(z) - G(T(z))‖² / dim, so that its samples change with the latent all the same. The squared
-      distance is the mean over a sample's values; it is bounded, for images are in [-1, 1].
+    - discriminator: λ_dis E (D(G(z)) - D(G(T(z))))², which makes D insensitive to small changes of the latents;
+    - generator: -λ_gen E ‖G(z) - G(T(z))‖² / dim, which makes G sensitive to them. The term is bounded, since images
+      are in [-1, 1].
 
     Args:
-        weight: the paper's λ_dis = 5, or λ_gen = 0.5.
-        player: which of the two parts.
+        weight: the paper's λ_dis = 5 or λ_gen = 0.5.
+        player: the player, which selects the term.
         std: the paper's σ.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
@@ -43,21 +43,21 @@ class ZCR(Regularizer):
         self.acts_on_logits = player == "discriminator"
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Refuse points for the generator's part, which nothing bounds there.
+        """Check that samples are images for the generator's term, which is unbounded for points.
 
         Raises:
-            UserError: the generator's samples are points, or there is no such network.
+            UserError: they are points, or the network does not exist.
         """
         super().check(networks)
         if self.player == "generator":
-            what = "ZCR rewards a generator for distances, which are bounded between images alone"
+            what = "ZCR's term of the generator is bounded only for images"
             refuse_points(networks[self.network], what)
 
     def penalty(self, turn: Turn) -> Tensor:
-        """Return the player's part, a scalar.
+        """Return the player's term, a scalar.
 
         Raises:
-            UserError: the turn has no generated samples, or pairs.
+            UserError: the turn has no latents or generator, or its samples are pairs.
         """
         generate, fake, latents = self.generator(turn), self.single(turn.fake), turn.latents
         noise = torch.randn(latents.shape, generator=turn.random, device=latents.device, dtype=latents.dtype)

@@ -1,4 +1,4 @@
-"""Training algorithms: one file each, on the engine of :mod:`saddlepoint.systems.game`, found by themselves."""
+"""Training algorithms, one per file. Subclasses of ``Game`` that implement ``round()`` are discovered automatically."""
 
 from typing import Any
 
@@ -11,5 +11,5 @@ __all__ = [*_found]
 
 
 def __getattr__(name: str) -> Any:
-    """Tell type checkers that there are more names than they see."""
+    """Declare the discovered names to type checkers."""
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

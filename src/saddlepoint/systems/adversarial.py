@@ -1,4 +1,4 @@
-"""What systems with an adversarial loss share: judging real and generated samples by a discriminator."""
+"""Base class of systems with one discriminator and an adversarial loss."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from saddlepoint.systems.game import Game
 from saddlepoint.types import CriticOutput
 
 Judge = Callable[[Any, Any], CriticOutput]
-"""Samples, a tree of [N, ...], and their condition, likewise or None, to what is said of them."""
+"""Maps samples, a tree of [N, ...], and their condition, such a tree or None, to the critic's output."""
 
 
 class Adversarial(Game):
-    """A game with a ``discriminator`` that has ``discriminator_steps`` turns for each turn of what it judges.
+    """A game with a ``discriminator``, which has ``discriminator_steps`` turns for each turn of the generator.
 
     Args:
-        networks: by role, a ``discriminator`` among them.
-        loss: the objectives of both sides.
-        augments: what the discriminator's inputs pass through, by name, in this order.
-        discriminator_steps: the discriminator's turns, each on a batch of its own, for each of the other side's.
+        networks: networks by role, including ``discriminator``.
+        loss: the objectives of the discriminator and the generator.
+        augments: augmentations of the discriminator's inputs by name, applied in this order.
+        discriminator_steps: turns of the discriminator, each on a new batch, per turn of the generator.
         game: see :class:`~saddlepoint.systems.game.Game`.
     """
 
@@ -53,23 +53,25 @@ class Adversarial(Game):
             part.check_loss(loss)
         self.needs_real_in_generator = any(part.needs_real_in_generator for part in parts)
         self.discriminator_steps = discriminator_steps
-        # BatchNorm must see real and fake apart (Radford et al. 2015); any other critic judges both in one pass.
+        # With BatchNorm, real and generated samples need separate passes (Radford et al. 2015).
         self.judges_together = not compares_samples(self.discriminator)
 
     def generator_is_due(self) -> bool:
-        """Whether the discriminator has had its turns."""
+        """Return whether the discriminator has completed its ``discriminator_steps`` turns."""
         return self.progress.turns["discriminator"] % self.discriminator_steps == 0
 
     def judge(
         self, real: Any, fake: Any, condition: trees.Tree, critic: Judge | None = None
     ) -> tuple[CriticOutput, CriticOutput]:
-        """Pass real and fake through the augments and the discriminator: together where its layers allow.
+        """Return the discriminator's outputs on augmented real and generated samples.
+
+        One forward pass is used for both, unless the discriminator has layers that compare samples, such as BatchNorm.
 
         Args:
-            real: a tree of [N, ...].
-            fake: likewise.
-            condition: of both, a tree of [N, ...], or None.
-            critic: judges in the discriminator's place.
+            real: real samples, a tree of [N, ...].
+            fake: generated samples, a tree of [N, ...].
+            condition: the condition of both, a tree of [N, ...], or None.
+            critic: replaces the discriminator.
         """
         critic = critic or self.discriminator
         real, fake = self.augment(real), self.augment(fake)
@@ -81,7 +83,7 @@ class Adversarial(Game):
         return trees.take(both, slice(n)), trees.take(both, slice(n, None))
 
     def augment(self, samples: Any) -> Any:
-        """Pass samples through the augments, with fresh draws of this turn's randomness."""
+        """Return augmented samples; random numbers are drawn from the turn's generator."""
         if self.augments:
             samples = at_least_float32(samples)
             for augment in self.augments.values():
@@ -89,7 +91,7 @@ class Adversarial(Game):
         return samples
 
     def of_all_ranks(self, output: CriticOutput) -> CriticOutput:
-        """Gather what a loss that compares the samples of a batch must see at once."""
+        """Return the outputs of all ranks if the loss depends on the whole batch, else this rank's."""
         if not self.loss.batch_coupled or ranks.world_size() == 1:
             return output
         return trees.map_tree(ranks.gather, output)

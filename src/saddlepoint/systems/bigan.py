@@ -18,18 +18,17 @@ from saddlepoint.types import Batch
 
 
 class BiGAN(GAN):
-    """An encoder E beside G, and a discriminator of pairs: (x, E(x)) against (G(z), z) (equation 2).
+    """A generator G and an encoder E; D discriminates pairs (x, E(x)) from pairs (G(z), z) (equation 2).
 
-    At the optimum E inverts G (theorem 2). E and G take their turns together, down D's own loss with both labels
-    swapped, as in the published code: for the cross-entropy, E softplus(D(x, E(x))) + E softplus(-D(G(z), z)). There
-    all three networks step at once, from one forward pass; here E and G meet the D that has just stepped, and other
-    latents.
+    At the optimum E inverts G (theorem 2). E and G are updated together on D's loss with real and fake swapped, as in
+    the published code: for the cross-entropy, E softplus(D(x, E(x))) + E softplus(-D(G(z), z)). The published code
+    updates all three networks from one forward pass; here the turn of E and G comes after D's, with new latents.
 
-    Augments see the images of pairs alone.
+    Augments are applied only to the samples of a pair, not to the codes.
 
     Args:
         networks: ``generator``, ``encoder``, and ``discriminator``, which takes the tuple (samples, codes).
-        loss: of D; not one of the critic's features.
+        loss: D's loss; it must be a function of the logits.
         gan: see :class:`~saddlepoint.systems.gan.GAN`.
     """
 
@@ -46,15 +45,17 @@ class BiGAN(GAN):
         super().__init__(networks, loss, **gan)
         if loss.reads != "logits":
             raise UserError(
-                "BiGAN swaps the labels of D's loss, which needs a loss of logits", "loss", "choose another"
+                "BiGAN swaps real and fake in D's loss, which must depend on the logits", "loss", "choose another"
             )
         if self.generator_batch_multiple > 1:
-            raise UserError("E and G learn from pairs of the same batch", "generator_batch_multiple", "set it to 1")
+            raise UserError(
+                "BiGAN needs as many generated as real samples in a batch", "generator_batch_multiple", "set it to 1"
+            )
 
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Batch) -> None:
-        """Play one turn of D; then one of G and E together, when it is due."""
+        """Run a turn of D, then a joint turn of G and E if it is due."""
         self.turn("discriminator", loss=self.discriminator_loss, batch=batch)
         if self.generator_is_due():
             self.turn("generator", "encoder", loss=self.generator_loss, batch=batch)
@@ -67,7 +68,7 @@ class BiGAN(GAN):
         return self.judged(real, fake, swapped=False)
 
     def generator_loss(self, batch: Batch) -> Turn:
-        """Return the objective of G and E: D's with both labels swapped."""
+        """Return the objective of G and E: D's objective with real and fake swapped."""
         return self.judged(*self.pairs(batch), swapped=True)
 
     def pairs(self, batch: Batch) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
@@ -76,7 +77,7 @@ class BiGAN(GAN):
         return (batch.samples, self.encoder(batch.samples)), (self.generator(z), z)
 
     def judged(self, real: Any, fake: Any, swapped: bool) -> Turn:
-        """Return the record of a turn in which D judges both kinds of pairs."""
+        """Return the record of a turn on real and generated pairs, swapped in the loss if ``swapped`` is true."""
         outputs = dict(zip(("real", "fake"), self.judge(real, fake, None), strict=True))
         kinds = ("fake", "real") if swapped else ("real", "fake")
         first, second = (self.of_all_ranks(outputs[kind]) for kind in kinds)
@@ -93,15 +94,15 @@ class BiGAN(GAN):
         )
 
     def augment(self, pair: Any) -> Any:
-        """Pass the images of pairs through the augments."""
+        """Return pairs with augmented samples and unchanged codes."""
         samples, codes = pair
         return super().augment(samples), codes
 
-    # What others may ask -------------------------------------------------------------------------------------------
+    # Public interface ----------------------------------------------------------------------------------------------
 
     @torch.no_grad()
     def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
-        """Return E(x), [N, Z], of samples [N, ...]."""
+        """Return codes E(x), [N, Z], of samples [N, ...]."""
         network = self.network("encoder", ema)
         with evaluating(network):
             codes: Tensor = network(samples)
@@ -109,7 +110,7 @@ class BiGAN(GAN):
 
     @torch.no_grad()
     def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
-        """Return G(z), [N, ...], of codes [N, Z]."""
+        """Return samples G(z), [N, ...], of codes [N, Z]."""
         network = self.network("generator", ema)
         with evaluating(network):
             samples: Tensor = network(codes)
@@ -121,7 +122,7 @@ class BiGAN(GAN):
         return {**super().exports(ema), "encoder": self.export("encoder", {"samples": samples}, ("latents",), ema)}
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return samples, and real images above their reconstructions G(E(x))."""
+        """Return samples, and a picture with rows of real images and their reconstructions G(E(x))."""
         shown = dict(super().pictures(n, seed, held_out))
         if held_out is not None:
             real = held_out.samples[: n // 2]

@@ -1,6 +1,6 @@
-"""What systems can do, as protocols: whoever samples, scores, exports or draws asks for these and for no network.
+"""Capabilities of systems as protocols, which sampling, evaluation, export and logging use instead of networks.
 
-A system has a capability if it has its methods: ``isinstance(system, Encodes)``.
+A system has a capability if it has the protocol's methods: ``isinstance(system, Encodes)``.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from saddlepoint import trees
 
 @dataclass(frozen=True)
 class Draw:
-    """What samples are generated from: a row a sample in every tensor.
+    """Inputs from which N samples are generated.
 
     Attributes:
         latents: a tree of [N, ...], usually a tensor [N, Z].
         labels: long [N], or None.
-        condition: what else the generator is told (an image, a caption's embedding), a tree of [N, ...], or None.
-        noise: of the generator's layers, a tree of [N, ...], or None.
-        truncation: in (0, 1]; 1 leaves the latents' distribution as it is.
+        condition: other conditioning input (an image, a caption's embedding), a tree of [N, ...], or None.
+        noise: noise of the generator's layers, a tree of [N, ...], or None.
+        truncation: truncation of the latents, in (0, 1]; 1 is no truncation.
     """
 
     latents: trees.Tree
@@ -34,7 +34,7 @@ class Draw:
     truncation: float = 1.0
 
     def rows(self, rows: slice) -> Draw:
-        """Return some of the rows."""
+        """Return a slice of the rows."""
         return self._mapped(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device) -> Draw:
@@ -42,7 +42,7 @@ class Draw:
         return self._mapped(lambda tensor: tensor.to(device))
 
     def padded(self, before: int, count: int) -> Draw:
-        """Return ``count`` rows: copies of the first, these from row ``before`` on, and copies of the first again."""
+        """Return ``count`` rows in which these start at row ``before``; the others are copies of the first row."""
 
         def pad(tensor: Tensor) -> Tensor:
             after = count - before - len(tensor)
@@ -57,11 +57,11 @@ class Draw:
 
 
 class Picture(NamedTuple):
-    """Images to be laid out in a grid.
+    """A grid of images.
 
     Attributes:
-        samples: float [N, C, H, W] in [-1, 1], row by row.
-        columns: images a row; None for a square grid.
+        samples: float [N, C, H, W] in [-1, 1], in row-major order.
+        columns: number of images per row; None for a square grid.
     """
 
     samples: Tensor
@@ -69,29 +69,29 @@ class Picture(NamedTuple):
 
 
 def rows_of(*images: Tensor, columns: int = 10) -> Picture:
-    """Return a picture in which image i of each argument stands above that of the next one.
+    """Return a picture with image i of each argument above image i of the next argument.
 
     Args:
-        images: float [N, C, H, W] each; gray ones are shown in colour among others in colour.
-        columns: images a row.
+        images: float [N, C, H, W] each; grayscale images are converted to RGB if others are RGB.
+        columns: maximum number of images per row.
     """
     channels = max(one.shape[1] for one in images)
     shown = [one.expand(-1, channels, -1, -1) if one.shape[1] == 1 else one for one in images]
     columns = min(columns, len(images[0]))
-    whole = len(images[0]) - len(images[0]) % columns  # a last row that is not full would shift the ones below
+    whole = len(images[0]) - len(images[0]) % columns  # an incomplete last row would misalign the rows below it
     chunks = zip(*(one[:whole].split(columns) for one in shown), strict=True)
     return Picture(torch.cat([part.to(shown[0].device) for chunk in chunks for part in chunk]), columns)
 
 
 class Export(NamedTuple):
-    """A network as it leaves the project.
+    """A network to export.
 
     Attributes:
-        network: the one with the weights that are to be exported; it is copied, not changed.
-        inputs: an example of each of its inputs by name, two rows each; the number of rows is free.
-        outputs: the names of what it returns.
-        role: its role among the system's networks, whose config it was built by.
-        averaged: whether the weights are averages.
+        network: the network; it is copied before it is changed.
+        inputs: an example of each input by name, with two rows; the exported batch size is dynamic.
+        outputs: names of its outputs.
+        role: its role in the system.
+        averaged: whether its weights are moving averages.
     """
 
     network: nn.Module
@@ -105,9 +105,9 @@ class LogLikelihood(NamedTuple):
     """Log-likelihoods of samples.
 
     Attributes:
-        nats: log p(x) of each sample or a bound of it, float64 [N], in nats.
-        kind: what the figure is.
-        values: number of values of a sample that the likelihood is of, for bits per dimension.
+        nats: log p(x) of each sample or a lower bound on it, float64 [N], in nats.
+        kind: exact log-likelihood, evidence lower bound, or importance-weighted bound.
+        values: number of dimensions of a sample, for conversion to bits per dimension.
     """
 
     nats: Tensor
@@ -117,11 +117,11 @@ class LogLikelihood(NamedTuple):
 
 @runtime_checkable
 class Generates(Protocol):
-    """Makes samples from noise: an endless table a seed, whose row i depends on neither batch size nor ranks.
+    """Generates samples. Each seed defines an infinite sequence; sample i is independent of batch size and rank.
 
     Attributes:
-        num_classes: number of classes that the generator is conditioned on; 0 if it is unconditional.
-        block: how many samples are generated at a time.
+        num_classes: number of classes of a conditional generator; 0 if it is unconditional.
+        block: number of samples that are generated at a time.
     """
 
     block: int
@@ -137,13 +137,13 @@ class Generates(Protocol):
         """Yield n samples in blocks."""
 
     def sample_classes(self, labels: Sequence[int], columns: int, **options: Any) -> Tensor:
-        """Return a row of samples a label."""
+        """Return a row of samples for each label."""
 
     def draw_sample_labels(self, seed: int, start: int, count: int) -> Tensor | None:
-        """Return the labels of samples of the table, or None without conditioning."""
+        """Return the labels of samples, or None if the generator is unconditional."""
 
     def learn_labels(self, counts: Tensor) -> None:
-        """Take the label distribution that samples follow from the training data's counts, long [K]."""
+        """Set the label distribution of samples to that of the training data, from its class counts, long [K]."""
 
 
 @runtime_checkable
@@ -162,18 +162,18 @@ class Translates(Protocol):
     """Maps images to images.
 
     Attributes:
-        directions: the names of the maps, each with the columns of the data that it goes from and to.
+        directions: the source and target columns of each map, by its name.
     """
 
     directions: Mapping[str, tuple[str, str]]
 
     def translate(self, images: Tensor, direction: str | None = None, seed: int = 0, ema: bool = True) -> Tensor:
-        """Return images [N, C', H, W] for images [N, C, H, W]; by the first direction unless one is named."""
+        """Return translations [N, C', H, W] of images [N, C, H, W]; the first direction is the default."""
 
 
 @runtime_checkable
 class Completes(Protocol):
-    """Fills in what is missing of images."""
+    """Completes images of which some pixels are missing (inpainting)."""
 
     def complete(self, images: Tensor, known: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
         """Return images [N, C, H, W] that agree with ``images`` wherever ``known``, bool [N, 1, H, W], is set."""
@@ -181,15 +181,15 @@ class Completes(Protocol):
 
 @runtime_checkable
 class HasLikelihood(Protocol):
-    """Says how likely samples are."""
+    """Computes log-likelihoods of samples."""
 
     def log_likelihood(self, samples: Tensor, importance: int = 1, seed: int = 0) -> LogLikelihood:
-        """Return log-likelihoods of samples [N, ...], or a bound by so many importance samples."""
+        """Return log-likelihoods of samples [N, ...], or a bound from ``importance`` samples."""
 
 
 @runtime_checkable
 class InfersCodes(Protocol):
-    """Reads discrete codes off samples, whose agreement with labels can be counted."""
+    """Infers discrete codes from samples, whose agreement with labels can be measured."""
 
     def infer_codes(self, samples: Tensor) -> Tensor:
-        """Return the likeliest category, long [N], of samples [N, ...]."""
+        """Return the most likely category, long [N], of samples [N, ...]."""

@@ -1,4 +1,4 @@
-"""What a game refuses before it begins: players without networks, parts that do not go with them."""
+"""Checks on the networks, optimizers and parts of a system."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ def check_owners(
     networks: Mapping[str, nn.Module],
     optimizers: Mapping[str, Any],
 ) -> None:
-    """Refuse players without a network or an optimizer, and networks without a player.
+    """Check that every player has its networks and an optimizer, and every network a player.
 
     Args:
-        system: its name.
-        roles: the networks of each player.
-        networks: by role.
-        optimizers: by player.
+        system: name of the system, for error messages.
+        roles: the roles of each player's networks.
+        networks: networks by role.
+        optimizers: optimizers by player.
 
     Raises:
-        UserError: naming what is missing or not needed.
+        UserError: a network or optimizer is missing, or a network is not used.
     """
     owned = [role for of_player in roles.values() for role in of_player]
     if missing := [player for player in roles if player not in optimizers]:
@@ -37,20 +37,20 @@ def check_owners(
         problem = f"{system} needs a network '{missing[0]}'"
         raise UserError(problem, f"networks.{missing[0]}", "choose another network")
     if unused := [role for role in networks if role not in owned]:
-        raise UserError(f"{system} has no use for a network '{unused[0]}'", "networks", "choose another network")
+        raise UserError(f"{system} does not use a network '{unused[0]}'", "networks", "choose another network")
 
 
 def check_part(path: str, part: nn.Module, networks: Mapping[str, nn.Module], players: Collection[str]) -> None:
-    """Let a part refuse networks that it does not suit, and refuse a regularizer of nobody's.
+    """Check that a part is compatible with the networks, and that a regularizer's player exists.
 
     Args:
-        path: the argument that the part came by, such as ``loss`` or ``regularizers.r1``.
-        part: of the game.
-        networks: by role.
-        players: their names.
+        path: the part's argument name, such as ``loss`` or ``regularizers.r1``.
+        part: a loss, regularizer or augment.
+        networks: networks by role.
+        players: names of the players.
 
     Raises:
-        UserError: what does not go together.
+        UserError: the part is incompatible.
     """
     assert isinstance(part, Part)
     with located(path, networks):
@@ -62,7 +62,7 @@ def check_part(path: str, part: nn.Module, networks: Mapping[str, nn.Module], pl
 
 @contextmanager
 def located(path: str, networks: Collection[str]) -> Iterator[None]:
-    """Put the argument that a part came by before the key of what it refuses; a key of a network stays as it is."""
+    """Prefix the keys of a part's errors with its argument name, except keys of networks, which are complete."""
     try:
         yield
     except UserError as error:

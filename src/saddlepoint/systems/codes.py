@@ -1,4 +1,8 @@
-"""Structured codes: categories and continuous values as parts of a generator's latents (Chen et al. 2016)."""
+"""Latents that consist of noise, categorical codes and continuous codes.
+
+Chen et al. 2016, "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial
+Nets", arXiv:1606.03657.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,12 @@ from saddlepoint import randomness
 
 @dataclass(frozen=True)
 class Codes:
-    """Latents [N, Z] = [noise, one-hot categories, continuous codes], each part with a law of its own.
+    """The distribution of latents [N, Z] = [noise, one-hot categorical codes, continuous codes].
 
-    Noise and continuous codes are uniform on [-1, 1], categories are uniform.
+    Noise and continuous codes are uniform on [-1, 1]; categories are equally likely.
 
     Attributes:
-        noise: number of values that are noise.
+        noise: number of noise dimensions.
         categories: number of categories of each categorical code.
         continuous: number of continuous codes.
     """
@@ -31,30 +35,30 @@ class Codes:
 
     @property
     def dim(self) -> int:
-        """Z."""
+        """The dimension Z of the latents."""
         return self.noise + sum(self.categories) + self.continuous
 
     @property
     def entropy(self) -> dict[str, float]:
-        """H(c) in nats: of all categorical codes, and of all continuous ones, whose density is ½."""
+        """The entropies H(c) in nats of all categorical codes and of all continuous codes, whose density is ½."""
         return {
             "categorical": sum(math.log(k) for k in self.categories),
             "continuous": self.continuous * math.log(2),
         }
 
     def draw(self, n: int, random: torch.Generator) -> Tensor:
-        """Draw latents [n, Z] on the generator's device."""
+        """Return latents [n, Z] on the generator's device."""
         device = random.device
         uniform = torch.empty(n, self.noise + self.continuous, device=device).uniform_(-1, 1, generator=random)
         drawn = [torch.randint(k, (n,), device=device, generator=random) for k in self.categories]
         return self.pack(uniform[:, : self.noise], drawn, uniform[:, self.noise :])
 
     def keyed(self, seed: int, start: int, count: int) -> Tensor:
-        """Return latents ``start … start + count - 1`` of the table that ``seed`` names, [count, Z], on the CPU."""
+        """Return latents ``start … start + count - 1`` of the sequence of ``seed``, [count, Z], on the CPU."""
         return randomness.rows(self.draw, seed, "sample", start, count)
 
     def pack(self, noise: Tensor, categories: Sequence[Tensor], continuous: Tensor) -> Tensor:
-        """Join noise [N, ...], categories, each long [N], and continuous codes [N, ...] to latents [N, Z]."""
+        """Return latents [N, Z] of noise [N, ...], categories, each long [N], and continuous codes [N, ...]."""
         hot = [one_hot(c, k).to(noise.dtype) for c, k in zip(categories, self.categories, strict=True)]
         return torch.cat([noise, *hot, continuous], 1)
 

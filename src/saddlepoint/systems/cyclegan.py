@@ -27,7 +27,7 @@ from saddlepoint.types import Batch, Unpaired
 
 @dataclass(frozen=True)
 class Judged(Batch):
-    """What a discriminator is shown: real images and fakes, float [N, C, H, W] each."""
+    """Inputs of a discriminator: real and generated images, float [N, C, H, W] each."""
 
     real: Tensor
     fake: Tensor
@@ -35,22 +35,22 @@ class Judged(Batch):
 
 
 class CycleGAN(Translating):
-    """G: A → B and F: B → A learn from unpaired images, with D_B and D_A to judge them (equation 3).
+    """Generators G: A → B and F: B → A, trained on unpaired images with discriminators D_B and D_A (equation 3).
 
-    L(G, F) = L_GAN(G, D_B) + L_GAN(F, D_A) + λ (E ‖F(G(a)) - a‖₁ + E ‖G(F(b)) - b‖₁), and where asked for
-    λ_id λ (E ‖G(b) - b‖₁ + E ‖F(a) - a‖₁) (section 5.2). Distances are means over values. Each discriminator sees the
-    fakes that the generators have just made, through a pool of the last ones (section 4).
+    L(G, F) = L_GAN(G, D_B) + L_GAN(F, D_A) + λ (E ‖F(G(a)) - a‖₁ + E ‖G(F(b)) - b‖₁), plus the optional identity loss
+    λ_id λ (E ‖G(b) - b‖₁ + E ‖F(a) - a‖₁) (section 5.2). Distances are means over values. The discriminators are
+    trained on generated images from a pool of recent ones (section 4).
 
-    As in the published code the generators take one turn together, before the discriminators.
+    As in the published code, both generators are updated in one turn, before the discriminators.
 
     Args:
         networks: ``generator_ab`` (G), ``generator_ba`` (F), ``discriminator_a``, ``discriminator_b``.
-        loss: the two adversarial objectives; least squares in the paper.
+        loss: the adversarial objectives of D and G; least squares in the paper.
         cycle_weight: the paper's λ.
-        identity_weight: λ_id, in units of ``cycle_weight``; needs images of as many channels in both domains.
-        adversarial_weight: of the generators' adversarial objective. The paper's least squares lack the ½ that
-            ``leastsquares`` has, hence 2; D's objective is halved there, and so equal to it.
-        pool_size: generated images that each discriminator's pool holds.
+        identity_weight: λ_id, relative to ``cycle_weight``; requires images of the same shape in both domains.
+        adversarial_weight: weight of the generators' adversarial objective. The default of 2 makes up for the factor ½
+            of ``LeastSquares``, which the paper's objective lacks. The paper halves D's objective, so D's are equal.
+        pool_size: number of generated images in each discriminator's pool.
         game: see :class:`~saddlepoint.systems.game.Game`.
     """
 
@@ -84,9 +84,9 @@ class CycleGAN(Translating):
         self.loss = loss
         if loss.needs_real_in_generator or loss.batch_coupled:
             raise UserError(
-                f"{type(loss).__name__} compares samples with one another",
+                f"CycleGAN needs a loss of single samples, and {type(loss).__name__} compares the samples of a batch",
                 "loss",
-                "choose one that judges each by itself",
+                "choose another loss, such as LeastSquares",
             )
         for part in self.regularizers.values():
             part.check_loss(loss)  # type: ignore[operator]
@@ -95,7 +95,7 @@ class CycleGAN(Translating):
         shape_a, shape_b = (tuple(self.networks[f"generator_{way}"].shape) for way in ("ba", "ab"))  # type: ignore[arg-type]
         if identity_weight > 0 and shape_a != shape_b:
             raise UserError(
-                f"an identity loss needs domains of one shape, and they have {shape_a} and {shape_b}",
+                f"the identity loss requires images of the same shape in both domains, got {shape_a} and {shape_b}",
                 "identity_weight",
                 "set it to 0",
             )
@@ -105,7 +105,7 @@ class CycleGAN(Translating):
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Unpaired) -> None:
-        """Play one turn of both generators, then one of each discriminator."""
+        """Run a joint turn of the generators, then a turn of each discriminator."""
         self.fakes: list[Unpaired] = []
         self.turn("generator_ab", "generator_ba", loss=self.generators_loss, batch=batch)
         self.count_generator_update()
@@ -132,7 +132,7 @@ class CycleGAN(Translating):
         return Turn(loss, self.networks, self.random, outputs=judged, logs=logs)
 
     def discriminator_loss(self, domain: str, batch: Judged) -> Turn:
-        """Return the objective of a domain's discriminator on real images and on those from its pool."""
+        """Return the objective of a domain's discriminator on real images and on generated ones from the pool."""
         critic = self.networks[f"discriminator_{domain}"]
         outputs = {"real": critic(batch.real), "fake": critic(batch.fake)}
         return Turn(
@@ -145,7 +145,7 @@ class CycleGAN(Translating):
             outputs=outputs,
         )
 
-    # What others may ask -------------------------------------------------------------------------------------------
+    # Public interface ----------------------------------------------------------------------------------------------
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return both generators."""
@@ -156,7 +156,7 @@ class CycleGAN(Translating):
         }
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return for each direction real images above their translations above the way back."""
+        """Return a picture per direction: rows of real images, their translations and their reconstructions."""
         if not isinstance(held_out, Unpaired):
             return {}
         shown = {}
@@ -167,5 +167,5 @@ class CycleGAN(Translating):
 
 
 def distance(x: Tensor, y: Tensor) -> Tensor:
-    """Return the mean absolute difference, a scalar."""
+    """Return the mean absolute difference of two tensors, a scalar."""
     return (at_least_float32(x) - at_least_float32(y)).abs().mean()

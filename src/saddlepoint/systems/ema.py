@@ -1,4 +1,4 @@
-"""The exponential moving average of a network's weights."""
+"""Exponential moving averages of networks' weights."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 
 def frozen_copy(network: nn.Module) -> nn.Module:
-    """Return a copy in evaluation mode that receives no gradients: what an average starts from."""
+    """Return a copy of a network in evaluation mode, without gradients: the initial average."""
     return copy.deepcopy(network).eval().requires_grad_(False)
 
 
 class Tensors(NamedTuple):
-    """The tensors of an average and of its network, in the same order.
+    """The tensors of an averaged network and of the network itself, in the same order.
 
     Attributes:
-        weights: the average's.
-        of_network: what they follow.
-        buffers: the average's.
-        buffers_of_network: what they are copies of.
+        weights: parameters of the average.
+        of_network: parameters of the network.
+        buffers: buffers of the average.
+        buffers_of_network: buffers of the network.
     """
 
     weights: tuple[Tensor, ...]
@@ -31,10 +31,10 @@ class Tensors(NamedTuple):
 
 
 def tensors_of(average: nn.Module, network: nn.Module) -> Tensors:
-    """List the tensors of a :func:`frozen_copy` and of its network.
+    """Return the tensors of an average and of its network.
 
-    Once a run, for walking both module trees costs more than moving small tensors does; on the device where they train,
-    for moving a module replaces its buffers; and anew where a network grows.
+    Call it once per run, since walking both module trees takes longer than updating small tensors, and after the
+    networks have been moved to their device, since moving a module replaces its buffers.
     """
     return Tensors(
         tuple(average.parameters()), tuple(network.parameters()), tuple(average.buffers()), tuple(network.buffers())
@@ -43,16 +43,15 @@ def tensors_of(average: nn.Module, network: nn.Module) -> Tensors:
 
 @torch.no_grad()
 def update(tensors: Tensors, decay: float, updates: int) -> None:
-    """Move an average towards its network: θ' ← βθ' + (1-β)θ with β = min(decay, (1+t)/(10+t)).
+    """Update an average: θ' ← βθ' + (1-β)θ with β = min(decay, (1+t)/(10+t)).
 
-    The ramp keeps the average close to the network in the first steps, when the initial weights would weigh too much
-    (the moving average of TensorFlow with ``num_updates``). Buffers such as BatchNorm's statistics, averages
-    themselves, are copied.
+    The warm-up of β, which is that of TensorFlow's moving average with ``num_updates``, keeps the initial weights from
+    dominating the average. Buffers, such as BatchNorm's running statistics, are copied.
 
     Args:
-        tensors: of both.
+        tensors: tensors of the average and of the network.
         decay: β, in [0, 1).
-        updates: t, the updates that ``network`` has had.
+        updates: t, the number of updates of the network so far.
     """
     weight = 1.0 - min(decay, (1 + updates) / (10 + updates))
     torch._foreach_lerp_(tensors.weights, tensors.of_network, weight)

@@ -1,4 +1,4 @@
-"""The space that a game is played in: the samples' own, or the latent space of a frozen model."""
+"""Encoders: maps from samples to the space in which a system is trained, such as a frozen model's latent space."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saddlepoint.types import Batch, ImageBatch, VectorBatch
 
 
 class Encoder:
-    """Maps samples to the space that a game is played in, and back. This one is the identity."""
+    """Maps samples to the space in which a system is trained, and back. The base class is the identity."""
 
     def encode_batch(self, batch: Batch) -> Batch:
         """Return a batch of codes for a batch of samples, with the same labels."""
@@ -24,13 +24,13 @@ class Encoder:
 
 
 class FrozenEncoder(Encoder):
-    """Another system's encoder and decoder, which stand still.
+    """The frozen encoder and decoder of another system.
 
-    It is deliberately no nn.Module, and holds the system where nn.Module does not look: checkpoints do not carry its
-    weights, optimizers do not see them, and ranks do not reduce them.
+    It is not an ``nn.Module``, so the system's weights are neither saved in checkpoints, nor optimized, nor averaged
+    over ranks.
 
     Args:
-        system: encodes and decodes; on any device.
+        system: a system that can encode and decode, on any device.
     """
 
     def __init__(self, system: Any) -> None:
@@ -38,7 +38,7 @@ class FrozenEncoder(Encoder):
         self.system: Any = system.eval().requires_grad_(False)  # type: ignore[attr-defined]
 
     def shape_of(self, samples: tuple[int, ...]) -> tuple[int, ...]:
-        """Return the shape of the code of samples of a shape."""
+        """Return the shape of a code of a sample of shape ``samples``."""
         return tuple(self.system.encode(torch.zeros(1, *samples, device=self.system.device)).shape[1:])
 
     @torch.no_grad()
@@ -54,5 +54,5 @@ class FrozenEncoder(Encoder):
         return samples
 
     def _on(self, device: torch.device) -> Any:
-        """Return the system on the device of what it is given, which nobody else moves it to."""
+        """Return the system, moved to ``device`` if necessary."""
         return self.system if self.system.device == device else self.system.to(device)

@@ -1,7 +1,4 @@
-"""The engine of every system: players that take turns.
-
-A system's file shows its paper's algorithm; all the bookkeeping around a turn stands here, once.
-"""
+"""The base class of all systems. It implements a turn; subclasses implement the algorithm of their paper."""
 
 from __future__ import annotations
 
@@ -18,21 +15,21 @@ from saddlepoint import randomness
 from saddlepoint.parts import Part
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.systems import checks, ema
-from saddlepoint.systems.accumulation import check_separable, pieces
+from saddlepoint.systems.accumulation import accumulate_logs, check_separable, pieces
 from saddlepoint.systems.capabilities import Export, Picture
 from saddlepoint.systems.encoders import Encoder
-from saddlepoint.systems.players import OptimizerFactory, Player
+from saddlepoint.systems.players import OptimizerFactory, Player, build_players, parameters_of_others
 from saddlepoint.systems.progress import Budget, Progress, Stopwatch
-from saddlepoint.systems.schedules import SCHEDULES, ScheduleName, constant
+from saddlepoint.systems.schedules import SCHEDULES, ScheduleName, constant, set_learning_rates
 from saddlepoint.systems.stepping import Stepper
 from saddlepoint.turns import Turn
 from saddlepoint.types import Batch, ImageBatch, VectorBatch
 
 
 class Game(pl.LightningModule):
-    """Players, their optimizers, and the turns that they take.
+    """A Lightning module in which players alternate optimizer steps.
 
-    A subclass names its players in :attr:`roles` and writes its algorithm in :meth:`round`:
+    A subclass lists its players in :attr:`roles` and implements its algorithm in :meth:`round`:
 
         def round(self, batch):
             self.turn("discriminator", loss=self.discriminator_loss, batch=batch)
@@ -40,25 +37,25 @@ class Game(pl.LightningModule):
                 self.turn("generator", loss=self.generator_loss, batch=batch)
 
     Args:
-        networks: the networks by role; each becomes an attribute.
-        optimizers: an optimizer's factory for each player.
-        regularizers: penalties and constraints by name; each names the player who pays.
-        ema_decay: of the averaged weights, per update of the generator; None keeps no average.
-        schedule: how the learning rates fall over the budget.
-        gradient_clip: largest norm of a player's gradient, or None.
-        accumulate: pieces in which a turn takes its batch, for batches larger than memory; each piece sees as many
-            fakes as real samples, and BatchNorm the statistics of its piece.
-        budget: when the run ends.
-        seed: the key of all randomness.
-        encoder: the frozen model in whose latent space the game is played, or None.
+        networks: networks by role; each becomes an attribute.
+        optimizers: optimizer factory of each player.
+        regularizers: penalties and constraints by name; each is added to the loss of its ``player``.
+        ema_decay: decay of the averaged weights per generator update; None disables averaging.
+        schedule: learning-rate schedule over the budget.
+        gradient_clip: maximum norm of a player's gradient, or None.
+        accumulate: number of micro-batches per turn, for batches that do not fit into memory. Each micro-batch has
+            as many generated as real samples, and its own BatchNorm statistics.
+        budget: length of the run.
+        seed: seed of all random draws.
+        encoder: frozen model in whose latent space the system is trained, or None.
 
     Attributes:
-        roles: the networks that each player owns, players in the order of their optimizers. A class attribute, or set
-            before ``super().__init__()`` where it depends on arguments. A network may belong to several players.
-        averaged: the roles of which averaged weights are kept, likewise.
-        takes: the kinds of batches that the system trains on.
-        images_at: says how many images, over all ranks, the batch at a position has; where there are several ranks.
-        progress: the counters.
+        roles: the roles of each player's networks; players are in the order of their optimizers. A class attribute,
+            or set before ``super().__init__()`` if it depends on arguments. A network may belong to several players.
+        averaged: roles of the networks whose weights are averaged; set like ``roles``.
+        takes: types of batches that the system can be trained on.
+        images_at: maps the number of images seen so far to the size of the next batch over all ranks; None on one rank.
+        progress: training counters.
     """
 
     roles: Mapping[str, Sequence[str]]
@@ -85,17 +82,7 @@ class Game(pl.LightningModule):
         for role, network in self.networks.items():
             self.add_module(role, network)
         self.regularizers = nn.ModuleDict(dict(regularizers or {}))
-        self.players = {
-            name: Player(
-                name,
-                index,
-                {role: networks[role] for role in owned},
-                optimizers[name],
-                {key: part for key, part in (regularizers or {}).items() if part.player == name},
-                gradient_clip,
-            )
-            for index, (name, owned) in enumerate(self.roles.items())
-        }
+        self.players = build_players(self.roles, networks, optimizers, regularizers or {}, gradient_clip)
         self.statistics: list[Tensor] = []
         self.schedule = SCHEDULES[schedule]
         self.accumulate = accumulate
@@ -120,10 +107,13 @@ class Game(pl.LightningModule):
         self.check_parts({f"regularizers.{name}": part for name, part in self.regularizers.items()})
 
     def check_parts(self, parts: Mapping[str, nn.Module]) -> None:
-        """Let parts refuse networks that they do not suit, and refuse to split a batch whose samples they compare.
+        """Check that parts are compatible with the networks and with gradient accumulation.
 
         Args:
-            parts: by the argument that they came by, such as ``loss`` or ``regularizers.r1``.
+            parts: losses, regularizers and augments by argument name, such as ``loss`` or ``regularizers.r1``.
+
+        Raises:
+            UserError: a part is incompatible.
         """
         for path, part in parts.items():
             checks.check_part(path, part, self.networks, self.players)
@@ -132,43 +122,43 @@ class Game(pl.LightningModule):
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Any) -> None:
-        """Play one round on a batch: the paper's algorithm."""
+        """Run one round of the algorithm on a batch: one or more turns."""
         raise NotImplementedError(f"{type(self).__name__} must implement round()")
 
-    # What others may ask -------------------------------------------------------------------------------------------
+    # Public interface ----------------------------------------------------------------------------------------------
 
     @property
     def num_classes(self) -> int:
-        """Number of classes that samples can be asked for; 0 without conditioning."""
+        """Number of classes of a conditional generator; 0 if it is unconditional."""
         return 0
 
     def network(self, role: str, ema: bool = True) -> nn.Module:
-        """Return a network by its role: with averaged weights where there are some and ``ema`` is true."""
+        """Return the network of a role, with averaged weights if ``ema`` is true and they exist."""
         return self.averages.get(role, self.networks[role]) if ema else self.networks[role]
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
-        """Return the networks that are worth exporting, by name; none unless overridden."""
+        """Return the networks to export, by name; none by default."""
         return {}
 
     def export(self, role: str, inputs: Mapping[str, Tensor], outputs: tuple[str, ...], ema: bool) -> Export:
-        """Return one of the networks for :meth:`exports`."""
+        """Return the export description of one network, for :meth:`exports`."""
         network = self.network(role, ema)
         return Export(network, inputs, outputs, role, averaged=network is not self.networks[role])
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return what is shown of the system as it trains, by name; nothing unless overridden.
+        """Return the image grids that are logged during training, by name; none by default.
 
         Args:
-            n: about how many images.
-            seed: of all draws, so that pictures of different moments compare.
-            held_out: some real samples that the system is not trained on, on its device; None where there are none.
+            n: approximate number of images per grid.
+            seed: seed of all draws; the same seed makes grids of different training steps comparable.
+            held_out: real samples of the held-out split on the system's device, or None.
         """
         return {}
 
     # Turns ---------------------------------------------------------------------------------------------------------
 
     def training_step(self, batches: Batch | list[Batch], batch_idx: int) -> None:
-        """Play a round on each batch, and count it."""
+        """Run a round on each batch and update the counters."""
         for batch in batches if isinstance(batches, list) else [batches]:
             if self.budget.reached(self.progress):
                 break
@@ -181,33 +171,36 @@ class Game(pl.LightningModule):
 
     def _images_on_all_ranks(self, batch: Batch) -> int:
         if self.trainer.world_size > 1 and self.images_at is not None:
-            return self.images_at(self.progress.images_seen)  # ranks' shares of a partial last batch differ by one
+            return self.images_at(self.progress.images_seen)  # a partial last batch is not divided evenly among ranks
         return len(batch) * self.trainer.world_size
 
     def turn(self, *names: str, loss: Callable[[Any], Turn], batch: Batch) -> None:
-        """Let players take one step down a loss plus their regularizers; nobody else's weights move.
+        """Take one optimizer step of some players on a loss plus their regularizers; all other weights are frozen.
 
         Args:
-            names: the players; where there are several, the union of their networks learns. What the turn logs bears
-                the first one's name.
-            loss: computes the turn's record from the batch.
+            names: names of the players. Values are logged under the name of the first.
+            loss: function that returns the :class:`~saddlepoint.turns.Turn` of a batch.
             batch: real samples on this rank.
         """
         players = [self.players[name] for name in names]
         optimizers = [self.raw_optimizers[player.index] for player in players]
         turns = {name: self.progress.turns.get(name, 0) for name in names}
         key = "+".join(names)
-        # Dropout can only draw from the device's own generator; so that one is keyed, and everything draws from it.
+        # Dropout can draw only from the device's default generator, so that generator is seeded and used throughout.
         self.random = randomness.reseed(self.device, self.seed, key, self.stepper.rank, turns[names[0]])
-        others = self._frozen_in(names)
+        if names not in self._others:
+            self._others[names] = parameters_of_others(self.players, names)
+        others = self._others[names]
         for parameter in others:
             parameter.requires_grad_(False)
         try:
             for optimizer in optimizers:
                 optimizer.zero_grad()
             total = self._descend(players, loss, batch, turns)
-            for optimizer in optimizers:
-                self._set_learning_rate(optimizer)
+            if self.schedule is not constant:
+                factor = self.schedule(self.budget.fraction(self.progress))
+                for player, optimizer in zip(players, optimizers, strict=True):
+                    set_learning_rates(optimizer, self._base_rates[player.index], factor)
             norms = self.stepper.step(
                 key,
                 optimizers,
@@ -222,30 +215,20 @@ class Game(pl.LightningModule):
         for player in players:
             for constraint in player.constraints:
                 constraint.project(self.networks)
-        noted = set(self.record.logs)
+        logged = set(self.record.logs)
         with torch.no_grad():
             for part in self.observers:
                 part.observe(self.record)
-        self.logs |= {f"{names[0]}/{key}": value for key, value in self.record.logs.items() if key not in noted}
+        self.logs |= {f"{names[0]}/{key}": value for key, value in self.record.logs.items() if key not in logged}
         for name, norm in zip(names, norms, strict=True):
             self.progress.turns[name] = turns[name] + 1
             if norm is not None:
                 self.logs[f"{name}/weight_gradient_norm"] = norm
 
-    def _frozen_in(self, names: tuple[str, ...]) -> list[nn.Parameter]:
-        """Return the parameters that stand still while these players take a turn."""
-        if names not in self._others:
-            own = [parameter for name in names for parameter in self.players[name].parameters]
-            if len(set(own)) < len(own):
-                raise ValueError(f"players {', '.join(names)} share a network, which one turn would step twice")
-            everybody = dict.fromkeys(p for player in self.players.values() for p in player.parameters)
-            self._others[names] = list(everybody.keys() - set(own))
-        return self._others[names]
-
     def _descend(
         self, players: Sequence[Player], loss: Callable[[Any], Turn], batch: Batch, turns: Mapping[str, int]
     ) -> Tensor:
-        """Accumulate the gradients of a turn's loss and penalties, piece by piece; return their sum, detached."""
+        """Accumulate the gradients of loss and penalties over micro-batches; return the total loss, detached."""
         totals: list[Tensor] = []
         for piece, share in pieces(batch, self.accumulate):
             record = self.record = loss(piece)
@@ -256,24 +239,24 @@ class Game(pl.LightningModule):
                     if turns[player.name] % part.interval == 0:
                         with checks.located(f"regularizers.{key}", self.networks):
                             penalty = part.penalty(record)
-                        record.logs.setdefault(key, penalty.detach())  # a figure of that name is the part's own
+                        record.logs.setdefault(key, penalty.detach())  # unless the part logs a value of that name
                         total = total + (penalty if part.interval == 1 else penalty * part.interval)
             if share < 1:
                 total = total * share
             self.stepper.backward(total)
-            self._note(players[0].name, record, share, afresh=not totals)
+            accumulate_logs(self.logs, players[0].name, record, share, first=not totals)
             totals.append(total.detach())
         return totals[0] if len(totals) == 1 else torch.stack(totals).sum()
 
     def count_generator_update(self) -> None:
-        """Count an update of what generates, and move the averages after it."""
+        """Count a generator update and update the averaged weights."""
         self.progress.generator_updates += 1
         for tensors in self._averaged_tensors:
             assert self.ema_decay is not None
             ema.update(tensors, self.ema_decay, self.progress.updates_before + self.progress.generator_updates)
 
     def on_fit_start(self) -> None:
-        """Learn from the trainer how steps are taken; the networks have reached their device."""
+        """Set up what depends on the trainer and on the networks' device."""
         for player in self.players.values():
             player.list_tensors()
         self._others = {}
@@ -281,41 +264,26 @@ class Game(pl.LightningModule):
         self.stepper = Stepper(scaler, self.trainer.world_size, self.global_rank)
         self.stopwatch.alone, before = self.trainer.world_size == 1, self.progress.seconds
         self.stepper.clock = lambda: before + self.stopwatch.own
-        # All networks', for a turn of D moves G's too; listed on the device, where modules have new ones.
         self.observers = [m for m in self.modules() if isinstance(m, Part) and type(m).observe is not Part.observe]
+        # The buffers of all networks: G's forward pass in a turn of D updates G's running statistics. Listed here
+        # since moving a module to its device replaces its buffers.
         self.statistics = [buffer for network in self.networks.values() for buffer in network.buffers()]
         self._averaged_tensors = [ema.tensors_of(self.averages[role], self.networks[role]) for role in self.averages]
 
     def configure_optimizers(self) -> list[Optimizer]:
-        """Return one optimizer a player, in the order of :attr:`roles`."""
+        """Return one optimizer per player, in the order of :attr:`roles`."""
         self.raw_optimizers = [player.build_optimizer() for player in self.players.values()]
-        self._base_rates = {id(o): [group["lr"] for group in o.param_groups] for o in self.raw_optimizers}
+        self._base_rates = [[group["lr"] for group in o.param_groups] for o in self.raw_optimizers]
         return self.raw_optimizers
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        """Move batches, or lists of them, to the device; our loaders yield them where they are needed."""
+        """Move a batch or a list of batches to the device."""
         return [one.to(device) for one in batch] if isinstance(batch, list) else batch.to(device)
-
-    def _set_learning_rate(self, optimizer: Optimizer) -> None:
-        if self.schedule is constant:
-            return
-        factor = self.schedule(self.budget.fraction(self.progress))
-        for group, base in zip(optimizer.param_groups, self._base_rates[id(optimizer)], strict=True):
-            group["lr"] = base * factor
-
-    def _note(self, name: str, record: Turn, share: float, afresh: bool) -> None:
-        """Keep detached tensors; whoever logs them reads them, so a step never waits for the device."""
-        noted = {"loss": record.loss, **record.logs}
-        noted |= {f"logits_{key}": output.logits for key, output in record.outputs.items()}
-        for key, value in noted.items():
-            kept = value.detach() if share == 1 else value.detach().float().mean() * share
-            key = f"{name}/{key}"
-            self.logs[key] = kept if afresh else self.logs[key] + kept
 
     # Checkpoints ---------------------------------------------------------------------------------------------------
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the counters."""
+        """Save the counters."""
         checkpoint["progress"] = self.progress.state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:

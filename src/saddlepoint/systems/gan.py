@@ -1,6 +1,6 @@
-"""The GAN: a generator against a discriminator. Goodfellow et al. 2014, arXiv:1406.2661, Algorithm 1.
+"""Goodfellow et al. 2014, "Generative Adversarial Nets", arXiv:1406.2661, Algorithm 1.
 
-Every variant that differs only in its parts (network, loss, regularizers, optimizer) is this class.
+Variants that differ only in their networks, loss, regularizers, augments or optimizers use this class.
 """
 
 from __future__ import annotations
@@ -25,16 +25,17 @@ from saddlepoint.types import Batch, CriticOutput
 
 
 class GAN(Sampling, Adversarial):
-    """min_G max_D, alternating: ``discriminator_steps`` turns of D, then one of G.
+    """A generator G and a discriminator D with alternating turns: ``discriminator_steps`` of D, then one of G.
 
     Args:
         networks: ``generator`` and ``discriminator``.
-        loss: the two objectives.
+        loss: the objectives of D and G.
         latent_dim: dimension Z of the latents.
-        prior: the latents' law, ``normal`` or ``uniform`` on [-1, 1].
-        ema_decay: of the generator's averaged weights, per generator update; None keeps no average.
-        generator_batch_multiple: fakes of G's turn for each of D's, whose labels are repeated.
-        adversarial: augments, the paper's k as ``discriminator_steps`` and more: see
+        prior: distribution of the latents, ``normal`` or ``uniform`` on [-1, 1].
+        ema_decay: decay of the generator's averaged weights per generator update; None disables averaging.
+        generator_batch_multiple: number of generated samples in a turn of G relative to a turn of D; conditions are
+            repeated.
+        adversarial: other arguments, such as ``discriminator_steps`` (the paper's k); see
             :class:`~saddlepoint.systems.adversarial.Adversarial`.
     """
 
@@ -64,7 +65,7 @@ class GAN(Sampling, Adversarial):
         self.generator_batch_multiple = generator_batch_multiple
         if generator_batch_multiple > 1 and loss.needs_real_in_generator:
             raise UserError(
-                f"{type(loss).__name__} compares G's samples with as many real ones",
+                f"{type(loss).__name__} needs as many generated as real samples",
                 "generator_batch_multiple",
                 "set it to 1",
             )
@@ -72,14 +73,14 @@ class GAN(Sampling, Adversarial):
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Batch) -> None:
-        """Play one turn of D; then one of G, when it is due."""
+        """Run a turn of D, then a turn of G if it is due."""
         self.turn("discriminator", loss=self.discriminator_loss, batch=batch)
         if self.generator_is_due():
             self.turn("generator", loss=self.generator_loss, batch=batch)
             self.count_generator_update()
 
     def discriminator_loss(self, batch: Batch) -> Turn:
-        """Return D's objective on a batch of real samples and as many fakes."""
+        """Return D's objective on a batch of real samples and as many generated ones."""
         z = self.draw_latents(len(batch))
         with torch.no_grad():
             fake = self.generator(z, batch.condition)
@@ -88,27 +89,27 @@ class GAN(Sampling, Adversarial):
         return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated})
 
     def generator_loss(self, batch: Batch) -> Turn:
-        """Return G's objective on as many fakes as the batch has real samples, or a multiple of them."""
+        """Return G's objective on ``generator_batch_multiple`` generated samples per real sample."""
         z = self.draw_latents(self.generator_batch_multiple * len(batch))
         condition = self.for_generator(batch.condition)
         fake = self.generator(z, condition)
         outputs = {}
         if self.needs_real_in_generator:
-            with torch.no_grad():  # apart from the fakes: no gradient passes here, as D stands still
+            with torch.no_grad():  # D is frozen and real samples do not depend on G
                 outputs["real"] = self.discriminator(self.augment(batch.samples), batch.condition)
         outputs["fake"] = self.discriminator(self.augment(fake), condition)
         loss = self.loss.generator(*(self.of_all_ranks(outputs[kind]) for kind in ("fake", "real") if kind in outputs))
         return self.record_of(loss, batch, fake, z, outputs)
 
     def for_generator(self, condition: trees.Tree) -> trees.Tree:
-        """Return what G's fakes are told: the batch's conditions, repeated where there are more fakes than samples."""
+        """Return the condition of G's samples: the batch's, repeated ``generator_batch_multiple`` times."""
         multiple = self.generator_batch_multiple
         return condition if multiple == 1 else trees.concatenate(*[condition] * multiple)
 
     def record_of(
         self, loss: Tensor, batch: Batch, fake: Tensor, z: Tensor, outputs: Mapping[str, CriticOutput]
     ) -> Turn:
-        """Return the record of a turn, for regularizers and logs."""
+        """Return the record of a turn."""
         several = len(fake) > len(batch)
         condition = self.for_generator(batch.condition) if several else batch.condition
         return Turn(
@@ -125,23 +126,23 @@ class GAN(Sampling, Adversarial):
         )
 
     def draw_latents(self, n: int) -> Tensor:
-        """Draw latents [n, Z] for this turn."""
+        """Return latents [n, Z], drawn from the turn's generator."""
         return latents.draw(self.prior, n, self.latent_dim, self.random)
 
-    # What others may ask -------------------------------------------------------------------------------------------
+    # Public interface ----------------------------------------------------------------------------------------------
 
     @property
     def num_classes(self) -> int:
-        """Number of classes that the generator is conditioned on; 0 if it is unconditional."""
+        """Number of classes of a conditional generator; 0 if it is unconditional."""
         return int(getattr(self.generator, "num_classes", 0))
 
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
-        """Return latents, and labels of a conditional generator, keyed by (seed, sample index)."""
+        """Return latents, and labels if the generator is conditional, keyed by (seed, sample index)."""
         z = latents.keyed(self.prior, self.latent_dim, seed, start, count, truncation)
         return Draw(z, self.draw_sample_labels(seed, start, count), truncation=truncation)
 
     def generate(self, draw: Draw, ema: bool) -> Tensor:
-        """Generate in evaluation mode, so that a sample does not depend on its neighbours."""
+        """Return samples, generated in evaluation mode so that they do not depend on each other."""
         network = self.network("generator", ema)
         with evaluating(network):
             samples: Tensor = network(draw.latents, draw.labels)

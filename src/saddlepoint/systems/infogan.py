@@ -1,4 +1,8 @@
-"""Chen et al. 2016, "InfoGAN: Interpretable Representation Learning by Information Maximizing", arXiv:1606.03657."""
+"""InfoGAN.
+
+Chen et al. 2016, "InfoGAN: Interpretable Representation Learning by Information Maximizing Generative Adversarial
+Nets", arXiv:1606.03657.
+"""
 
 from __future__ import annotations
 
@@ -19,34 +23,33 @@ from saddlepoint.turns import Turn
 from saddlepoint.types import Batch, CriticOutput
 
 TRAVERSED = 10
-"""Steps of a traversal, and rows of noise beneath each other."""
+"""Number of rows of a traversal, each with different noise, and of values of a continuous code."""
 REACH = 2.0
-"""Continuous codes are traversed from -2 to 2, beyond the [-1, 1] they were drawn from (figure 2)."""
+"""Continuous codes are traversed from -2 to 2, beyond their support in training, [-1, 1] (figure 2)."""
 
 
 class InfoGAN(GAN):
-    """A GAN whose codes c can be read off its samples: min_{G,Q} max_D V(D, G) - λ L_I(G, Q) (equation 6).
+    """A GAN with codes c that can be inferred from samples: min_{G,Q} max_D V(D, G) - λ L_I(G, Q) (equation 6).
 
-    L_I = E log Q(c|G(z, c)) + H(c) is a lower bound of the mutual information I(c; G(z, c)) (equation 5). Q is a head
-    on D's trunk: it reads D's features. Its Gaussian of continuous codes has a variance of 1, as in the published code
-    for MNIST.
+    L_I = E log Q(c|G(z, c)) + H(c) is a lower bound on the mutual information I(c; G(z, c)) (equation 5). Q is a head
+    on D's features. Its Gaussian of the continuous codes has unit variance, as in the published code for MNIST.
 
-    Paper and published code differ in who learns from L_I:
+    The paper and its published code differ in the networks that are trained on L_I:
 
-    - ``information="discriminator"``, as in the code: D, its trunk and Q in D's turn, and G in its own;
-    - ``information="generator"``, as in equation 6: Q's head together with G in G's turn; the trunk never does.
+    - ``information="discriminator"``, as in the code: D (including the features) and Q in D's turn, G in its own turn;
+    - ``information="generator"``, as in equation 6: Q and G in G's turn; D is not trained on L_I.
 
-    The parts of L_I are logged in nats as ``information_categorical`` and ``information_continuous``.
+    The terms of L_I are logged in nats as ``information_categorical`` and ``information_continuous``.
 
     Args:
         networks: ``generator``, ``discriminator`` and ``recognition``, from D's features to the parameters of Q.
-        latent_dim: values of z and c together; what the codes leave is noise.
-        prior: of the noise, uniform on [-1, 1]; there is no other.
+        latent_dim: dimension of z and c together; dimensions that are not codes are noise.
+        prior: distribution of the noise, always uniform on [-1, 1].
         categories: number of categories of each categorical code.
         continuous: number of continuous codes.
-        information: in whose turn Q learns.
-        information_weight: λ for categorical codes, 1 in the paper.
-        continuous_weight: λ for continuous codes; smaller on harder data than MNIST (appendix C).
+        information: the player in whose turn Q is trained.
+        information_weight: λ of categorical codes, 1 in the paper.
+        continuous_weight: λ of continuous codes; below 1 for data other than MNIST (appendix C).
         gan: see :class:`~saddlepoint.systems.gan.GAN`.
     """
 
@@ -74,18 +77,18 @@ class InfoGAN(GAN):
         self.codes = Codes(latent_dim - sum(categories) - continuous, tuple(categories), continuous)
         if self.codes.noise < 1:
             raise UserError(
-                f"{sum(categories) + continuous} values of codes leave no noise among {latent_dim} latents",
+                f"must exceed the {sum(categories) + continuous} dimensions of the codes, got {latent_dim}",
                 "latent_dim",
             )
         if self.num_classes:
-            raise UserError("InfoGAN's generator takes codes, no labels", "generator.conditioning", "set it to none")
+            raise UserError("InfoGAN's generator does not take labels", "generator.conditioning", "set it to none")
         self.information = information
         self.information_weight, self.continuous_weight = information_weight, continuous_weight
 
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Batch) -> None:
-        """Play a turn of D; then one of G, when it is due. Q learns together with one of them."""
+        """Run a turn of D, then a turn of G if it is due; Q is updated in one of them."""
         with_critic = ("recognition",) if self.information == "discriminator" else ()
         with_generator = ("recognition",) if self.information == "generator" else ()
         self.turn("discriminator", *with_critic, loss=self.discriminator_loss, batch=batch)
@@ -94,16 +97,16 @@ class InfoGAN(GAN):
             self.count_generator_update()
 
     def discriminator_loss(self, batch: Batch) -> Turn:
-        """Return D's objective, less λ L_I where Q learns with D."""
+        """Return D's objective, minus λ L_I if Q is trained in D's turn."""
         record = super().discriminator_loss(batch)
         return self.less_information(record) if self.information == "discriminator" else record
 
     def generator_loss(self, batch: Batch) -> Turn:
-        """Return G's objective less λ L_I."""
+        """Return G's objective minus λ L_I."""
         return self.less_information(super().generator_loss(batch))
 
     def less_information(self, record: Turn) -> Turn:
-        """Subtract the bound of the mutual information between a turn's codes and its fakes from the turn's loss."""
+        """Return the record of a turn with λ L_I of its generated samples subtracted from its loss."""
         _, categories, continuous = self.codes.unpack(record.latents)
         read = self.recognition(record.outputs["fake"].features)
         logits = [at_least_float32(one) for one in read.categorical]
@@ -118,34 +121,34 @@ class InfoGAN(GAN):
         return record
 
     def draw_latents(self, n: int) -> Tensor:
-        """Draw noise and codes, [n, Z], for this turn."""
+        """Return noise and codes, [n, Z], drawn from the turn's generator."""
         return self.codes.draw(n, self.random)
 
-    # What others may ask -------------------------------------------------------------------------------------------
+    # Public interface ----------------------------------------------------------------------------------------------
 
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
-        """Return noise and codes keyed by (seed, sample index); they know no truncation."""
+        """Return noise and codes keyed by (seed, sample index); truncation has no effect on them."""
         return Draw(self.codes.keyed(seed, start, count), truncation=truncation)
 
     @torch.no_grad()
     def infer_codes(self, samples: Tensor) -> Tensor:
-        """Return the likeliest category of the first categorical code, long [N], of samples [N, ...]."""
+        """Return the most likely category of the first categorical code, long [N], of samples [N, ...]."""
         with evaluating(self.discriminator, self.recognition):
             output: CriticOutput = self.discriminator(samples, None)
             inferred: Tensor = self.recognition(output.features).categorical[0].argmax(1)
         return inferred
 
     def traverse(self, index: int, columns: int, seed: int, ema: bool = True) -> Tensor:
-        """Generate rows in which one code varies and all else stays the same.
+        """Return rows of samples in which one code varies and the noise and the other codes are fixed.
 
         Args:
-            index: of the code: categorical ones first, then continuous ones.
-            columns: values of the code: its categories, or as many steps from -2 to 2.
-            seed: of the table whose first latents the rows take.
-            ema: from the averaged weights.
+            index: index of the code; categorical codes come first, then continuous ones.
+            columns: number of values of the code: its categories, or equally spaced values in [-2, 2].
+            seed: seed of the latents of the rows.
+            ema: whether to use the averaged weights.
 
         Returns:
-            Float [10 · columns, ...], row by row.
+            Float [10 · columns, ...], in row-major order.
         """
         noise, categories, continuous = self.codes.unpack(self.codes.keyed(seed, 0, TRAVERSED))
         noise, continuous = (one.repeat_interleave(columns, 0) for one in (noise, continuous))
@@ -157,7 +160,7 @@ class InfoGAN(GAN):
         return self.sample(len(noise), latents=self.codes.pack(noise, categories, continuous), ema=ema)
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return samples, and a traversal of each code: a row a draw of all else, a column a value of the code."""
+        """Return samples and a traversal of each code, with one column per value of the code."""
         shown = dict(super().pictures(n, seed, held_out))
         columns = [*self.codes.categories, *[TRAVERSED] * self.codes.continuous]
         for index, count in enumerate(columns):
@@ -165,7 +168,7 @@ class InfoGAN(GAN):
         return shown
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
-        """Return the generator, and what reads codes: the discriminator and the recognition head."""
+        """Return the generator, and the discriminator and recognition head, which infer codes."""
         samples = torch.zeros(2, *self.discriminator.shape)  # type: ignore[misc]
         features = torch.zeros(2, int(self.recognition.features))  # type: ignore[arg-type]
         codes = (*(f"categorical_{i + 1}" for i in range(len(self.codes.categories))), "mean", "log_variance")

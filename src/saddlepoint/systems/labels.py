@@ -1,4 +1,4 @@
-"""The law of the labels that samples are asked for, and which networks make use of labels together."""
+"""Random labels of generated samples, and checks of labels and of the networks' conditioning."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from saddlepoint.errors import UserError
 
 
 def keyed(shares: Tensor, seed: int, start: int, count: int) -> Tensor:
-    """Return labels ``start … start + count - 1`` of the table that ``seed`` names, long [count], on the CPU.
+    """Return labels ``start … start + count - 1`` of the sequence of ``seed``, long [count], on the CPU.
 
     Args:
-        shares: of the classes, float [K], summing to 1.
-        seed: the table.
+        shares: probabilities of the classes, float [K].
+        seed: seed of the sequence.
         start: index of the first label.
-        count: how many.
+        count: number of labels.
     """
     edges = shares.cpu().double().cumsum(0)
     edges = edges / edges[-1].clone()
 
     def draw(n: int, random: torch.Generator) -> Tensor:
         uniform = torch.rand(n, dtype=torch.float64, generator=random)
-        return torch.searchsorted(edges, uniform, right=True)  # a class without a share is never drawn
+        return torch.searchsorted(edges, uniform, right=True)  # "right": classes of probability 0 are never drawn
 
     return randomness.rows(draw, seed, "labels", start, count)
 
 
 def check(labels: Tensor, num_classes: int) -> None:
-    """Refuse labels that the generator has no class for.
+    """Check that labels are valid classes of the generator.
 
     Raises:
-        UserError: it has no classes at all, or labels lie outside 0 … K - 1.
+        UserError: the generator is unconditional, or a label is outside 0 … K - 1.
     """
     if num_classes == 0:
         raise UserError("labels were given, but the generator is unconditional", "labels", "leave them out")
@@ -46,49 +46,50 @@ def check(labels: Tensor, num_classes: int) -> None:
 def check_networks(
     generator: nn.Module, discriminator: nn.Module, classifier_trained: bool, reads: str = "logits"
 ) -> None:
-    """Refuse networks whose labels would teach nothing.
+    """Check that the conditioning of generator and discriminator is compatible.
 
     Args:
-        generator: conditional or not.
-        discriminator: conditional or not.
+        generator: the generator.
+        discriminator: the discriminator.
         classifier_trained: whether a regularizer trains the discriminator's auxiliary classifier.
-        reads: what the loss reads of D's output.
+        reads: the output of D that the loss uses, "logits" or "features".
 
     Raises:
-        UserError: G is told labels that D never sees or the other way round, or D's classifier is trained by nobody.
+        UserError: only one of the networks is conditional, D's classifier is not trained, or D's projection of labels
+            does not affect the loss.
     """
     of_generator = getattr(getattr(generator, "labels", None), "kind", "none")
     of_discriminator = getattr(getattr(discriminator, "labels", None), "kind", "none")
     if of_discriminator == "auxiliary" and not classifier_trained:
         raise UserError(
-            "the discriminator has a classifier that nothing trains",
+            "the discriminator's auxiliary classifier is not trained by any regularizer",
             "discriminator.conditioning",
             "add the regularizer auxiliary_classifier",
         )
     if of_discriminator == "projection" and reads != "logits":
         raise UserError(
-            f"projection puts the label into D's logits, and the loss reads only its {reads}",
+            f"projection affects only the discriminator's logits, and the loss depends only on its {reads}",
             "discriminator.conditioning",
             "set it to concat",
         )
     if of_generator != "none" and of_discriminator == "none":
         raise UserError(
-            f"the generator is conditioned on labels ({of_generator}) and the discriminator is not, so G would never "
-            "learn what its labels mean",
+            f"the generator is conditioned on labels ({of_generator}) and the discriminator is not, so the generator "
+            "would ignore its labels",
             "discriminator.conditioning",
             "set it to concat, projection or auxiliary",
         )
     if of_generator == "none" and of_discriminator != "none":
         raise UserError(
-            f"the discriminator is conditioned on labels ({of_discriminator}) and the generator is not, so D would "
-            "judge fakes by labels that G does not know",
+            f"the discriminator is conditioned on labels ({of_discriminator}) and the generator is not, so generated "
+            "samples would not match their labels",
             "generator.conditioning",
             "set it to concat, batchnorm or adain",
         )
 
 
 def trains_classifier(regularizers: Mapping[str, nn.Module]) -> bool:
-    """Whether one of the regularizers trains the discriminator's auxiliary classifier, in the discriminator's turns."""
+    """Return whether a regularizer of the discriminator trains its auxiliary classifier."""
     return any(
         getattr(part, "trains_classifier", False) and getattr(part, "player", None) == "discriminator"
         for part in regularizers.values()

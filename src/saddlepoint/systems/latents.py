@@ -1,4 +1,4 @@
-"""The prior of the latents, and its truncation."""
+"""Draws from the prior of the latents, optionally truncated."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ Prior = Literal["normal", "uniform"]
 
 
 def draw(prior: Prior, n: int, dim: int, random: torch.Generator, truncation: float = 1.0) -> Tensor:
-    """Draw latents [n, dim] on the generator's device.
+    """Return latents [n, dim] on the generator's device.
 
     Args:
-        prior: ``normal`` is N(0, I), ``uniform`` is U[-1, 1].
-        n: how many.
-        dim: their dimension.
-        random: the generator that they are drawn from.
-        truncation: in (0, 1]; 1 leaves the prior as it is. Below 1, the normal is cut at ±2·truncation (Brock et al.
-            2019, section 3.1, there by resampling, here by the inverse distribution function: the same law) and the
-            uniform shrinks to ±truncation.
+        prior: ``normal`` for N(0, I), ``uniform`` for U[-1, 1].
+        n: number of latents.
+        dim: dimension of the latents.
+        random: random number generator.
+        truncation: in (0, 1]; 1 is no truncation. Below 1, the normal is truncated to ±2·truncation (Brock et al. 2019,
+            section 3.1, by resampling; here by the inverse distribution function, with the same distribution) and the
+            uniform is restricted to ±truncation.
     """
     if prior == "uniform":
         return torch.empty(n, dim, device=random.device).uniform_(-truncation, truncation, generator=random)
@@ -35,5 +35,5 @@ def draw(prior: Prior, n: int, dim: int, random: torch.Generator, truncation: fl
 
 
 def keyed(prior: Prior, dim: int, seed: int, start: int, count: int, truncation: float = 1.0) -> Tensor:
-    """Return latents ``start … start + count - 1`` of the table that ``seed`` names, [count, dim], on the CPU."""
+    """Return latents ``start … start + count - 1`` of the sequence of ``seed``, [count, dim], on the CPU."""
     return randomness.rows(lambda n, random: draw(prior, n, dim, random, truncation), seed, "sample", start, count)

@@ -20,17 +20,18 @@ from saddlepoint.types import Batch, CriticOutput, Paired
 
 
 class Pix2Pix(Translating, Adversarial):
-    """G maps an input x to a target y; D tells (x, y) from (x, G(x)): L_cGAN(G, D) + λ E ‖y - G(x)‖₁ (equation 4).
+    """G maps inputs x to targets y; D discriminates (x, y) from (x, G(x)): L_cGAN(G, D) + λ E ‖y - G(x)‖₁ (equation 4).
 
-    G's noise is its dropout (section 3.1). D's objective is halved (section 3.3). The distance is the mean over values.
+    Dropout is G's source of noise (section 3.1). D's objective is halved (section 3.3). The distance is a mean over
+    values.
 
     Args:
-        networks: ``generator``, from inputs to targets, and ``discriminator``, which is told the input.
-        loss: the two adversarial objectives.
+        networks: ``generator``, from inputs to targets, and ``discriminator``, conditioned on the input.
+        loss: the adversarial objectives of D and G.
         l1_weight: the paper's λ.
-        adversarial_weight: of G's adversarial objective; with 0 there is no D and G learns by L1 alone.
-        adversarial: see :class:`~saddlepoint.systems.adversarial.Adversarial`. There are no augments, which would have
-            to change inputs and targets alike.
+        adversarial_weight: weight of G's adversarial objective; with 0, G is trained on L1 alone and D is not trained.
+        adversarial: see :class:`~saddlepoint.systems.adversarial.Adversarial`. Augments are not supported, since they
+            would have to transform inputs and targets in the same way.
     """
 
     roles: Mapping[str, tuple[str, ...]] = {
@@ -53,14 +54,14 @@ class Pix2Pix(Translating, Adversarial):
         **adversarial: Any,
     ) -> None:
         if adversarial.pop("augments", None):
-            raise UserError("Pix2Pix has no augments, which would have to change inputs and targets alike", "augments")
+            raise UserError("Pix2Pix does not support augments", "augments", "leave them out")
         super().__init__(networks, loss=loss, **adversarial)
         self.l1_weight, self.adversarial_weight = l1_weight, adversarial_weight
 
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Paired) -> None:
-        """Play one turn of D; then one of G, when it is due."""
+        """Run a turn of D, then a turn of G if it is due."""
         if self.adversarial_weight > 0:
             self.turn("discriminator", loss=self.discriminator_loss, batch=batch)
         if self.adversarial_weight == 0 or self.generator_is_due():
@@ -76,7 +77,7 @@ class Pix2Pix(Translating, Adversarial):
         return self.record_of(loss, batch, fake, {"real": real, "fake": generated})
 
     def generator_loss(self, batch: Paired) -> Turn:
-        """Return G's adversarial objective plus λ times the distance from the target."""
+        """Return G's adversarial objective plus λ times the L1 distance from the target."""
         fake = self.generator(batch.inputs)
         distance = (at_least_float32(batch.targets) - at_least_float32(fake)).abs().mean()
         loss, outputs = self.l1_weight * distance, {}
@@ -93,7 +94,7 @@ class Pix2Pix(Translating, Adversarial):
         return record
 
     def record_of(self, loss: Tensor, batch: Paired, fake: Tensor, outputs: Mapping[str, CriticOutput]) -> Turn:
-        """Return the record of a turn, for regularizers and logs."""
+        """Return the record of a turn."""
         return Turn(
             loss,
             self.networks,
@@ -105,7 +106,7 @@ class Pix2Pix(Translating, Adversarial):
             outputs=outputs,
         )
 
-    # What others may ask -------------------------------------------------------------------------------------------
+    # Public interface ----------------------------------------------------------------------------------------------
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the generator."""
@@ -114,7 +115,7 @@ class Pix2Pix(Translating, Adversarial):
         return {"generator": self.export("generator", {"images": inputs}, ("targets",), ema)}
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return inputs above their translations above their targets."""
+        """Return a picture with rows of inputs, their translations and their targets."""
         if not isinstance(held_out, Paired):
             return {}
         inputs, targets = held_out.inputs[: n // 3], held_out.targets[: n // 3]

@@ -1,4 +1,4 @@
-"""How far a run is, and how far it is to go: counted in images and generator updates, never in optimizer steps."""
+"""Counters of training progress, the budget of a run, and its training time."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pydantic import PositiveFloat, PositiveInt
 
 @dataclass
 class Progress:
-    """Counters that a checkpoint keeps.
+    """Counters of training progress, which are saved in checkpoints.
 
     Attributes:
-        images_seen: data-set images consumed in the first turn of each round, summed over ranks.
+        images_seen: number of training images of all rounds so far, summed over ranks.
         generator_updates: optimizer steps of the generator.
-        rounds: batches played.
-        turns: turns taken by each player; they count the intervals of lazy regularizers and key the randomness.
-        seconds: training time so far, over all the sessions of the run.
-        updates_before: steps that the generator had had in the run whose weights this one began with.
+        rounds: number of rounds, one per batch.
+        turns: number of turns of each player, which lazy regularization and the keys of random draws use.
+        seconds: training time of all sessions of the run.
+        updates_before: number of generator updates in the run from which the initial weights were loaded.
     """
 
     images_seen: int = 0
@@ -35,11 +35,11 @@ class Progress:
 
 @dataclass(frozen=True)
 class Budget:
-    """When a run ends: at the first limit that it reaches. At least one must be given.
+    """Limits of a run, which ends when it reaches the first of them.
 
     Attributes:
-        images: data-set images, exact: the last batch may be partial.
-        generator_updates: generator steps.
+        images: number of training images; exact, as the last batch may be partial.
+        generator_updates: number of generator updates.
         hours: training time in hours.
     """
 
@@ -48,7 +48,7 @@ class Budget:
     hours: PositiveFloat | None = None
 
     def fraction(self, progress: Progress) -> float:
-        """Return how much of the nearest limit is used, in [0, 1]; 0 without any limit.
+        """Return the used fraction of the limit that is closest to being reached, in [0, 1]; 0 without limits.
 
         >>> Budget(images=100).fraction(Progress(images_seen=25))
         0.25
@@ -65,17 +65,18 @@ class Budget:
         return min(1.0, max(used, default=0.0))
 
     def reached(self, progress: Progress) -> bool:
-        """Whether a limit is used up."""
+        """Return whether a limit has been reached."""
         return self.fraction(progress) >= 1.0
 
 
 class Stopwatch:
-    """Adds the wall-clock time of training to :attr:`Progress.seconds`; pauses while scores are computed.
+    """Measures wall-clock training time, excluding pauses such as evaluation.
 
     Attributes:
-        alone: whether this is the run's only process. Clocks of several would differ, and with them the learning rate
-            and the end of a budget of hours: all go by rank 0's, which travels with the gradients.
-        own: seconds measured here, in this session.
+        alone: whether this is the only process. If so, the time is added to :attr:`Progress.seconds`. Otherwise all
+            ranks use rank 0's time, which is reduced with the gradients, since a difference between clocks would lead
+            to different learning rates and stopping times.
+        own: seconds measured by this process in this session.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -85,7 +86,7 @@ class Stopwatch:
         self._since: float | None = None
 
     def start(self) -> None:
-        """Start, or go on."""
+        """Start or resume."""
         self._since = time.monotonic()
 
     def lap(self) -> None:
@@ -98,6 +99,6 @@ class Stopwatch:
             self._since = now
 
     def pause(self) -> None:
-        """Add the time since the last lap, and stop counting."""
+        """Add the time since the last lap, then stop."""
         self.lap()
         self._since = None

@@ -1,4 +1,4 @@
-"""The update rules of optimizers as differentiable functions, for players that look ahead."""
+"""Differentiable update rules of optimizers, for unrolling."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from torch.optim import Optimizer
 from saddlepoint.errors import UserError
 
 State = list[dict[str, Any]]
-"""What a rule keeps of each parameter from step to step, in the parameters' order."""
+"""The optimizer state of each parameter, in the order of the parameters."""
 
 
 class Rule(ABC):
-    """How an optimizer turns gradients into new weights, such that the new weights can be differentiated.
+    """Base class of differentiable update rules.
 
     Args:
-        optimizer: whose settings, learning rate and state are taken; it is left as it is.
+        optimizer: the optimizer whose hyperparameters and state are used; it is not modified.
 
     Raises:
-        UserError: the optimizer has a setting that the rule does not know.
+        UserError: the optimizer has an option that the rule does not support.
     """
 
     refused: ClassVar[tuple[str, ...]]
-    """Settings that change the rule in ways not written here; all are off by default."""
+    """Names of unsupported options, all of which are off by default."""
 
     def __init__(self, optimizer: Optimizer) -> None:
         self.optimizer = optimizer
@@ -41,7 +41,7 @@ class Rule(ABC):
                 )
 
     def start(self, parameters: Sequence[nn.Parameter]) -> State:
-        """Return the optimizer's present state of its ``parameters``, copied."""
+        """Return a copy of the optimizer's current state of ``parameters``."""
         copied: State = []
         for parameter in parameters:
             kept = self.optimizer.state.get(parameter, {})
@@ -50,21 +50,21 @@ class Rule(ABC):
         return copied
 
     def step(self, weights: Sequence[Tensor], gradients: Sequence[Tensor], state: State) -> list[Tensor]:
-        """Return the weights after one step; ``state`` moves on, new tensors in the old ones' places."""
+        """Return the weights after one step, and update ``state`` with new tensors."""
         return [self.move(w, g, s, s["group"]) for w, g, s in zip(weights, gradients, state, strict=True)]
 
     @abstractmethod
     def move(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-        """Return one weight after one step."""
+        """Return the weight after one step, and update ``state``."""
 
 
 class SGDRule(Rule):
-    """Stochastic gradient descent with momentum, as ``torch.optim.SGD`` has it."""
+    """Stochastic gradient descent with momentum, as in ``torch.optim.SGD``."""
 
     refused = ("maximize",)
 
     def move(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
-        """Return w - lr·d, d the momentum's average of the gradients."""
+        """Return w - lr·d, where d is the gradient or its momentum average."""
         if group["weight_decay"]:
             gradient = gradient + group["weight_decay"] * weight
         if momentum := group["momentum"]:
@@ -76,11 +76,11 @@ class SGDRule(Rule):
 
 
 class AdamRule(Rule):
-    """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1), as ``torch.optim.Adam`` has it."""
+    """Adam (Kingma & Ba 2015, arXiv:1412.6980, algorithm 1), as in ``torch.optim.Adam``."""
 
     refused = ("maximize", "amsgrad")
     decoupled: ClassVar[bool] = False
-    """Whether weight decay shrinks the weights themselves (Loshchilov & Hutter 2019), rather than join the gradient."""
+    """Whether weight decay is decoupled from the gradient (Loshchilov & Hutter 2019)."""
 
     def move(self, weight: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]) -> Tensor:
         """Return w - lr·m̂ / (√v̂ + ε)."""
@@ -92,14 +92,15 @@ class AdamRule(Rule):
             gradient = gradient + decay * weight
         beta1, beta2 = group["betas"]
         zero = torch.zeros_like(gradient)
-        # A fused optimizer counts on its device: the count stays there, for reading it would wait. In double precision,
-        # as in PyTorch: in float32 1 - β₂ would keep five digits.
+        # The step count of a fused optimizer is on the device, where it stays to avoid a synchronization. In double
+        # precision, as in PyTorch, since 1 - β₂ would have only five correct digits in float32.
         step = torch.as_tensor(state.get("step", 0.0))
         step = (step if step.device.type == "mps" else step.double()) + 1
         mean = beta1 * state.get("exp_avg", zero) + (1 - beta1) * gradient
         square = beta2 * state.get("exp_avg_sq", zero) + (1 - beta2) * gradient.square()
         state |= {"step": step, "exp_avg": mean, "exp_avg_sq": square}
-        # The root's slope at zero is infinite; where no gradient ever came there is no step, and none to differentiate.
+        # The derivative of the square root is infinite at 0. Where all gradients so far were 0, the step and its
+        # derivative are 0.
         root = torch.where(square > 0, square, 1).sqrt().where(square > 0, 0)
         rate, spread = lr / (1 - beta1**step), (1 - beta2**step) ** 0.5
         denominator = root / spread.to(root.dtype) + group["eps"]
@@ -108,7 +109,7 @@ class AdamRule(Rule):
 
 
 class AdamWRule(AdamRule):
-    """Adam with decoupled weight decay, as ``torch.optim.AdamW`` has it."""
+    """Adam with decoupled weight decay, as in ``torch.optim.AdamW``."""
 
     decoupled = True
 
@@ -121,10 +122,10 @@ RULES: dict[type[Optimizer], type[Rule]] = {
 
 
 def rule_of(optimizer: Optimizer) -> Rule:
-    """Return the rule of an optimizer.
+    """Return the update rule of an optimizer.
 
     Raises:
-        UserError: none is known.
+        UserError: the type of optimizer is not supported.
     """
     rule = RULES.get(type(optimizer))
     if rule is None:

@@ -1,4 +1,4 @@
-"""How systems generate: from one endless table a seed, whose row i depends on neither batch size nor ranks."""
+"""Reproducible sampling: each seed defines an infinite sequence of samples, independent of batch size and ranks."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from saddlepoint.types import Batch
 
 @contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
-    """Put networks into evaluation mode, so that a sample's output does not depend on its neighbours'; then back."""
+    """Set networks to evaluation mode, in which samples do not depend on each other, and restore the mode on exit."""
     before = [network.training for network in networks]
     for network in networks:
         network.eval()
@@ -33,35 +33,38 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
 
 
 class Sampling(Game):
-    """A game that generates samples: the one door through which they come.
-
-    A system overrides :meth:`draw` and :meth:`generate`.
+    """A game that generates samples. Subclasses implement :meth:`draw` and :meth:`generate`.
 
     Attributes:
-        block: samples are generated in whole blocks of so many, whatever was asked for. A convolution's last bits
-            depend on the batch size; so sample i is the same to the bit in a grid of 64 and in an evaluation of 50,000.
-        label_shares: float [K], the classes' shares of the training data, from which labels are drawn; uniform until
-            the data has been seen. Conditional systems alone have it, and checkpoints keep it.
+        block: batch size of generation. It is fixed because the last bits of a convolution's output depend on the batch
+            size; so sample i is bitwise the same in a grid of 64 and in an evaluation of 50,000.
+        label_shares: class frequencies of the training data, float [K], from which labels are drawn; uniform until
+            :meth:`learn_labels` is called. A buffer that only conditional systems have.
     """
 
     block: int = randomness.SAMPLES_PER_KEY
     label_shares: Tensor
 
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
-        """Return what samples ``start … start + count - 1`` of the table are generated from, on the CPU.
+        """Return the inputs of samples ``start … start + count - 1`` of the sequence of ``seed``, on the CPU.
 
-        Row i depends on the seed and i alone.
+        Row i depends only on the seed and i.
         """
         raise NotImplementedError(f"{type(self).__name__} must implement draw()")
 
     def generate(self, draw: Draw, ema: bool) -> Tensor:
-        """Generate from one block on the system's device, in evaluation mode; called under no_grad."""
+        """Return the samples of one block, generated in evaluation mode; called under ``no_grad``.
+
+        Args:
+            draw: the inputs, on the system's device.
+            ema: whether to use the averaged weights.
+        """
         raise NotImplementedError(f"{type(self).__name__} must implement generate()")
 
     def draw_sample_labels(self, seed: int, start: int, count: int) -> Tensor | None:
-        """Return labels keyed by (seed, sample index), long [count], on the CPU; None without conditioning.
+        """Return labels keyed by (seed, sample index), long [count], on the CPU; None for an unconditional generator.
 
-        They follow the training data's label distribution, which is what scores compare with.
+        They follow the label distribution of the training data, with which metrics compare samples.
         """
         return label_laws.keyed(self.label_shares, seed, start, count) if self.num_classes else None
 
@@ -77,23 +80,23 @@ class Sampling(Game):
         ema: bool = True,
         start: int = 0,
     ) -> Tensor:
-        """Generate samples ``start … start + n - 1`` of the endless table that ``seed`` names.
+        """Return samples ``start … start + n - 1`` of the sequence of ``seed``.
 
         Args:
-            n: how many.
-            labels: long [n], for a conditional generator; by default they are drawn from the table too.
-            latents: a tree of [n, ...]; instead of the table's.
-            condition: a tree of [n, ...], for a system that is told more than labels.
-            seed: the table; the run's own seed by default.
-            truncation: of the latents, in (0, 1].
-            ema: from the averaged weights, where the system keeps some.
+            n: number of samples.
+            labels: long [n], for a conditional generator; by default they are drawn at random, keyed by the seed.
+            latents: a tree of [n, ...] that replaces the random latents.
+            condition: a tree of [n, ...], for a system with conditions other than labels.
+            seed: seed of the sequence; by default the seed of the run.
+            truncation: truncation of the latents, in (0, 1].
+            ema: whether to use the averaged weights, if they exist.
             start: index of the first sample.
 
         Returns:
-            Float [n, ...], images in [-1, 1]; the same to the bit for any n and start that contain a sample.
+            Float [n, ...]; images are in [-1, 1]. Sample i is bitwise the same for any ``n`` and ``start``.
 
         Raises:
-            UserError: labels for an unconditional generator, or outside 0 … K - 1.
+            UserError: labels were given for an unconditional generator, or are outside 0 … K - 1.
         """
         return torch.cat(list(self.sample_blocks(n, labels, latents, condition, seed, truncation, ema, start)))
 
@@ -108,7 +111,7 @@ class Sampling(Game):
         ema: bool = True,
         start: int = 0,
     ) -> Iterator[Tensor]:
-        """Generate as :meth:`sample` does, block by block, in bounded memory."""
+        """Yield the samples of :meth:`sample` in blocks, in bounded memory."""
         seed = self.seed if seed is None else seed
         if labels is not None:
             label_laws.check(labels, self.num_classes)
@@ -133,20 +136,20 @@ class Sampling(Game):
     def sample_classes(
         self, labels: Sequence[int], columns: int, seed: int | None = None, truncation: float = 1.0, ema: bool = True
     ) -> Tensor:
-        """Generate a row of samples a label, the latents of a column all the same.
+        """Return a row of samples for each label; the samples of a column have the same latents.
 
         Args:
-            labels: of the rows, R of them.
-            columns: samples a row.
-            seed: of the table whose first latents the columns take.
-            truncation: of the latents.
-            ema: from the averaged weights.
+            labels: labels of the R rows.
+            columns: number of samples per row.
+            seed: seed of the latents; by default the seed of the run.
+            truncation: truncation of the latents, in (0, 1].
+            ema: whether to use the averaged weights, if they exist.
 
         Returns:
-            Float [R · columns, ...], row by row.
+            Float [R · columns, ...], in row-major order.
 
         Raises:
-            UserError: the generator is unconditional, or has no such class.
+            UserError: the generator is unconditional, or a label is outside 0 … K - 1.
         """
         drawn = self.draw(self.seed if seed is None else seed, 0, columns, truncation).latents
         latents = trees.map_tree(lambda tensor: tensor.repeat(len(labels), *[1] * (tensor.dim() - 1)), drawn)
@@ -154,17 +157,20 @@ class Sampling(Game):
         return self.sample(len(rows), rows, latents, ema=ema)
 
     def learn_labels(self, counts: Tensor) -> None:
-        """Take the label distribution that samples follow from the training data's ``counts``, long [K].
+        """Set the label distribution of samples to that of the training data.
+
+        Args:
+            counts: number of training samples of each class, long [K].
 
         Raises:
-            UserError: the generator was built for another number of classes.
+            UserError: the generator has a different number of classes.
         """
         if len(counts) != self.num_classes:
             raise UserError(f"the data has {len(counts)} classes and the generator was built for {self.num_classes}")
         self.label_shares.copy_(counts / counts.sum())
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return samples; of a conditional generator a row a class, for as many classes as there are columns."""
+        """Return a grid of samples; for a conditional generator with one row per class, of the first classes."""
         if not self.num_classes:
             return {"samples": Picture(self.sample(n, seed=seed))}
         rows = min(self.num_classes, math.isqrt(n))

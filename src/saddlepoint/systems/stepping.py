@@ -1,7 +1,7 @@
-"""How a player's step is taken: backward, all-reduce, guard, clipping, optimizer; in any precision, on any ranks.
+"""The optimizer step: backward pass, all-reduce, check for non-finite values, gradient clipping, weight update.
 
-Lightning's own optimizer wrapper is not used: it counts every player's step as a global step, and costs a third of a
-small network's turn.
+Lightning's optimizer wrapper is not used, since it counts the step of every player as a global step and takes a third
+of the time of a small network's turn.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from saddlepoint.networks.layers.precision import full_precision
 
 
 class NonFiniteError(ArithmeticError):
-    """A loss or gradient was NaN or infinite; it has not reached the weights."""
+    """A loss or gradient is NaN or infinite. The weights have not been updated with it."""
 
 
 class Stepper:
-    """Takes the optimizer steps of a game.
+    """Performs optimizer steps, in any precision and on any number of ranks.
 
     Args:
-        scaler: for fp16, else None.
-        world_size: ranks whose gradients are averaged.
-        rank: this one.
+        scaler: gradient scaler for fp16, or None.
+        world_size: number of ranks.
+        rank: index of this rank.
 
     Attributes:
-        stop_requested: this rank has been told to stop.
-        stop_agreed: some rank had been told so when the last step was reduced; all ranks see the same.
-        clock: this rank's training time in seconds.
-        seconds: rank 0's when the last step was reduced, the same on all ranks; None on a single one.
+        stop_requested: whether this rank has received a request to stop.
+        stop_agreed: whether any rank had received one at the last all-reduce; the same on all ranks.
+        clock: returns this rank's training time in seconds.
+        seconds: rank 0's training time at the last all-reduce, the same on all ranks; None on a single rank.
     """
 
     def __init__(self, scaler: GradScaler | None = None, world_size: int = 1, rank: int = 0) -> None:
@@ -48,9 +48,10 @@ class Stepper:
         self._pending: list[tuple[str, Tensor, Any]] = []
 
     def backward(self, loss: Tensor) -> None:
-        """Accumulate the loss's gradients, each in the precision that its forward pass had.
+        """Accumulate the gradients of a loss, in the precision of the forward pass.
 
-        Under autocast the backward pass of what ran in float32, a penalty's second derivatives too, would be cast.
+        Autocast is disabled because it would cast the backward pass of operations that ran in float32, including the
+        second derivatives of penalties.
         """
         if self.scaler is not None:
             loss = self.scaler.scale(loss)
@@ -66,38 +67,40 @@ class Stepper:
         clips: Sequence[float | None],
         buffers: Sequence[Tensor] = (),
     ) -> list[Tensor | None]:
-        """Step along the accumulated gradients.
+        """Update the weights with the accumulated gradients.
+
+        If the loss or a gradient is not finite, no weights are updated. With a gradient scaler, an overflow in the
+        gradient of one player skips only that player's update.
 
         Args:
-            name: of the player or players, for errors.
-            optimizers: one a player.
-            parameters: each optimizer's.
-            loss: the turn's total, a detached scalar; where it or a gradient is not finite no weight moves. Under a
-                scaler a gradient that overflows keeps its own player's weights alone where they are.
-            clips: for each player the largest norm of the gradient, or None.
-            buffers: running statistics to average over ranks along with the gradients.
+            name: name of the player or players, for error messages.
+            optimizers: one optimizer per player.
+            parameters: parameters of each optimizer.
+            loss: total loss of the turn, a detached scalar.
+            clips: maximum norm of each player's gradient, or None.
+            buffers: running statistics, which are averaged over ranks together with the gradients.
 
         Returns:
-            The norm of each player's gradient before clipping, a scalar on the device; None without clipping, which
-            alone needs it.
+            The norm of each player's gradient before clipping, a scalar on the device, or None without clipping.
 
         Raises:
-            NonFiniteError: for this step on a CPU, for an earlier one on a GPU, which is not waited for.
+            NonFiniteError: the loss or a gradient is not finite. On a GPU, the error is raised in a later step, so that
+                the host does not wait for the device.
         """
         everything = [parameter for own in parameters for parameter in own]
         if self.world_size > 1:
-            notes = (float(self.stop_requested), self.clock() if self.rank == 0 else 0.0)
-            loss, heard = average_over_ranks(everything, buffers, loss, self.world_size, notes)
+            payload = (float(self.stop_requested), self.clock() if self.rank == 0 else 0.0)
+            loss, received = average_over_ranks(everything, buffers, loss, self.world_size, payload)
         else:
-            heard = None
-        # Under a scaler an infinite gradient is an overflow: the scaler skips the step and lowers the scale.
+            received = None
+        # The scaler handles non-finite gradients itself: it skips the step and reduces the scale.
         if self.scaler is not None:
             for optimizer in optimizers:
                 self.scaler.unscale_(optimizer)
             faults = non_finite(loss, [])
         else:
             faults = non_finite(loss, [p.grad for p in everything if p.grad is not None])
-        self._check(name, faults, heard)
+        self._check(name, faults, received)
         norms = [_clipped(own, clip) for own, clip in zip(parameters, clips, strict=True)]
         if self.scaler is not None:
             for optimizer in optimizers:
@@ -110,43 +113,44 @@ class Stepper:
                 optimizer.step()
         return norms
 
-    def _check(self, name: str, faults: Tensor, heard: Tensor | None) -> None:
-        answers = faults if heard is None else torch.cat([faults.reshape(1), heard])
+    def _check(self, name: str, faults: Tensor, received: Tensor | None) -> None:
+        results = faults if received is None else torch.cat([faults.reshape(1), received])
         if faults.device.type == "cpu":
-            self._read(name, answers)
+            self._read(name, results)
             return
-        # The answers are copied while the GPU works on, and read a step later, when they have long arrived.
-        for earlier, answer, arrived in self._pending:
+        # Results are copied to the host asynchronously and read in the next step, by when the copy is complete.
+        for earlier, result, arrived in self._pending:
             arrived.synchronize()
-            self._read(earlier, answer)
-        copied = answers.to("cpu", non_blocking=True)
+            self._read(earlier, result)
+        copied = results.to("cpu", non_blocking=True)
         arrived = torch.cuda.Event()
         arrived.record()
         self._pending = [(name, copied, arrived)]
 
     def settle(self) -> None:
-        """Wait for the last step's answer, before what it has left is saved: a GPU's is otherwise read a step later.
+        """Check the result of the last step before a checkpoint is saved; on a GPU it is otherwise read a step later.
 
-        What ranks tell each other stays unread: they must hear it after the same step.
+        The stop request and the training time are not read here, since all ranks must read them after the same step.
 
         Raises:
-            NonFiniteError: the last step had a fault; running statistics and the state of parts may hold it.
+            NonFiniteError: the loss or a gradient of the last step was not finite. Running statistics and the state of
+                parts may contain non-finite values.
         """
-        for name, answer, arrived in self._pending:
+        for name, result, arrived in self._pending:
             arrived.synchronize()
-            self._read(name, answer.flatten()[0])
+            self._read(name, result.flatten()[0])
 
-    def _read(self, name: str, answers: Tensor) -> None:
-        fault, *heard = answers.tolist() if answers.dim() else [answers.item()]
+    def _read(self, name: str, results: Tensor) -> None:
+        fault, *received = results.tolist() if results.dim() else [results.item()]
         if fault:
             raise NonFiniteError(f"the {name}'s loss or gradient is not finite")
-        if heard:
-            self.stop_agreed = self.stop_agreed or heard[0] > 0
-            self.seconds = heard[1] * self.world_size
+        if received:
+            self.stop_agreed = self.stop_agreed or received[0] > 0
+            self.seconds = received[1] * self.world_size
 
 
 def _clipped(parameters: Sequence[nn.Parameter], clip: float | None) -> Tensor | None:
-    """Clip a player's gradient to a norm, and return the norm that it had; None where nothing is clipped."""
+    """Clip the norm of a gradient in place, and return the norm before clipping; None without clipping."""
     if clip is None:
         return None
     norm = torch.nn.utils.get_total_norm([p.grad for p in parameters if p.grad is not None])
@@ -155,10 +159,10 @@ def _clipped(parameters: Sequence[nn.Parameter], clip: float | None) -> Tensor |
 
 
 def non_finite(loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:
-    """Whether the loss or any gradient holds a NaN or an infinity: 1 or 0, a float scalar on their device.
+    """Return 1 if the loss or any gradient has a NaN or infinite value, else 0; a float scalar on their device.
 
-    The kernel is the gradient scaler's, at a scale of 1, which leaves the gradients as they are: one pass for all of
-    them, a third of what their norm costs, and right for finite gradients whose squares overflow too.
+    It uses the kernel of the gradient scaler with a scale of 1, which does not change the gradients. That takes a third
+    of the time of computing their norm, and is correct for finite gradients whose squares overflow.
     """
     found = (loss - loss).ne(0).float()  # NaN - NaN and inf - inf are NaN
     if gradients:
@@ -167,11 +171,11 @@ def non_finite(loss: Tensor, gradients: Sequence[Tensor]) -> Tensor:
 
 
 def _skip_where(optimizer: Optimizer, faults: Tensor) -> None:
-    """Make the coming step do nothing where ``faults`` is 1, without waiting for the device."""
+    """Make the next step do nothing if ``faults`` is 1; fused optimizers do not wait for the device."""
     if all(group.get("fused") for group in optimizer.param_groups):
-        optimizer.found_inf = faults  # type: ignore[attr-defined]  # the fused kernels look for it
+        optimizer.found_inf = faults  # type: ignore[attr-defined]  # read by the fused kernels
         optimizer.grad_scale = None  # type: ignore[attr-defined]
-    elif faults:  # the others have no such switch: they wait
+    elif faults:  # synchronizes with the device
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None
@@ -182,25 +186,32 @@ def average_over_ranks(
     buffers: Sequence[Tensor],
     loss: Tensor,
     world_size: int,
-    notes: Sequence[float] = (),
+    payload: Sequence[float] = (),
 ) -> tuple[Tensor, Tensor]:
     """Average gradients, floating-point buffers and the loss over all ranks, in one flattened all-reduce.
 
+    Args:
+        parameters: parameters whose gradients are averaged in place.
+        buffers: buffers that are averaged in place.
+        loss: a detached scalar.
+        world_size: number of ranks.
+        payload: other numbers to average.
+
     Returns:
-        The averaged loss: if it is not finite on one rank it is so on all, so that all stop together. And the means of
-        the ``notes``, float [len(notes)], which travel along for the same reason.
+        The averaged loss, which is not finite on any rank if it is not finite on one, so that all ranks stop together;
+        and the averaged payload, float [len(payload)].
     """
     for parameter in parameters:
-        if parameter.grad is None:  # a rank may not skip what another reduces
+        if parameter.grad is None:  # all ranks must reduce the same tensors
             parameter.grad = torch.zeros_like(parameter)
     tensors = [parameter.grad for parameter in parameters if parameter.grad is not None]
     tensors += [buffer for buffer in buffers if buffer.is_floating_point()]
-    # Filled in on the device: a tensor made here and copied there would make the host wait for all that came before.
-    head = [loss.float().reshape(1), *(loss.new_full((1,), note, dtype=torch.float32) for note in notes)]
+    # new_full creates the values on the device; copying them from the host would synchronize.
+    head = [loss.float().reshape(1), *(loss.new_full((1,), number, dtype=torch.float32) for number in payload)]
     flat = torch.cat([*head, *(tensor.flatten().float() for tensor in tensors)])
     dist.all_reduce(flat)
     flat /= world_size
-    first = 1 + len(notes)
+    first = 1 + len(payload)
     parts = flat[first:].split([tensor.numel() for tensor in tensors])
     torch._foreach_copy_(tensors, [part.view(tensor.shape) for part, tensor in zip(parts, tensors, strict=True)])
     return flat[0], flat[1:first]

@@ -1,4 +1,4 @@
-"""How systems map images to images."""
+"""Base class of systems that translate images."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from saddlepoint.systems.game import Game
 from saddlepoint.systems.sampling import evaluating
 
 BLOCK = 16
-"""Images that pass at a time. A convolution's last bits depend on the batch size, so a fixed one is used."""
+"""Batch size of translation. It is fixed, since the last bits of a convolution's output depend on the batch size."""
 
 
 class Translating(Game):
     """A game whose generators map images to images.
 
     Attributes:
-        directions: the maps by name, each with the columns of the data that it goes from and to.
-        translators: the role of the network that each of them is.
+        directions: the source and target columns of each map, by its name.
+        translators: the role of each map's network.
     """
 
     directions: Mapping[str, tuple[str, str]]
@@ -30,19 +30,19 @@ class Translating(Game):
 
     @torch.no_grad()
     def translate(self, images: Tensor, direction: str | None = None, seed: int = 0, ema: bool = True) -> Tensor:
-        """Map images in evaluation mode.
+        """Return translations of images, computed in evaluation mode.
 
         Args:
-            images: float [N, C, H, W] in [-1, 1], of the column that the direction goes from.
-            direction: one of :attr:`directions`; the first one by default.
-            seed: of what the network draws, such as dropout that serves as noise.
-            ema: from the averaged weights, where the system keeps some.
+            images: float [N, C, H, W] in [-1, 1], from the source column of the direction.
+            direction: a key of :attr:`directions`; by default the first.
+            seed: seed of the network's random draws, such as dropout that is active in evaluation mode.
+            ema: whether to use the averaged weights, if they exist.
 
         Returns:
             Float [N, C', H, W] in [-1, 1], on the system's device; the same for the same images and seed.
 
         Raises:
-            UserError: there is no such direction.
+            UserError: the direction does not exist.
         """
         direction = direction or next(iter(self.directions))
         if direction not in self.directions:

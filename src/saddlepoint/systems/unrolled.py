@@ -21,22 +21,22 @@ from saddlepoint.types import Batch, CriticOutput
 
 
 class UnrolledGAN(GAN):
-    """G plays against the discriminator that D would become in ``unrolled_steps`` steps.
+    """A GAN whose generator is trained against the discriminator after ``unrolled_steps`` further steps.
 
-    With f the value that D ascends (section 2.3), minus its loss,
+    With the value function f that D maximizes, which is minus its loss (section 2.3),
 
         θ_D⁰ = θ_D,   θ_Dⁱ⁺¹ = θ_Dⁱ + step(∂f(θ_G, θ_Dⁱ) / ∂θ_Dⁱ),   f_K(θ_G, θ_D) = f(θ_G, θ_Dᴷ(θ_G, θ_D))
 
-    and G descends f_K; its gradient flows through all K steps. ``step`` is the rule of D's own optimizer, from its
-    present state; all steps see this turn's real samples and fakes, as in the authors' code. D's weights, its running
-    statistics and its optimizer stay as they were; with K = 0 this is the GAN. The look-ahead is computed in float32.
-    On several ranks each looks ahead on its own share of the batch.
+    G minimizes f_K, with gradients through all K steps. ``step`` is the update rule of D's optimizer, starting from its
+    current state. All steps use the real and generated samples of the turn, as in the authors' code. D's weights,
+    running statistics and optimizer are not changed. K = 0 is the GAN. The unrolled steps are computed in float32; on
+    several ranks, each rank computes them on its part of the batch.
 
     Args:
         unrolled_steps: the paper's K; 5 in its figure 2.
-        surrogate: what G descends at D's future weights: the ``value`` f as in the paper, real samples' part included,
-            which D's answer to G moves too; or the loss's own objective of the ``generator``, such as a non-saturating
-            one.
+        surrogate: G's objective at the unrolled weights of D. ``value`` is f, as in the paper, including the term of
+            real samples, which depends on G through D's steps. ``generator`` is the generator's objective of the loss,
+            such as the non-saturating one.
         gan: see :class:`~saddlepoint.systems.gan.GAN`.
     """
 
@@ -54,43 +54,44 @@ class UnrolledGAN(GAN):
             self._check_surrogate()
 
     def _check_discriminator(self) -> None:
-        """Refuse what the look-ahead would leave out of D's step.
+        """Check that the unrolled steps equal D's steps.
 
         Raises:
-            UserError: D is regularised or clipped, the batch is accumulated, or D's optimizer has no known rule.
+            UserError: D has regularizers, gradient clipping or an unsupported optimizer, gradients are accumulated, or
+                G's batch is larger than D's.
         """
         player = self.players["discriminator"]
         if player.regularizers:
             raise UserError(
-                f"unrolling looks ahead along D's loss alone, and {', '.join(player.regularizers)} changes D's steps",
+                f"unrolling does not support regularizers of the discriminator, got {', '.join(player.regularizers)}",
                 "regularizers",
                 "leave it out, or set unrolled_steps to 0",
             )
         if player.gradient_clip is not None:
-            raise UserError(
-                "unrolling does not clip the gradients of the look-ahead", "gradient_clip", "set it to null"
-            )
+            raise UserError("unrolling does not support gradient clipping", "gradient_clip", "set it to null")
         if self.accumulate > 1:
-            raise UserError("unrolling looks ahead on a whole batch", "accumulate", "set it to 1")
+            raise UserError("unrolling does not support gradient accumulation", "accumulate", "set it to 1")
         if self.generator_batch_multiple > 1:
-            raise UserError("unrolling looks ahead on G's own fakes", "generator_batch_multiple", "set it to 1")
+            raise UserError(
+                "unrolling needs as many generated as real samples", "generator_batch_multiple", "set it to 1"
+            )
         rule_of(player.build_optimizer())
 
     def _check_surrogate(self) -> None:
-        """Refuse a loss whose own part the generator would never meet.
+        """Check that the surrogate uses the loss's generator objective if the loss modifies only that.
 
         Raises:
-            UserError: the loss changes the generator's objective, and G descends the discriminator's.
+            UserError: ``surrogate="value"``, which does not use the generator's objective.
         """
         if self.surrogate == "value" and self.loss.changes == "generator":
             raise UserError(
-                f"{type(self.loss).__name__} changes G's objective, and with surrogate=value G raises D's loss instead",
+                f"{type(self.loss).__name__} changes only G's objective, which surrogate=value does not use",
                 "surrogate",
                 "set it to generator, or choose another loss",
             )
 
     def generator_loss(self, batch: Batch) -> Turn:
-        """G's objective against the discriminator of the future."""
+        """Return G's objective at the unrolled weights of D."""
         if self.unrolled_steps == 0:
             return super().generator_loss(batch)
         z = self.draw_latents(len(batch))
@@ -110,12 +111,12 @@ class UnrolledGAN(GAN):
         return self.record_of(loss, batch, fake, z, outputs)
 
     def look_ahead(self, real: Tensor, fake: Tensor, condition: trees.Tree) -> dict[str, Tensor]:
-        """Return D's weights by name after ``unrolled_steps`` steps, as functions of the fakes.
+        """Return D's weights by name after ``unrolled_steps`` steps, differentiable in the generated samples.
 
         Args:
-            real: [N, ...].
-            fake: [N, ...], with the generator's graph.
-            condition: of both, a tree of [N, ...], or None.
+            real: real samples, [N, ...].
+            fake: generated samples, [N, ...], with the generator's autograd graph.
+            condition: the condition of both, a tree of [N, ...], or None.
         """
         rule = rule_of(self.raw_optimizers[self.players["discriminator"].index])
         own = dict(self.discriminator.named_parameters())
@@ -137,7 +138,7 @@ class UnrolledGAN(GAN):
 
 
 class _Future:
-    """A discriminator with other weights; what it does to its buffers is forgotten."""
+    """A discriminator with other weights. Its forward pass does not change the discriminator's buffers."""
 
     def __init__(self, network: nn.Module, weights: Mapping[str, Tensor]) -> None:
         self.network, self.weights = network, weights

@@ -21,28 +21,28 @@ from saddlepoint.turns import Turn
 from saddlepoint.types import Batch
 
 AT_ONCE = 2**22
-"""Values of samples that a pass of importance samples may have."""
+"""Maximum number of values of the samples in one forward pass of importance sampling."""
 
 
 class VAE(Sampling):
-    """An encoder q(z|x) and a decoder p(x|z) that maximise a lower bound of log p(x), with p(z) = N(0, I).
+    """An encoder q(z|x) and a decoder p(x|z) that maximize a lower bound on log p(x), with p(z) = N(0, I).
 
     With z = μ + σ ⊙ ε, ε ~ N(0, I) (section 2.4), for each sample x and averaged over L draws:
 
     - estimator ``A``: log p(x|z) + log p(z) - log q(z|x) (equation 6);
     - estimator ``B``: log p(x|z) - KL(q(z|x) ‖ N(0, I)), the divergence in closed form (equation 7, appendix B).
 
-    Both have the bound's expectation; B usually varies less. Images lie in [-1, 1]. A Bernoulli decoder is of values in
-    [0, 1], (x + 1) / 2: bits where the data is binarised, else intensities that stand for probabilities, whose
-    likelihood is then no likelihood of the images themselves. A Gaussian decoder gives densities of x itself. Generated
-    samples are the decoder's means.
+    Both are unbiased estimators of the bound; B typically has lower variance. Images are in [-1, 1]. A Bernoulli
+    decoder models (x + 1) / 2 in [0, 1]: bits if the data is binarized, otherwise intensities that are treated as
+    probabilities, in which case the bound is not a likelihood of the images. A Gaussian decoder models the density of
+    x. Generated samples are the decoder's means.
 
     Args:
         networks: ``encoder``, to the mean and log variance of q(z|x), and ``decoder``, to the parameters of p(x|z).
         latent_dim: dimension Z of the latents.
-        likelihood: p(x|z): ``bernoulli`` or ``gaussian``.
+        likelihood: the distribution p(x|z), ``bernoulli`` or ``gaussian``.
         estimator: ``A`` or ``B``.
-        draws: L; 1 is enough for batches of 100 (section 2.3).
+        draws: the paper's L; 1 is enough for batches of 100 (section 2.3).
         game: see :class:`~saddlepoint.systems.game.Game`.
     """
 
@@ -65,17 +65,17 @@ class VAE(Sampling):
         self.latent_dim, self.likelihood, self.estimator, self.draws = latent_dim, likelihood, estimator, draws
         of_decoder = getattr(self.decoder, "likelihood", likelihood)
         if of_decoder != likelihood:
-            raise UserError(f"the decoder is built for {of_decoder}, not {likelihood}", "decoder.likelihood")
+            raise UserError(f"must be {likelihood}, as in the system, got {of_decoder}", "decoder.likelihood")
 
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Batch) -> None:
-        """Take one step up the bound."""
+        """Run one turn of the autoencoder."""
         self.turn("autoencoder", loss=self.negative_bound, batch=batch)
         self.count_generator_update()
 
     def negative_bound(self, batch: Batch) -> Turn:
-        """Return minus the mean over the batch of the bound's estimate, in nats."""
+        """Return minus the estimated bound, averaged over the batch, in nats."""
         x = batch.samples
         mean, log_variance = (at_least_float32(part) for part in self.encoder(x))
         divergence = kl_to_standard_normal(mean, log_variance)
@@ -93,17 +93,22 @@ class VAE(Sampling):
         return Turn(-bound.mean(), self.networks, self.random, real=x, latents=z, labels=batch.labels, logs=logs)
 
     def log_p_of_x(self, decoded: Any, x: Tensor) -> Tensor:
-        """Return log p(x|z) of what the decoder says of z, [N], in nats."""
+        """Return log p(x|z), [N], in nats.
+
+        Args:
+            decoded: the decoder's output for z.
+            x: samples, [N, ...].
+        """
         x = at_least_float32(x)
         if self.likelihood == "bernoulli":
             logits = at_least_float32(decoded.logits)
             return -binary_cross_entropy_with_logits(logits, (x + 1) / 2, reduction="none").flatten(1).sum(1)
         return log_normal(x, at_least_float32(decoded.mean), at_least_float32(decoded.log_variance))
 
-    # What others may ask -------------------------------------------------------------------------------------------
+    # Public interface ----------------------------------------------------------------------------------------------
 
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
-        """Return latents of the prior, keyed by (seed, sample index)."""
+        """Return latents from the prior, keyed by (seed, sample index)."""
         z = latents.keyed("normal", self.latent_dim, seed, start, count, truncation)
         return Draw(z, truncation=truncation)
 
@@ -121,7 +126,7 @@ class VAE(Sampling):
 
     @torch.no_grad()
     def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
-        """Return the means of p(x|z), [N, ...] and in [-1, 1] for a Bernoulli decoder, of codes [N, Z]."""
+        """Return the means of p(x|z), [N, ...], of codes [N, Z]; those of a Bernoulli decoder are in [-1, 1]."""
         network = self.network("decoder", ema)
         with evaluating(network):
             decoded = network(codes)
@@ -130,16 +135,16 @@ class VAE(Sampling):
 
     @torch.no_grad()
     def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
-        """Return a lower bound of log p(x) for each sample.
+        """Return a lower bound on log p(x) for each sample.
 
-        With ``importance`` = 0 it is the bound itself (estimator B, one draw). With k > 0 it is the importance-weighted
+        With k = 0 it is the evidence lower bound (estimator B with one draw). With k > 0 it is the importance-weighted
         bound log 1/k Σ_i p(x, z_i) / q(z_i|x), z_i ~ q(z|x) (Burda et al. 2016, arXiv:1509.00519, equation 8), which
-        rises to log p(x) with k.
+        approaches log p(x) as k increases.
 
         Args:
             samples: [N, ...].
-            importance: k.
-            seed: keys the draws of z.
+            importance: the number k of importance samples.
+            seed: seed of the draws of z.
         """
         n, values = len(samples), samples[0].numel()
         random = randomness.generator(samples.device, seed, "importance")
@@ -165,7 +170,7 @@ class VAE(Sampling):
         return LogLikelihood(nats, "iwae" if importance else "elbo", values)
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
-        """Return both networks."""
+        """Return the encoder and the decoder."""
         samples, codes = torch.zeros(2, *self.encoder.shape), torch.zeros(2, self.latent_dim)  # type: ignore[misc]
         outputs = ("logits",) if self.likelihood == "bernoulli" else ("mean", "log_variance")
         return {
@@ -174,7 +179,7 @@ class VAE(Sampling):
         }
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return samples, and real images above their reconstructions."""
+        """Return samples, and a picture with rows of real images and their reconstructions."""
         shown = dict(super().pictures(n, seed, held_out))
         if held_out is not None:
             real = held_out.samples[: n // 2]
@@ -183,12 +188,12 @@ class VAE(Sampling):
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:
-    """Return KL(N(μ, σ²) ‖ N(0, I)) of each row, [N]: -½ Σ (1 + log σ² - μ² - σ²) (appendix B)."""
+    """Return KL(N(μ, σ²) ‖ N(0, I)) = -½ Σ (1 + log σ² - μ² - σ²) of each row, [N] (appendix B)."""
     return -0.5 * (1 + log_variance - mean.square() - log_variance.exp()).sum(1)
 
 
 def log_normal(x: Tensor, mean: Tensor | float = 0.0, log_variance: Tensor | float = 0.0) -> Tensor:
-    """Return log N(x; μ, σ²), summed over all values of each row: [N]."""
+    """Return log N(x; μ, σ²), summed over the values of each row, [N]."""
     log_variance = torch.as_tensor(log_variance, dtype=x.dtype, device=x.device)
     squares = (x - mean).square() / log_variance.exp()
     return (-0.5 * (math.log(2 * math.pi) + log_variance + squares)).flatten(1).sum(1)

@@ -1,4 +1,4 @@
-"""What labels do in a layer, against loops over samples."""
+"""Conditional layers against loops over samples."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ LABELS = torch.tensor([0, 2, 1, 2, 0])
 
 
 @pytest.mark.parametrize("images", [True, False])
-def test_conditional_batch_norm_is_batch_norm_with_the_classs_own_gain_and_bias(images: bool) -> None:
+def test_conditional_batch_norm_has_a_gain_and_a_bias_per_class(images: bool) -> None:
     torch.manual_seed(0)
     layer = ConditionalBatchNorm(4, 3, images=images)
     torch.nn.init.normal_(layer.gain)
@@ -34,7 +34,7 @@ def test_conditional_batch_norm_is_batch_norm_with_the_classs_own_gain_and_bias(
     np.testing.assert_allclose(layer.norm.running_mean.numpy(), 0.1 * values.mean(axes), rtol=1e-4, atol=1e-6)
 
 
-def test_adain_gives_each_map_the_mean_and_deviation_that_its_style_says() -> None:
+def test_adain_sets_the_mean_and_standard_deviation_of_each_map() -> None:
     torch.manual_seed(0)
     layer = AdaIN(4, 7)
     torch.nn.init.normal_(layer.affine.bias)
@@ -45,7 +45,7 @@ def test_adain_gives_each_map_the_mean_and_deviation_that_its_style_says() -> No
     torch.testing.assert_close(y.std((2, 3), correction=0), (1 + gain).abs(), atol=1e-4, rtol=1e-3)
 
 
-def test_labels_join_vectors_as_one_hot_codes_and_images_as_planes() -> None:
+def test_labels_are_concatenated_as_one_hot_vectors_or_channels() -> None:
     codes = np.eye(3)[LABELS]
     vectors = join_labels(torch.zeros(5, 2), LABELS, 3).numpy()
     np.testing.assert_array_equal(vectors, np.hstack([np.zeros((5, 2)), codes]))
@@ -57,7 +57,7 @@ def test_labels_join_vectors_as_one_hot_codes_and_images_as_planes() -> None:
             assert (images[n, 1 + k] == codes[n, k]).all()
 
 
-def test_projection_adds_the_inner_product_of_features_and_the_labels_vector() -> None:
+def test_projection_adds_the_inner_product_of_features_and_label_embedding() -> None:
     torch.manual_seed(0)
     head = CriticLabels("projection", 3)
     head.build(6)
@@ -69,7 +69,7 @@ def test_projection_adds_the_inner_product_of_features_and_the_labels_vector() -
     assert output.class_logits is None
 
 
-def test_the_auxiliary_classifier_is_linear_in_the_features_and_leaves_the_logits() -> None:
+def test_the_auxiliary_classifier_is_linear_and_does_not_change_the_logits() -> None:
     torch.manual_seed(0)
     head = CriticLabels("auxiliary", 3)
     head.build(6)
@@ -98,7 +98,7 @@ def test_the_generators_inputs_and_condition() -> None:
 
 @pytest.mark.parametrize("kind", ["concat", "batchnorm", "adain"])
 def test_a_conditional_generator_needs_classes_and_labels(kind: str) -> None:
-    with pytest.raises(UserError, match=f"^conditioning: '{kind}' needs labels, and this data has none"):
+    with pytest.raises(UserError, match=f"^conditioning: '{kind}' needs labels, and the data has none"):
         GeneratorLabels(kind, 0, 2)
     with pytest.raises(UserError, match="got no labels"):
         GeneratorLabels(kind, 3, 2)(torch.zeros(5, 2), None)
@@ -112,7 +112,7 @@ def test_a_conditional_discriminator_needs_classes(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["projection", "auxiliary"])
-def test_packs_have_no_one_label(kind: str) -> None:
-    with pytest.raises(UserError, match=f"^conditioning: packing=2 .* '{kind}' needs one label"):
+def test_projection_and_auxiliary_do_not_support_packing(kind: str) -> None:
+    with pytest.raises(UserError, match=f"^conditioning: '{kind}' needs one label per logit, and packing=2"):
         CriticLabels(kind, 3, packing=2)
     assert CriticLabels("concat", 3, packing=2).planes == 3

@@ -1,11 +1,11 @@
-"""Dropout as noise."""
+"""Dropout in evaluation mode."""
 
 import torch
 
 from saddlepoint.networks.layers.dropout import NoiseDropout
 
 
-def test_values_are_zero_or_divided_by_the_share_that_is_kept_in_both_modes() -> None:
+def test_dropout_is_active_in_both_modes() -> None:
     torch.manual_seed(0)
     layer, x = NoiseDropout(0.25), torch.rand(100, 400) + 1
     for mode in (True, False):

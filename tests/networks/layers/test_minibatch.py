@@ -17,7 +17,7 @@ from saddlepoint.networks.layers.minibatch import (
 from saddlepoint.networks.layers.statistics import compares_samples
 
 
-def test_minibatch_discrimination_sums_closeness_over_the_other_samples() -> None:
+def test_minibatch_discrimination_sums_similarities_to_the_other_samples() -> None:
     torch.manual_seed(0)
     layer = MinibatchDiscrimination(6, kernels=4, kernel_dim=3)
     features = torch.randn(5, 6)
@@ -33,7 +33,7 @@ def test_minibatch_discrimination_sums_closeness_over_the_other_samples() -> Non
 
 
 @pytest.mark.parametrize("shape", [(5, 3), (5, 3, 4, 2)])
-def test_minibatch_stddev_is_the_mean_over_features_of_their_deviation(shape: tuple[int, ...]) -> None:
+def test_minibatch_stddev_is_the_mean_standard_deviation(shape: tuple[int, ...]) -> None:
     torch.manual_seed(0)
     x = torch.randn(shape)
     y = MinibatchStdDev()(x).numpy()
@@ -49,7 +49,7 @@ def test_equal_samples_have_a_finite_gradient() -> None:
     torch.testing.assert_close(x.grad, torch.ones(4, 3))
 
 
-def test_packing_lays_neighbours_on_top_of_each_other() -> None:
+def test_packing_concatenates_consecutive_samples() -> None:
     x = torch.arange(6.0 * 2 * 3 * 3).reshape(6, 2, 3, 3)
     packed = Packing(3)(x)
     assert packed.shape == (2, 6, 3, 3)
@@ -59,17 +59,17 @@ def test_packing_lays_neighbours_on_top_of_each_other() -> None:
     assert torch.equal(Packing(2)(torch.arange(8.0).reshape(4, 2)), torch.arange(8.0).reshape(2, 4))
 
 
-def test_what_fills_no_pack_is_left_out_and_said_once() -> None:
+def test_surplus_samples_are_dropped_with_one_warning() -> None:
     layer, x = Packing(4), torch.randn(10, 3)
-    with pytest.warns(UserWarning, match="packing of 4: of a batch of 10 samples, D sees the first 8"):
+    with pytest.warns(UserWarning, match="batch size of 10 is not a multiple of the packing of 4; only the first 8"):
         assert torch.equal(layer(x), x[:8].reshape(2, 12))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         layer(x)
-    assert torch.equal(layer(x[:3]), torch.cat([x[:3], x[:1]]).reshape(1, 12))  # fewer than a pack: repeated
+    assert torch.equal(layer(x[:3]), torch.cat([x[:3], x[:1]]).reshape(1, 12))  # samples are repeated to fill the pack
 
 
-def test_what_compares_samples_says_so() -> None:
+def test_layers_that_compare_samples() -> None:
     for layer in (make_packing(2), make_minibatch("stddev", 3)[0], make_minibatch("discrimination", 3)[0]):
         assert compares_samples(layer)
     for layer in (make_packing(1), make_minibatch("none", 3)[0]):
@@ -85,7 +85,7 @@ CRITICS = {
 
 @pytest.mark.parametrize("kind", ["discrimination", "stddev"])
 @pytest.mark.parametrize("family", CRITICS)
-def test_a_critic_that_compares_sees_a_lack_of_variety(family: str, kind: str) -> None:
+def test_a_critic_that_compares_samples_detects_equal_samples(family: str, kind: str) -> None:
     torch.manual_seed(0)
     critic, plain = CRITICS[family](minibatch=kind), CRITICS[family]()
     for parameter in (*critic.parameters(), *plain.parameters()):
@@ -99,7 +99,7 @@ def test_a_critic_that_compares_sees_a_lack_of_variety(family: str, kind: str) -
 
 
 @pytest.mark.parametrize("family", CRITICS)
-def test_a_packed_critic_judges_packs(family: str) -> None:
+def test_a_packed_critic_has_one_logit_per_pack(family: str) -> None:
     torch.manual_seed(0)
     critic = CRITICS[family](packing=2, conditioning="concat", num_classes=3)
     x, labels = torch.rand(6, 1, 8, 8) * 2 - 1, torch.tensor([0, 1, 2, 0, 1, 2])

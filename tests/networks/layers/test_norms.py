@@ -1,4 +1,4 @@
-"""Norms by name against their definitions in NumPy."""
+"""Normalization layers against their definitions in NumPy."""
 
 import numpy as np
 import pytest
@@ -12,21 +12,21 @@ IMAGES = {"batch": (0, 2, 3), "layer": (1, 2, 3), "instance": (2, 3)}
 VECTORS = {"batch": (0,), "layer": (1,)}
 
 
-def normalised(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+def normalized(x: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
     return (x - x.mean(axes, keepdims=True)) / np.sqrt(x.var(axes, keepdims=True) + 1e-5)
 
 
 @pytest.mark.parametrize("kind", IMAGES)
 def test_images(kind: str) -> None:
     x = torch.randn(4, 6, 5, 3) * 3 + 1
-    np.testing.assert_allclose(make_norm(kind, 6)(x).detach(), normalised(x.numpy(), IMAGES[kind]), atol=2e-5)
+    np.testing.assert_allclose(make_norm(kind, 6)(x).detach(), normalized(x.numpy(), IMAGES[kind]), atol=2e-5)
 
 
 @pytest.mark.parametrize("kind", VECTORS)
 def test_vectors(kind: str) -> None:
     x = torch.randn(9, 6) * 3 + 1
     result = make_norm(kind, 6, images=False)(x).detach()
-    np.testing.assert_allclose(result, normalised(x.numpy(), VECTORS[kind]), atol=2e-5)
+    np.testing.assert_allclose(result, normalized(x.numpy(), VECTORS[kind]), atol=2e-5)
 
 
 @pytest.mark.parametrize("images", [True, False])
@@ -37,10 +37,10 @@ def test_group_and_none(images: bool) -> None:
 
 
 @pytest.mark.parametrize("kind", ["batch", "layer", "instance", "group"])
-def test_a_gain_and_an_offset_a_channel(kind: str) -> None:
+def test_a_gain_and_a_bias_per_channel(kind: str) -> None:
     assert [parameter.shape for parameter in make_norm(kind, 6).parameters()] == [(6,), (6,)]
 
 
-def test_instance_norm_of_vectors_is_refused() -> None:
-    with pytest.raises(UserError, match="instance normalisation needs images"):
+def test_instance_norm_of_vectors_is_rejected() -> None:
+    with pytest.raises(UserError, match="instance normalization needs images"):
         make_norm("instance", 6, images=False)

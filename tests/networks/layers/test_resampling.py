@@ -1,4 +1,4 @@
-"""Up- and downsampling by kind, against naive computations; and equalised rates."""
+"""Up- and downsampling layers against naive computations, and equalized learning rates."""
 
 import math
 
@@ -21,7 +21,7 @@ from saddlepoint.networks.layers.resampling import make_downsampling, make_upsam
 
 
 def bilinear(x: np.ndarray) -> np.ndarray:
-    """Double the sides of [h, w]: pixel centres at (i + ½) / 2 - ½, clamped at the border."""
+    """Return [h, w] upsampled by 2, with pixel centers at (i + ½) / 2 - ½, clamped at the border."""
     h, w = x.shape
     y = np.zeros((2 * h, 2 * w))
     for i in range(2 * h):
@@ -34,7 +34,7 @@ def bilinear(x: np.ndarray) -> np.ndarray:
 
 
 def single_tap(layer: nn.Module) -> None:
-    """Make the layer's 3×3 convolution copy its input."""
+    """Set the layer's 3×3 convolution to the identity."""
     (conv,) = (module for module in layer.modules() if isinstance(module, nn.Conv2d))
     with torch.no_grad():
         conv.weight.zero_()
@@ -60,7 +60,7 @@ def test_average_downsampling_is_the_mean_of_four() -> None:
 
 
 @pytest.mark.parametrize("kind", ["transposed", "nearest", "bilinear"])
-def test_every_kind_builds_the_same_sizes(kind: str) -> None:
+def test_every_kind_of_upsampling_has_the_same_sizes(kind: str) -> None:
     torch.manual_seed(0)
     assert make_upsampling(kind, 3, 2)(torch.randn(2, 3, 4, 5)).shape == (2, 2, 8, 10)
     images = DCGANGenerator((1, 16, 8), 5, width=2, upsampling=kind)(torch.randn(2, 5))
@@ -79,7 +79,7 @@ def test_every_downsampling_halves(kind: str) -> None:
     ("layer", "fan_in"),
     [(nn.Linear(50, 400), 50), (nn.Conv2d(8, 64, 3), 72), (nn.ConvTranspose2d(8, 64, 4, stride=2, padding=1), 32)],
 )
-def test_equalised_weights_are_normal_and_scaled_by_hes_constant_as_they_run(layer: nn.Module, fan_in: int) -> None:
+def test_equalized_weights_are_standard_normal_times_hes_constant(layer: nn.Module, fan_in: int) -> None:
     torch.manual_seed(0)
     network = nn.Sequential(layer)
     apply_equalized_rate(network)
@@ -90,8 +90,8 @@ def test_equalised_weights_are_normal_and_scaled_by_hes_constant_as_they_run(lay
     assert [name for name, _ in network.named_parameters()] == ["0.bias", "0.parametrizations.weight.original"]
 
 
-def test_an_equalised_layer_learns_at_one_rate() -> None:
-    """The gradient of W in c·W is c times the layer's own."""
+def test_gradient_of_an_equalized_layer() -> None:
+    """The gradient with respect to W in c·W is c times that with respect to c·W."""
     torch.manual_seed(0)
     layer = nn.Linear(50, 3)
     apply_equalized_rate(nn.Sequential(layer))
@@ -101,7 +101,7 @@ def test_an_equalised_layer_learns_at_one_rate() -> None:
     torch.testing.assert_close(layer.parametrizations.weight.original.grad, expected)
 
 
-def test_equalised_networks_start_at_a_sane_scale() -> None:
+def test_initial_outputs_of_equalized_networks() -> None:
     torch.manual_seed(0)
     shape = (1, 8, 8)
     for generator, critic in (
@@ -114,6 +114,6 @@ def test_equalised_networks_start_at_a_sane_scale() -> None:
         assert 0.05 < critic(images).logits.std() < 20
 
 
-def test_equalised_rates_and_spectral_norm_exclude_each_other() -> None:
-    with pytest.raises(UserError, match=r"^equalized: spectral normalisation would divide"):
+def test_equalized_rates_and_spectral_norm_are_mutually_exclusive() -> None:
+    with pytest.raises(UserError, match=r"^equalized: .* are mutually exclusive"):
         DCGANDiscriminator((1, 8, 8), 4, equalized=True, spectral_norm=True)

@@ -1,4 +1,4 @@
-"""The size arithmetic against a search over all sizes."""
+"""Supported sizes against a search over all sizes."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from saddlepoint.networks.layers.shapes import check_image, check_shape, image_p
 
 
 def search(height: int, width: int) -> tuple[int, int, int] | None:
-    """Find the base and levels by trying all of them."""
+    """Return base and levels, found by exhaustive search, or None."""
     short, long = sorted((height, width))
     for levels in range(1, 6):
         unit = 2**levels
@@ -16,7 +16,7 @@ def search(height: int, width: int) -> tuple[int, int, int] | None:
     return None
 
 
-def test_every_size_is_built_or_refused_as_a_search_says() -> None:
+def test_supported_sizes_match_a_search() -> None:
     for height in range(1, 140):
         for width in range(1, 140):
             expected = search(height, width)
@@ -38,10 +38,10 @@ def test_every_size_is_built_or_refused_as_a_search_says() -> None:
         ((61, 99), "[64,96]"),
     ],
 )
-def test_the_remedy_is_a_size_that_builds(size: tuple[int, int], remedy: str) -> None:
+def test_the_suggested_size_is_supported(size: tuple[int, int], remedy: str) -> None:
     with pytest.raises(UserError) as error:
         image_pyramid("dcgan", (3, *size))
-    assert error.value.problem.startswith("network 'dcgan' builds for images of 8 to 128 px")
+    assert error.value.problem.startswith("network 'dcgan' supports images of 8 to 128 px")
     assert error.value.problem.endswith(f"got {size[0]}x{size[1]}")
     assert (error.value.key, error.value.remedy) == ("shape", f"set it to {remedy}")
     sides = [int(side) for side in remedy.strip("[]").split(",")]
@@ -56,12 +56,12 @@ def test_the_remedy_is_a_size_that_builds(size: tuple[int, int], remedy: str) ->
         ((32, 32), "got shape"),
     ],
 )
-def test_what_is_no_image_is_refused_by_name(shape: tuple[int, ...], words: str) -> None:
+def test_shapes_of_points_are_rejected(shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
         image_pyramid("resnet", shape)
 
 
-def test_perceptrons_take_images_and_points() -> None:
+def test_check_shape_accepts_images_and_points() -> None:
     assert check_shape("mlp", [1, 9, 11]) == (1, 9, 11)
     assert check_shape("mlp", [2]) == (2,)
     for shape in ([], [3, 4], [0, 4, 4], [1, 2, 3, 4]):

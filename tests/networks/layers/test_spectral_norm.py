@@ -1,4 +1,4 @@
-"""Spectral norm against singular values from LAPACK, finite differences and its own promises."""
+"""Spectral normalization against singular values from LAPACK and finite differences."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_converges_to_the_largest_singular_value(name: str) -> None:
     np.testing.assert_allclose(normalised, expected, rtol=2e-3)
 
 
-def test_the_first_forward_is_already_close() -> None:
+def test_the_first_forward_is_already_accurate() -> None:
     torch.manual_seed(0)
     for _ in range(20):
         layer = apply_spectral_norm(nn.Conv2d(32, 64, 3))
@@ -51,7 +51,7 @@ def test_the_first_forward_is_already_close() -> None:
         assert 1 - 1e-4 <= largest < 1.1  # uᵀWv never exceeds σ
 
 
-def test_embedding_is_normalised_and_module_is_returned() -> None:
+def test_embedding_is_normalized_and_module_is_returned() -> None:
     embedding = nn.Embedding(7, 5)
     assert apply_spectral_norm(embedding) is embedding
     for _ in range(300):
@@ -59,7 +59,7 @@ def test_embedding_is_normalised_and_module_is_returned() -> None:
     assert abs(np.linalg.svd(embedding.eval().weight.detach().numpy(), compute_uv=False)[0] - 1) < 1e-3
 
 
-def test_power_iteration_moves_in_training_alone() -> None:
+def test_power_iteration_runs_only_in_training_mode() -> None:
     torch.manual_seed(0)
     layer = apply_spectral_norm(nn.Linear(20, 12))
     x = torch.randn(3, 20)
@@ -73,7 +73,7 @@ def test_power_iteration_moves_in_training_alone() -> None:
     with frozen_statistics(layer):
         frozen = layer(x)
         assert torch.equal(vector(layer), moved)
-    # A frozen forward divides by exactly what the next training forward divides by.
+    # A frozen forward divides by the same estimate as the next training forward.
     assert torch.equal(layer(x), frozen)
     assert not torch.equal(vector(layer), moved)
 
@@ -90,8 +90,8 @@ def test_cached_forwards_share_one_iteration() -> None:
     assert torch.equal(vector(layer), once)
 
 
-def test_gradient_is_that_of_the_exact_normalisation() -> None:
-    # Once u has converged, uᵀWv is σ(W) and its derivative u vᵀ is σ's own: compare with autograd through the SVD.
+def test_gradient_is_that_of_the_exact_normalization() -> None:
+    # After convergence of u, uᵀWv is σ(W) and its derivative u vᵀ is that of σ, compared with autograd through the SVD.
     torch.manual_seed(0)
     layer = apply_spectral_norm(nn.Linear(6, 4, bias=False).double())
     for _ in range(3000):
@@ -137,7 +137,7 @@ def test_float32_under_autocast_and_for_half_weights() -> None:
     assert norm(exact.detach().bfloat16()).dtype == torch.bfloat16
 
 
-def test_state_dict_round_trip_and_no_second_normalisation() -> None:
+def test_state_dict_round_trip_and_repeated_application() -> None:
     torch.manual_seed(0)
     layer = apply_spectral_norm(apply_spectral_norm(nn.Linear(5, 4)))
     assert set(layer.state_dict()) == {"bias", "parametrizations.weight.original", "parametrizations.weight.0.u"}

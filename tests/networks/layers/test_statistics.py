@@ -1,4 +1,4 @@
-"""Frozen statistics: bit for bit as they were, while the forward pass is the training one."""
+"""Frozen statistics: buffers are not changed, and outputs are those of training mode."""
 
 import copy
 
@@ -20,7 +20,7 @@ def network() -> nn.Sequential:
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_buffers_stay_and_outputs_are_the_same(training: bool) -> None:
+def test_buffers_are_unchanged_and_outputs_are_the_same(training: bool) -> None:
     net, x = network().train(training), torch.randn(8, 3, 8, 8)
     before = copy.deepcopy(net.state_dict())
     with frozen_statistics(net):
@@ -31,7 +31,7 @@ def test_buffers_stay_and_outputs_are_the_same(training: bool) -> None:
     assert len(changed) == (8 if training else 0)  # two means, two variances, two counts, two u
 
 
-def test_batch_norm_still_normalises_by_the_batch() -> None:
+def test_batch_norm_still_normalizes_by_the_batch() -> None:
     norm = nn.BatchNorm1d(3)
     x = torch.randn(50, 3) * 4 + 7
     with frozen_statistics(norm):
@@ -41,7 +41,7 @@ def test_batch_norm_still_normalises_by_the_batch() -> None:
     assert norm.num_batches_tracked == 0
 
 
-def test_nests() -> None:
+def test_contexts_can_be_nested() -> None:
     net, x = network(), torch.randn(8, 3, 8, 8)
     before = copy.deepcopy(net.state_dict())
     with frozen_statistics(net):

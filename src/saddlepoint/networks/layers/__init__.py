@@ -1,4 +1,4 @@
-"""Layers and arithmetic that networks share."""
+"""Layers, initialization and shape computations for networks."""
 
 from saddlepoint.networks.layers.norms import NormKind, make_norm
 from saddlepoint.networks.layers.shapes import image_pyramid

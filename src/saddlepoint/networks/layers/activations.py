@@ -1,4 +1,4 @@
-"""Activations by name, and maxout."""
+"""Activation functions by name."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Literal
 from torch import Tensor, nn
 
 SLOPE = 0.2
-"""LeakyReLU's slope for negative inputs, in every network here (Radford et al. 2015, arXiv:1511.06434, section 4)."""
+"""Default negative slope of LeakyReLU (Radford et al. 2015, arXiv:1511.06434, section 4)."""
 
 Activation = Literal["relu", "leaky_relu", "tanh", "maxout"]
-"""The activations that a perceptron can be built with."""
+"""Activations of multilayer perceptrons."""
 
 
 class Maxout(nn.Module):
-    """The largest of ``pieces`` neighbouring inputs: [N, units·pieces] → [N, units] (Goodfellow et al. 2013, eq. 1)."""
+    """Maximum over groups of ``pieces`` inputs, [N, units·pieces] → [N, units] (Goodfellow et al. 2013, equation 1)."""
 
     def __init__(self, pieces: int) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Maxout(nn.Module):
 
 
 def make_activation(kind: Activation, pieces: int = 1) -> nn.Module:
-    """Return the activation named ``kind``; ``pieces`` is maxout's."""
+    """Return the activation of a kind; ``pieces`` is used only by maxout."""
     if kind == "maxout":
         return Maxout(pieces)
     if kind == "tanh":

@@ -1,4 +1,4 @@
-"""How generators and discriminators use a sample's label."""
+"""Conditioning of generators and discriminators on class labels."""
 
 from __future__ import annotations
 
@@ -14,41 +14,41 @@ from saddlepoint.networks.layers.precision import at_least_float32, full_precisi
 from saddlepoint.types import CriticOutput
 
 GeneratorConditioning = Literal["none", "concat", "batchnorm", "adain"]
-"""How a generator can use labels."""
+"""Kinds of conditioning of a generator."""
 
 DiscriminatorConditioning = Literal["none", "concat", "projection", "auxiliary"]
-"""How a discriminator can use labels."""
+"""Kinds of conditioning of a discriminator."""
 
 STYLE_STD = 0.02
-"""Of the first weights of AdaIN's affine map: every gain starts near 1, every bias near 0."""
+"""Standard deviation of the initial weights of AdaIN's affine map, so that gains start near 1 and biases near 0."""
 
 
 class Conditional(nn.Module):
-    """A layer that takes a condition beside its input: ``forward(x, condition)``."""
+    """Base class of layers that take a condition: ``forward(x, condition)``."""
 
 
 class ConditionalSequential(nn.Sequential):
-    """A sequence of layers that passes the condition to those that are :class:`Conditional`."""
+    """A sequence of layers in which the condition is passed to those that are :class:`Conditional`."""
 
     def forward(self, input: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Pass ``input`` through all layers."""
+        """Return the output of the last layer."""
         for layer in self:
             input = conditioned(layer, input, condition)
         return input
 
 
 def conditioned(layer: nn.Module, x: Tensor, condition: Tensor | None) -> Tensor:
-    """Return a layer's output for ``x``, given the condition if the layer is :class:`Conditional`."""
+    """Return a layer's output for ``x``; the condition is passed to it if it is :class:`Conditional`."""
     output: Tensor = layer(x, condition) if isinstance(layer, Conditional) else layer(x)
     return output
 
 
 class ConditionalBatchNorm(Conditional):
-    """Batch normalisation with a gain and a bias a class: y = γ_c (x - μ) / σ + β_c.
+    """Batch normalization with a gain and a bias per class: y = γ_c (x - μ) / σ + β_c.
 
-    Dumoulin et al. 2017, "A Learned Representation for Artistic Style", arXiv:1610.07629, equation 5, there over the
-    pixels of each image; de Vries et al. 2017, "Modulating early visual processing by language", arXiv:1707.00683, over
-    the batch, as here. Gains start at 1 and biases at 0.
+    Dumoulin et al. 2017, "A Learned Representation for Artistic Style", arXiv:1610.07629, equation 5, normalize over
+    the pixels of each image; de Vries et al. 2017, "Modulating early visual processing by language", arXiv:1707.00683,
+    over the batch, as here. Gains are initialized to 1 and biases to 0.
     """
 
     def __init__(self, channels: int, num_classes: int, *, images: bool = True) -> None:
@@ -58,16 +58,16 @@ class ConditionalBatchNorm(Conditional):
         self.bias = nn.Parameter(torch.zeros(num_classes, channels))
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Normalise [N, C, H, W] or [N, C] by the batch; ``condition`` is the labels, long [N]."""
+        """Normalize [N, C, H, W] or [N, C]; ``condition`` are the labels, long [N]."""
         labels = required(condition)
         return _modulate(self.norm(x), self.gain[labels], self.bias[labels])
 
 
 class AdaIN(Conditional):
-    """Adaptive instance normalisation: y = σ(s) (x - μ(x)) / σ(x) + μ(s), μ(x) and σ(x) over each map's pixels.
+    """Adaptive instance normalization: y = σ(s) (x - μ(x)) / σ(x) + μ(s), where μ(x) and σ(x) are over pixels.
 
-    Huang & Belongie 2017, arXiv:1703.06868, equation 8. The style's σ(s) and μ(s) are an affine map of a code, learned
-    with the network, as in Karras et al. 2019, arXiv:1812.04948, section 2; σ(s) is 1 plus that map.
+    Huang & Belongie 2017, arXiv:1703.06868, equation 8. As in Karras et al. 2019, arXiv:1812.04948, section 2,
+    (σ(s) - 1, μ(s)) is a learned affine map of a code.
     """
 
     def __init__(self, channels: int, style_dim: int) -> None:
@@ -77,29 +77,34 @@ class AdaIN(Conditional):
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Normalise each map of [N, C, H, W]; ``condition`` is the style's code, [N, S]."""
+        """Normalize [N, C, H, W]; ``condition`` is the code of the style, [N, S]."""
         gain, bias = self.affine(required(condition)).chunk(2, dim=1)
         return _modulate(instance_norm(x), 1 + gain, bias)
 
 
 class GeneratorLabels(nn.Module):
-    """How labels enter a generator.
+    """Conditioning of a generator on labels.
 
-    - ``none``: not at all.
-    - ``concat``: one-hot, joined with the latents (Mirza & Osindero 2014, arXiv:1411.1784, section 3.2).
-    - ``batchnorm``: by :class:`ConditionalBatchNorm`, in the place of every norm.
-    - ``adain``: by :class:`AdaIN`, in the place of every norm; the style's code is the latents and the one-hot label.
+    - ``none``: unconditional.
+    - ``concat``: one-hot labels are concatenated with latents (Mirza & Osindero 2014, arXiv:1411.1784, section 3.2).
+    - ``batchnorm``: :class:`ConditionalBatchNorm` replaces every norm.
+    - ``adain``: :class:`AdaIN` replaces every norm; the code is the concatenation of latents and one-hot labels.
 
     Attributes:
-        num_classes: K, 0 for ``none``.
-        inputs: how many values enter the network's first layer.
+        num_classes: number of classes K, 0 for ``none``.
+        inputs: number of input features of the network's first layer.
     """
 
     def __init__(self, kind: GeneratorConditioning, num_classes: int, latent_dim: int) -> None:
-        """Take the kind of conditioning, the data's number of classes, and the latents' dimension Z.
+        """Set the kind of conditioning.
+
+        Args:
+            kind: kind of conditioning.
+            num_classes: number of classes of the data.
+            latent_dim: dimension Z of the latents.
 
         Raises:
-            UserError: there are no classes to be conditioned on.
+            UserError: the network is to be conditional, and the data has no classes.
         """
         super().__init__()
         self.kind, self.latent_dim = kind, latent_dim
@@ -107,10 +112,10 @@ class GeneratorLabels(nn.Module):
         self.inputs = latent_dim + (self.num_classes if kind == "concat" else 0)
 
     def make_norm(self, norm: NormKind, channels: int, *, images: bool = True) -> nn.Module:
-        """Return the normalisation of a layer: ``norm``, or the conditional one in its place.
+        """Return the normalization layer of kind ``norm``, or the conditional one that replaces it.
 
         Raises:
-            UserError: the normalisation has no meaning for vectors.
+            UserError: the normalization is not defined for vectors.
         """
         if self.kind == "batchnorm":
             return ConditionalBatchNorm(channels, self.num_classes, images=images)
@@ -121,15 +126,15 @@ class GeneratorLabels(nn.Module):
         return AdaIN(channels, self.latent_dim + self.num_classes)
 
     def normalises(self, norm: NormKind) -> bool:
-        """Whether layers have a norm."""
+        """Return whether layers have a normalization."""
         return norm != "none" or self.kind in ("batchnorm", "adain")
 
     def absorbs_bias(self, norm: NormKind) -> bool:
-        """Whether a bias right before the norm has no effect."""
+        """Return whether the normalization cancels a preceding bias."""
         return absorbs_bias(norm) or self.kind in ("batchnorm", "adain")
 
     def forward(self, latents: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Return the input of the first layer, [N, inputs], and the condition of conditional layers."""
+        """Return the input of the first layer, [N, inputs], and the condition of the conditional layers."""
         if self.kind == "none":
             return latents, None
         if self.kind == "batchnorm":
@@ -143,22 +148,29 @@ class GeneratorLabels(nn.Module):
 
 
 class CriticLabels(nn.Module):
-    """How labels change a discriminator's output, given its features f and its logit t.
+    """Conditioning of a discriminator, with features f and logit t, on labels.
 
-    - ``none``, ``concat`` (joined with the input: :func:`join_labels`): not at all.
-    - ``projection``: t + ⟨v_y, f⟩ with an embedding v_y a class (Miyato & Koyama 2018, arXiv:1802.05637, equation 3).
-    - ``auxiliary``: class logits by a linear layer (Odena et al. 2017, arXiv:1610.09585, section 3), trained by
-      :class:`saddlepoint.regularizers.AuxiliaryClassifier`.
+    - ``none``: unconditional.
+    - ``concat``: one-hot labels are concatenated with the input, see :func:`join_labels`.
+    - ``projection``: the logit is t + ⟨v_y, f⟩ with an embedding v_y of each class (Miyato & Koyama 2018,
+      arXiv:1802.05637, equation 3).
+    - ``auxiliary``: a linear layer on f returns class logits (Odena et al. 2017, arXiv:1610.09585, section 3), trained
+      by :class:`saddlepoint.regularizers.AuxiliaryClassifier`.
 
     Attributes:
-        planes: how many values a pixel, or a vector, :func:`join_labels` adds to the input.
+        planes: number of channels, or features of vectors, that :func:`join_labels` adds to the input.
     """
 
     def __init__(self, kind: DiscriminatorConditioning, num_classes: int, packing: int = 1) -> None:
-        """Take the kind of conditioning, the data's number of classes, and how many samples are judged together.
+        """Set the kind of conditioning.
+
+        Args:
+            kind: kind of conditioning.
+            num_classes: number of classes of the data.
+            packing: number of samples per input of the discriminator.
 
         Raises:
-            UserError: there are no classes, or a pack's samples would need one label.
+            UserError: the data has no classes, or the kind does not support packing.
         """
         super().__init__()
         self.kind = kind
@@ -166,13 +178,13 @@ class CriticLabels(nn.Module):
         self.planes = self.num_classes if kind == "concat" else 0
         if packing > 1 and kind in ("projection", "auxiliary"):
             raise UserError(
-                f"packing={packing} judges samples of several classes at once, and '{kind}' needs one label",
+                f"'{kind}' needs one label per logit, and packing={packing} joins samples of several classes",
                 "conditioning",
-                "use concat, or judge samples one by one",
+                "use concat, or set packing to 1",
             )
 
     def build(self, features: int) -> None:
-        """Make the layer on top of the features, once their number is known."""
+        """Create the layer on top of the features; called when their number is known."""
         if self.kind == "projection":
             self.embedding = nn.Embedding(self.num_classes, features)
             nn.init.xavier_uniform_(self.embedding.weight)
@@ -180,11 +192,11 @@ class CriticLabels(nn.Module):
             self.classify = nn.Linear(features, self.num_classes)
 
     def join(self, samples: Tensor, labels: Tensor | None) -> Tensor:
-        """Return samples joined with their one-hot labels for ``concat``, else as they are."""
+        """Return samples concatenated with their one-hot labels for ``concat``, else unchanged."""
         return join_labels(samples, labels, self.planes) if self.planes else samples
 
     def forward(self, logits: Tensor, features: Tensor, labels: Tensor | None) -> CriticOutput:
-        """Return the output for logits [N], features [N, F] and labels, long [N], in float32."""
+        """Return the discriminator's output from logits [N], features [N, F] and labels, long [N]."""
         if self.kind not in ("projection", "auxiliary"):
             return CriticOutput(logits, features)
         with full_precision(features.device):
@@ -199,7 +211,7 @@ class CriticLabels(nn.Module):
 
 
 def join_labels(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
-    """Join one-hot labels with vectors or, as planes of zeros and ones, with images.
+    """Return vectors or images concatenated with one-hot labels, which are constant channels of images.
 
     Args:
         x: [N, D] or [N, C, H, W].
@@ -214,32 +226,32 @@ def join_labels(x: Tensor, labels: Tensor | None, num_classes: int) -> Tensor:
 
 
 def classes_of(kind: str, num_classes: int) -> int:
-    """Return the number of classes that a network is conditioned on, 0 for none.
+    """Return the number of classes that a network is conditioned on, 0 for ``none``.
 
     Raises:
-        UserError: it is to be conditioned, and the data has no labels.
+        UserError: the network is to be conditional, and the data has no labels.
     """
     if kind == "none":
         return 0
     if num_classes < 1:
         raise UserError(
-            f"'{kind}' needs labels, and this data has none", "conditioning", "use none, or choose data with classes"
+            f"'{kind}' needs labels, and the data has none", "conditioning", "use none, or choose data with labels"
         )
     return num_classes
 
 
 def required(condition: Tensor | None) -> Tensor:
-    """Return the condition of a conditional layer.
+    """Return the condition after checking that it is not None.
 
     Raises:
         UserError: it is None.
     """
     if condition is None:
-        raise UserError("this network is conditional, and got no labels", "labels", "pass one for each sample")
+        raise UserError("this network is conditional and got no labels", "labels", "pass one for each sample")
     return condition
 
 
 def _modulate(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
-    """Return x·gain + bias, gain and bias [N, C], in x's precision."""
+    """Return x·gain + bias in the precision of ``x``; gain and bias are [N, C]."""
     shape = (*gain.shape, *[1] * (x.dim() - 2))
     return torch.addcmul(bias.to(x.dtype).view(shape), x, gain.to(x.dtype).view(shape))

@@ -1,4 +1,8 @@
-"""Karras et al. 2018, "Progressive Growing of GANs", arXiv:1710.10196, section 4.1: equalised learning rates."""
+"""Equalized learning rates.
+
+Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", arXiv:1710.10196,
+section 4.1.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,9 @@ from saddlepoint.networks.layers.init import WEIGHTED
 
 
 class EqualizedRate(nn.Module):
-    """A parametrization W → c·W with c = √(2 / fan_in), He's constant, in each forward.
+    """A parametrization W → c·W with He's constant c = √(2 / fan_in), for weights W drawn from N(0, 1).
 
-    The weights themselves are drawn from N(0, 1). Adam's step does not depend on the gradient's scale, so all layers
-    learn at the same rate.
+    Since Adam's step is independent of the gradient's scale, the effective learning rate is the same in all layers.
     """
 
     def __init__(self, scale: float) -> None:
@@ -28,25 +31,27 @@ class EqualizedRate(nn.Module):
 
 
 def apply_equalized_rate(module: nn.Module, spectral_norm: bool = False) -> None:
-    """Redraw every convolution and linear layer of ``module`` from N(0, 1), biases zero, and scale it in each forward.
+    """Apply :class:`EqualizedRate` to every convolution and linear layer, in place.
+
+    Weights are redrawn from N(0, 1) and biases are set to zero.
 
     Args:
-        module: a network, changed in place.
-        spectral_norm: whether the network is to have spectral normalisation too.
+        module: a network.
+        spectral_norm: whether the network also has spectral normalization.
 
     Raises:
-        UserError: it is; it would divide each weight's scale out again.
+        UserError: it has, which would cancel the scale of the weights.
     """
     if spectral_norm:
         raise UserError(
-            "spectral normalisation would divide the scale of equalised weights out again",
+            "equalized learning rates and spectral normalization are mutually exclusive",
             "equalized",
             "turn one of them off",
         )
     for layer in list(module.modules()):
         if isinstance(layer, WEIGHTED):
             fan_in = nn.init._calculate_fan_in_and_fan_out(layer.weight)[0]
-            if isinstance(layer, nn.ConvTranspose2d):  # [inputs, outputs, h, w]; a pixel sees 1 / stride² of the taps
+            if isinstance(layer, nn.ConvTranspose2d):  # an output depends on 1 / stride² of the kernel
                 taps = layer.weight[0, 0].numel() / (layer.stride[0] * layer.stride[1])
                 fan_in = max(round(layer.in_channels * taps), 1)
             nn.init.normal_(layer.weight)

@@ -1,4 +1,4 @@
-"""Initial weights. Call these before spectral norm is applied, since its first estimate reads the weights."""
+"""Initialization of weights. It must precede spectral normalization, whose initial estimate depends on the weights."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 
 Init = Literal["default", "orthogonal", "normal"]
-"""Initial weights of a perceptron: PyTorch's, or those of :func:`init_weights`."""
+"""Initialization of a multilayer perceptron: PyTorch's default, or see :func:`init_weights`."""
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 
@@ -16,8 +16,8 @@ WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 def init_dcgan(network: nn.Module) -> None:
     """Draw weights from N(0, 0.02²) and set biases to zero (Radford et al. 2015, arXiv:1511.06434, section 4).
 
-    Gains of batch and instance norm are drawn from N(1, 0.02²), as in the paper's published code. Layer and group norm
-    keep their gain of 1.
+    Gains of batch and instance normalization are drawn from N(1, 0.02²), as in the paper's published code. Gains of
+    layer and group normalization remain 1.
     """
     for module in network.modules():
         if isinstance(module, WEIGHTED):
@@ -30,7 +30,10 @@ def init_dcgan(network: nn.Module) -> None:
 
 
 def init_xavier(layer: nn.Module, gain: float = 1.0) -> None:
-    """Draw one layer's weights uniformly with standard deviation gain·√(2 / (fan_in + fan_out)), biases zero."""
+    """Apply Xavier initialization to a layer: uniform with standard deviation gain·√(2 / (fan_in + fan_out)).
+
+    Biases are set to zero. Modules other than convolutions and linear layers are not changed.
+    """
     if not isinstance(layer, WEIGHTED):
         return
     nn.init.xavier_uniform_(layer.weight, gain)
@@ -39,12 +42,12 @@ def init_xavier(layer: nn.Module, gain: float = 1.0) -> None:
 
 
 def init_weights(network: nn.Module, kind: Init, scale: float) -> None:
-    """Draw all weights anew and set biases to zero; ``default`` leaves them as they are.
+    """Initialize the weights of convolutions and linear layers, and set their biases to zero.
 
     Args:
-        network: its convolutions and linear layers.
-        kind: ``orthogonal`` (Saxe et al. 2014, arXiv:1312.6120) or ``normal``.
-        scale: the orthogonal matrices' gain, or the normal law's standard deviation.
+        network: the network.
+        kind: ``orthogonal`` (Saxe et al. 2014, arXiv:1312.6120), ``normal``, or ``default``, which changes nothing.
+        scale: gain of the orthogonal matrices, or standard deviation of the normal distribution.
     """
     if kind == "default":
         return

@@ -1,4 +1,4 @@
-"""Layers by which a discriminator compares several samples, so that it can detect a lack of variety."""
+"""Layers that compare the samples of a batch, so that a discriminator can detect mode collapse."""
 
 from __future__ import annotations
 
@@ -11,25 +11,25 @@ from torch import Tensor, nn
 from saddlepoint.networks.layers.precision import at_least_float32
 
 MinibatchKind = Literal["none", "discrimination", "stddev"]
-"""How a discriminator compares the samples of a batch."""
+"""Layers that compare the samples of a batch."""
 
 KERNELS, KERNEL_DIM = 100, 5
 """B and C of minibatch discrimination, as in the code published with Salimans et al. 2016."""
 
 
 class MinibatchDiscrimination(nn.Module):
-    """How close each sample's features are to those of the others, in B learned projections.
+    """Minibatch discrimination: appends the similarity of each sample to the others in B learned projections.
 
     Salimans et al. 2016, "Improved Techniques for Training GANs", arXiv:1606.03498, section 3.2. With M_i = T f(x_i) in
     R^{B×C},
 
         o(x_i)_b = Σ_{j≠i} exp(-‖M_{i,b} - M_{j,b}‖₁)
 
-    and the features of sample i become [f(x_i), o(x_i)]. The paper's sum has j = i too: a constant 1, left out here as
-    in the authors' code. A rank compares the samples that it has.
+    and the output for sample i is [f(x_i), o(x_i)]. The paper's sum includes j = i, a constant 1, which is omitted here
+    as in the authors' code. Each rank compares only its own samples.
 
     Attributes:
-        outputs: features that come out, F + B.
+        outputs: number of output features, F + B.
     """
 
     batch_coupled = True
@@ -48,10 +48,10 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class MinibatchStdDev(nn.Module):
-    """The batch's standard deviation, averaged over features and places to one value: one more feature map.
+    """Appends the standard deviation over the batch, averaged over features and pixels, as a constant feature map.
 
-    Karras et al. 2018, "Progressive Growing of GANs", arXiv:1710.10196, section 3. A rank compares the samples that it
-    has.
+    Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", arXiv:1710.10196,
+    section 3. Each rank uses only its own samples.
     """
 
     batch_coupled = True
@@ -60,17 +60,17 @@ class MinibatchStdDev(nn.Module):
         """Map [N, F] to [N, F + 1], or [N, C, H, W] to [N, C + 1, H, W]."""
         wide = at_least_float32(x)
         variance = wide.var(0, correction=0)
-        # The root's slope at zero is infinite: equal samples get a zero gradient, not NaN.
+        # The derivative of the square root is infinite at 0; where samples are equal, the gradient is set to 0.
         deviation = torch.where(variance > 0, variance, 1).sqrt().where(variance > 0, 0).mean()
         return torch.cat([x, deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])], dim=1)
 
 
 class Packing(nn.Module):
-    """Join m samples on their channels, so that the discriminator judges m at once.
+    """Concatenates m samples along the channels, so that the discriminator has one output for m samples.
 
     Lin et al. 2018, "PacGAN: The power of two samples in generative adversarial networks", arXiv:1712.04086, section 2.
-    The n mod m samples that fill no pack are left out, with a warning the first time; a batch of fewer than m is
-    repeated to make one pack.
+    The last n mod m samples of a batch are dropped, with a warning the first time. The samples of a batch of fewer than
+    m samples are repeated to fill one pack.
     """
 
     batch_coupled = True
@@ -85,8 +85,8 @@ class Packing(nn.Module):
         n = len(x)
         if n % self.m and not self.warned:
             self.warned = True
-            used = f"the first {n - n % self.m}" if n > self.m else "them repeatedly"
-            warnings.warn(f"packing of {self.m}: of a batch of {n} samples, D sees {used}", stacklevel=2)
+            used = f"only the first {n - n % self.m} are used" if n > self.m else "the samples are repeated"
+            warnings.warn(f"the batch size of {n} is not a multiple of the packing of {self.m}; {used}", stacklevel=2)
         if n < self.m:
             x = x[torch.arange(self.m, device=x.device) % n]
         return x[: len(x) - len(x) % self.m].unflatten(0, (-1, self.m)).flatten(1, 2)
@@ -97,12 +97,12 @@ class Packing(nn.Module):
 
 
 def make_packing(m: int) -> nn.Module:
-    """Return the packing of m samples, or an identity for 1."""
+    """Return a packing layer for m samples, or an identity if m is 1."""
     return Packing(m) if m > 1 else nn.Identity()
 
 
 def make_minibatch(kind: MinibatchKind, features: int) -> tuple[nn.Module, int]:
-    """Return the layer that compares feature vectors [N, F], or an identity, and how many features come out."""
+    """Return the layer of a kind for feature vectors [N, F], and its number of output features."""
     if kind == "discrimination":
         layer = MinibatchDiscrimination(features)
         return layer, layer.outputs

@@ -1,4 +1,4 @@
-"""Normalisation layers by name."""
+"""Normalization layers by name."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ from torch import nn
 from saddlepoint.errors import UserError
 
 NormKind = Literal["batch", "none", "layer", "instance", "group"]
-"""The normalisations that a network can be built with."""
+"""Kinds of normalization."""
 
 ImageNormKind = Literal["batch", "instance", "none"]
-"""The normalisations of the networks that translate images."""
+"""Kinds of normalization of networks that translate images."""
 
 GROUPS = 32
-"""Wu & He 2018, "Group Normalization", arXiv:1803.08494."""
+"""Maximum number of groups, as in Wu & He 2018, "Group Normalization", arXiv:1803.08494."""
 
 
 def make_norm(kind: NormKind, channels: int, *, images: bool = True) -> nn.Module:
-    """Return a normalisation with a gain and an offset a channel, or an identity for ``none``.
+    """Return a normalization layer with a gain and a bias per channel, or an identity for ``none``.
 
     Args:
         kind: ``batch``; ``layer`` (over channels and pixels of each sample, as in Gulrajani et al. 2017); ``instance``
-            (over the pixels of each channel, images only); ``group`` (32 groups, or what divides both 32 and the
-            channels); ``none``.
-        channels: number of channels, or of features for vectors.
-        images: for [N, C, H, W] rather than [N, C].
+            (over the pixels of each channel; only for images); ``group`` (gcd(32, channels) groups); ``none``.
+        channels: number of channels, or of features of vectors.
+        images: whether inputs are [N, C, H, W] rather than [N, C].
 
     Raises:
-        UserError: ``instance`` for vectors, which have no pixels to average over.
+        UserError: ``instance`` for vectors.
     """
     if kind == "none":
         return nn.Identity()
@@ -41,10 +40,10 @@ def make_norm(kind: NormKind, channels: int, *, images: bool = True) -> nn.Modul
     if kind == "group":
         return nn.GroupNorm(math.gcd(GROUPS, channels), channels)
     if not images:
-        raise UserError("instance normalisation needs images, and this network is an MLP", "norm", "use batch or layer")
+        raise UserError("instance normalization needs images, and this network is an MLP", "norm", "use batch or layer")
     return nn.InstanceNorm2d(channels, affine=True)
 
 
 def absorbs_bias(kind: NormKind) -> bool:
-    """Whether the normalisation subtracts each channel's mean, so that a bias right before it has no effect."""
+    """Return whether the normalization subtracts the mean of each channel, which cancels a preceding bias."""
     return kind in ("batch", "instance")

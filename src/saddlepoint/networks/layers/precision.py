@@ -1,4 +1,4 @@
-"""Computation in float32 where half precision is not accurate enough."""
+"""Layers and contexts that compute in float32 under autocast."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from torch import Tensor, nn
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """Return bf16 and fp16 as float32, and float32 and float64 as they are."""
+    """Return bf16 and fp16 tensors as float32, and others unchanged."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def full_precision(device: torch.device) -> torch.autocast:
-    """Return a context in which autocast is off on ``device``."""
+    """Return a context in which autocast is disabled for a device."""
     return torch.autocast(device.type, enabled=False)
 
 
 class FullPrecision(nn.Linear):
-    """A linear layer in float32 even under autocast: for points and codes, bf16's three digits are too few."""
+    """A linear layer in float32 even under autocast, for points and codes, which need more than bf16's three digits."""
 
     def forward(self, input: Tensor) -> Tensor:
         """Map [N, inputs] to [N, outputs]."""
@@ -26,9 +26,9 @@ class FullPrecision(nn.Linear):
 
 
 class ScoreLayer(nn.Linear):
-    """Features [N, F] to logits [N], in float32 even under autocast.
+    """A linear layer from features [N, F] to logits [N], in float32 even under autocast.
 
-    A logit in bf16 keeps three digits, while a Wasserstein loss is a small difference of large scores.
+    The three significant digits of bf16 are too few for, say, the Wasserstein loss, a small difference of large scores.
     """
 
     def __init__(self, features: int, bias: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""Energies of autoencoders."""
+"""Reconstruction errors of autoencoders, which are their energies."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from torch import Tensor
 from saddlepoint.networks.layers.precision import at_least_float32
 
 Distance = Literal["l1", "l2"]
-"""How far a reconstruction is from its sample."""
+"""Distances between a sample and its reconstruction."""
 
 MNIST = 28 * 28
-"""Values of the samples that EBGAN's margins were searched for."""
+"""Number of values of an MNIST image, for which the EBGAN paper searches its margin."""
 
 
 def reconstruction_error(samples: Tensor, reconstructions: Tensor, distance: Distance) -> Tensor:
@@ -25,7 +25,7 @@ def reconstruction_error(samples: Tensor, reconstructions: Tensor, distance: Dis
         reconstructions: [N, ...].
         distance: ``l1`` is the mean of |x - x'| over values (Berthelot et al. 2017, arXiv:1703.10717, equation 1).
             ``l2`` is the Euclidean norm of x - x' (Zhao et al. 2017, arXiv:1609.03126, equation 3) times
-            √(784/values), so that a margin and a pulling-away weight found on MNIST's 28×28 hold at any size.
+            √(784/values), so that a margin and a pulling-away weight tuned on MNIST (28×28) apply to any image size.
 
     >>> reconstruction_error(torch.ones(1, 1, 14, 14), torch.zeros(1, 1, 14, 14), "l2")
     tensor([28.])

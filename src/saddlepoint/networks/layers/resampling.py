@@ -1,4 +1,4 @@
-"""Convolutions that double or halve the side of an image, by kind."""
+"""Convolutions that double or halve the size of an image."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Literal
 from torch import nn
 
 Upsampling = Literal["transposed", "nearest", "bilinear"]
-"""How a generator doubles the side."""
+"""Kinds of upsampling layers."""
 
 Downsampling = Literal["strided", "average"]
-"""How a discriminator halves it."""
+"""Kinds of downsampling layers."""
 
 
 def make_upsampling(kind: Upsampling, inputs: int, outputs: int, bias: bool = True) -> nn.Module:
     """Return a layer that maps [N, inputs, h, w] to [N, outputs, 2h, 2w].
 
     Args:
-        kind: ``transposed``: a 4×4 fractionally strided convolution (Radford et al. 2015, arXiv:1511.06434);
-            ``nearest`` and ``bilinear``: copied or interpolated pixels, then a 3×3 convolution (Odena et al. 2016,
+        kind: ``transposed`` is a 4×4 fractionally strided convolution (Radford et al. 2015, arXiv:1511.06434).
+            ``nearest`` and ``bilinear`` are interpolation followed by a 3×3 convolution (Odena et al. 2016,
             "Deconvolution and checkerboard artifacts", doi:10.23915/distill.00003).
-        inputs: channels.
-        outputs: channels.
-        bias: of the convolution.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        bias: whether the convolution has a bias.
     """
     if kind == "transposed":
         return nn.ConvTranspose2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)
@@ -34,10 +34,11 @@ def make_downsampling(kind: Downsampling, inputs: int, outputs: int, bias: bool 
     """Return a layer that maps [N, inputs, 2h, 2w] to [N, outputs, h, w].
 
     Args:
-        kind: ``strided``: a 4×4 convolution of stride 2; ``average``: a 3×3 convolution, then the mean of 2×2 pixels.
-        inputs: channels.
-        outputs: channels.
-        bias: of the convolution.
+        kind: ``strided`` is a 4×4 convolution of stride 2; ``average`` is a 3×3 convolution followed by 2×2 average
+            pooling.
+        inputs: number of input channels.
+        outputs: number of output channels.
+        bias: whether the convolution has a bias.
     """
     if kind == "strided":
         return nn.Conv2d(inputs, outputs, 4, stride=2, padding=1, bias=bias)

@@ -1,4 +1,4 @@
-"""The arithmetic of image sizes that all convolutional networks share."""
+"""Checks of sample shapes, and the pyramid of sizes of a convolutional network."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from saddlepoint.errors import UserError
 
 SMALLEST, LARGEST = 8, 128
 SIDES = [base << level for level in range(1, 6) for base in range(4, 8) if base << level <= LARGEST]
-"""What the short side may be: 8, 10, 12, 14, 16, 20, 24, 28, 32, …, 112, 128."""
+"""Supported lengths of the short side: 8, 10, 12, 14, 16, 20, 24, 28, 32, …, 112, 128."""
 
 
 class Pyramid(NamedTuple):
-    """How an image comes down to a small base by halving.
+    """The sizes from an image down to a small base by repeated halving.
 
     Attributes:
-        channels: of the image.
-        height: of the base.
-        width: of the base.
-        levels: how often the image is halved, 1 to 5.
+        channels: channels of the image.
+        height: height of the base.
+        width: width of the base.
+        levels: number of halvings, 1 to 5.
     """
 
     channels: int
@@ -29,7 +29,7 @@ class Pyramid(NamedTuple):
 
 
 def image_pyramid(network: str, shape: Sequence[int]) -> Pyramid:
-    """Return the pyramid of images of ``shape`` (C, H, W): base · 2^levels with a base of 4 to 7 on the short side.
+    """Return the pyramid of images of shape (C, H, W), whose short side is base · 2^levels with a base of 4 to 7.
 
     >>> image_pyramid("dcgan", (1, 28, 28))
     Pyramid(channels=1, height=7, width=7, levels=2)
@@ -37,20 +37,20 @@ def image_pyramid(network: str, shape: Sequence[int]) -> Pyramid:
     Pyramid(channels=3, height=8, width=4, levels=3)
 
     Raises:
-        UserError: no pyramid has that shape.
+        UserError: the shape is not supported.
     """
     if len(shape) != 3:
         raise _not_an_image(network, shape)
     channels, height, width = shape
     if not 1 <= channels <= 4:
         raise UserError(
-            f"network '{network}' builds for 1 to 4 channels, got {channels}", None, "choose images of 1 or 3 channels"
+            f"network '{network}' supports 1 to 4 channels, got {channels}", None, "choose images of 1 or 3 channels"
         )
     levels = _levels(min(height, width))
     fits = all(SMALLEST <= side <= LARGEST and side % 2**levels == 0 for side in (height, width))
     if not fits:
         raise UserError(
-            f"network '{network}' builds for images of 8 to 128 px whose short side is 4 to 7 times a power of two "
+            f"network '{network}' supports images of 8 to 128 px whose short side is 4 to 7 times a power of two "
             f"(8, 10, 12, 14, 16, 20, 24, 28, 32, …) and whose long side is a multiple of that power, got "
             f"{height}x{width}",
             "shape",
@@ -60,24 +60,24 @@ def image_pyramid(network: str, shape: Sequence[int]) -> Pyramid:
 
 
 def check_shape(network: str, shape: Sequence[int]) -> tuple[int, ...]:
-    """Return ``shape`` as a tuple if it is an image's (C, H, W) or a point's (D,).
+    """Return ``shape`` as a tuple after checking that it is (C, H, W) for images or (D,) for points.
 
     Raises:
         UserError: it is neither.
     """
     if len(shape) not in (1, 3) or min(shape) < 1:
-        raise UserError(f"network '{network}' builds for images (C, H, W) and points (D,), got {_show(shape)}")
+        raise UserError(f"network '{network}' supports images (C, H, W) and points (D,), got {_show(shape)}")
     return tuple(shape)
 
 
 def check_image(network: str, shape: Sequence[int], multiple: int = 1) -> tuple[int, int, int]:
-    """Return ``shape`` as a tuple if it is an image's (C, H, W), with sides that are multiples of ``multiple``.
+    """Return ``shape`` as a tuple after checking that it is (C, H, W) with sides that are multiples of ``multiple``.
 
     >>> check_image("unet", [3, 28, 64], 4)
     (3, 28, 64)
 
     Raises:
-        UserError: it is not, or a side is shorter than 2 · multiple; names the nearest size that can be built.
+        UserError: it is not, or a side is shorter than 2 · multiple. The message suggests the nearest supported size.
     """
     if len(shape) != 3:
         raise _not_an_image(network, shape)
@@ -86,7 +86,7 @@ def check_image(network: str, shape: Sequence[int], multiple: int = 1) -> tuple[
         near = [max(2, round(side / multiple)) * multiple for side in (height, width)]
         size = f"{near[0]}" if near[0] == near[1] else f"[{near[0]},{near[1]}]"
         raise UserError(
-            f"network '{network}' builds for images of {2 * multiple} px or more whose sides are multiples of "
+            f"network '{network}' supports images of at least {2 * multiple} px whose sides are multiples of "
             f"{multiple}, got {height}x{width}",
             "shape",
             f"set it to {size}",
@@ -95,17 +95,17 @@ def check_image(network: str, shape: Sequence[int], multiple: int = 1) -> tuple[
 
 
 def _not_an_image(network: str, shape: Sequence[int]) -> UserError:
-    problem = f"network '{network}' builds for images (C, H, W), got {_show(shape)}"
+    problem = f"network '{network}' supports only images (C, H, W), got {_show(shape)}"
     return UserError(problem, None, "choose a network for points, such as an MLP" if len(shape) == 1 else None)
 
 
 def _levels(short: int) -> int:
-    """Return how often a side can be halved until it lies in [4, 8), at least once."""
+    """Return the number of halvings of a side until it is in [4, 8), at least 1."""
     return max((short // 4).bit_length() - 1, 1)
 
 
 def _nearest(height: int, width: int) -> str:
-    """Return the closest size that can be built: one number for a square, else [height,width]."""
+    """Return the nearest supported size: one number for a square, else [height,width]."""
     short = min(SIDES, key=lambda side: (abs(side - min(height, width)), -side))
     unit = 2 ** _levels(short)
     long = min(range(short, LARGEST + 1, unit), key=lambda side: (abs(side - max(height, width)), -side))

@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 
 WARM_UP = 15
-"""Power iterations at construction: a random u would make the first steps' weights too large by several times."""
+"""Power iterations at construction. With a random u, normalized weights would be several times too large at first."""
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
 NORMALISED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, nn.Embedding, *TRANSPOSED)
@@ -31,39 +31,39 @@ def _(vector: Tensor) -> Tensor:
 
 
 def _apart(vector: Tensor) -> Tensor:
-    """Return a copy of the vector where the forward pass is compiled.
+    """Return a copy of the vector if the forward pass is being compiled, else the vector.
 
-    The compiler would let the old and the new u share the buffer's memory, and the backward pass would then read what a
-    later forward has written. It cannot remove this copy, whose operation it does not know.
+    Otherwise the compiler would store the old and the new u in the same memory, and the backward pass would read values
+    of a later forward pass. The compiler cannot remove this copy, since it is a custom operator.
     """
     compiled = torch.compiler.is_compiling() and not torch.compiler.is_exporting()
     return _copy(vector) if compiled else vector
 
 
 class SpectralNorm(nn.Module):
-    """A parametrization W → W / σ(W) by one power iteration a training forward (algorithm 1).
+    """A parametrization W → W / σ(W) with one power iteration per forward pass in training mode (algorithm 1).
 
     With W as a matrix [outputs, inputs · kernel]:
 
         v ← Wᵀu / ‖Wᵀu‖,  u ← Wv / ‖Wv‖,  σ = uᵀWv
 
-    u and v are constants to autograd, so ∂σ/∂W = u vᵀ, and gradients of gradients work. The product Wv serves
-    both u and σ: two passes over W where three are usual. Only u is kept. In eval mode and while ``frozen`` the same σ
-    is computed but u stays. Under ``torch.nn.utils.parametrize.cached()`` all forwards share one iteration.
+    u and v are constants in the backward pass, so ∂σ/∂W = u vᵀ; second derivatives are supported. The product Wv is
+    computed once for both u and σ. In evaluation mode and while ``frozen`` is true, σ is computed in the same way but u
+    is not updated. Under ``torch.nn.utils.parametrize.cached()`` all forward passes share one iteration.
 
     Attributes:
-        u: the left singular vector's estimate, [outputs].
-        frozen: leave u as it is (see :func:`saddlepoint.networks.layers.statistics.frozen_statistics`).
+        u: estimate of the left singular vector, [outputs].
+        frozen: whether u is frozen (see :func:`saddlepoint.networks.layers.statistics.frozen_statistics`).
     """
 
     u: Tensor
 
     def __init__(self, weight: Tensor, transposed: bool = False) -> None:
-        """Draw u from torch's generator and warm it up.
+        """Initialize u by power iterations from a random vector.
 
         Args:
             weight: [outputs, inputs, ...], or [inputs, outputs, ...] if ``transposed``.
-            transposed: the weight is a transposed convolution's.
+            transposed: whether the weight is that of a transposed convolution.
         """
         super().__init__()
         self.transposed = transposed
@@ -76,7 +76,7 @@ class SpectralNorm(nn.Module):
         self.register_buffer("u", u)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """Return ``weight`` divided by the estimate of its largest singular value, in its shape and dtype."""
+        """Return ``weight`` divided by the estimate of its largest singular value."""
         with full_precision(weight.device):
             matrix = self._matrix(weight)
             with torch.no_grad():
@@ -92,12 +92,15 @@ class SpectralNorm(nn.Module):
         if self.transposed:
             weight = weight.transpose(0, 1)
         if weight.dim() == 4 and weight.is_contiguous(memory_format=torch.channels_last):
-            weight = weight.permute(0, 2, 3, 1)  # columns in memory order: no copy, and σ does not see their order
+            weight = weight.permute(0, 2, 3, 1)  # columns in memory order, without a copy; σ is independent of it
         return weight.flatten(1)
 
 
 def apply_spectral_norm(module: Module) -> Module:
-    """Normalise every convolution, linear layer and embedding within ``module`` once, in place, and return it."""
+    """Apply :class:`SpectralNorm` to every convolution, linear layer and embedding, in place, and return the module.
+
+    Layers with a parametrized weight are skipped.
+    """
     for layer in list(module.modules()):
         if isinstance(layer, NORMALISED) and not parametrize.is_parametrized(layer, "weight"):
             norm = SpectralNorm(layer.weight, transposed=isinstance(layer, TRANSPOSED))

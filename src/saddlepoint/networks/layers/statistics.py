@@ -1,4 +1,4 @@
-"""Running statistics of BatchNorm and spectral norm: which networks have them, and how to freeze them."""
+"""Detection and freezing of batch and running statistics of BatchNorm and spectral normalization."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from saddlepoint.networks.layers.spectral_norm import SpectralNorm
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
-    """Whether a network has BatchNorm, under which a sample's output in training depends on the others of its batch.
+    """Return whether a network has BatchNorm, with which outputs in training mode depend on the whole batch.
 
     >>> uses_batch_statistics(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
     True
@@ -21,27 +21,27 @@ def uses_batch_statistics(network: nn.Module) -> bool:
 
 
 def compares_samples(network: nn.Module) -> bool:
-    """Whether a sample's output in training depends on the others of its batch, by BatchNorm or by design.
+    """Return whether the output for a sample depends on the other samples of the batch in training mode.
 
-    Then real and generated samples may not share one forward pass. Layers that compare by design, such as minibatch
-    discrimination, say so by an attribute ``batch_coupled``.
+    If so, real and generated samples need separate forward passes. Layers other than BatchNorm, such as minibatch
+    discrimination, declare this by an attribute ``batch_coupled``.
     """
     return uses_batch_statistics(network) or any(getattr(m, "batch_coupled", False) for m in network.modules())
 
 
 @contextmanager
 def frozen_statistics(network: nn.Module) -> Iterator[None]:
-    """Leave every running statistic of ``network`` as it is, to the bit, while it runs.
+    """Return a context in which forward passes do not update the running statistics of a network.
 
-    BatchNorm in training mode still normalises by the batch, while its running mean, variance and count stay; spectral
-    norm still divides by its estimate, while its vector u stays. For passes on samples that are neither data nor
-    generated, such as a penalty's interpolates.
+    In training mode, BatchNorm still normalizes by the statistics of the batch, and spectral normalization still
+    divides by its estimate. It is used for forward passes on other samples than real and generated ones, such as the
+    interpolates of a gradient penalty.
     """
     batch_norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     spectral_norms = [module for module in network.modules() if isinstance(module, SpectralNorm)]
     tracked = [module.track_running_stats for module in batch_norms]
     frozen = [module.frozen for module in spectral_norms]
-    # In training mode a BatchNorm that does not track passes no buffers to the kernel; in eval mode it uses them still.
+    # With track_running_stats=False, BatchNorm does not update its buffers in training mode; eval mode still uses them.
     for batch_norm in batch_norms:
         batch_norm.track_running_stats = False
     for spectral_norm in spectral_norms:
