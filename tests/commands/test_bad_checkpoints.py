@@ -136,7 +136,7 @@ def test_a_checkpoints_config_names_registered_parts_only(
 
 def test_a_checkpoint_that_lacks_what_it_should_hold(refuse: Callable[..., str], checkpoint: Path) -> None:
     rewrite(checkpoint, lambda content: content["state_dict"].popitem())
-    assert "does not fit this version" in refuse(*readers(checkpoint)[0])
+    assert "is not compatible with this version" in refuse(*readers(checkpoint)[0])
     rewrite_again = torch.load(checkpoint, weights_only=True)
     del rewrite_again["saddlepoint"]["config"]
     torch.save(rewrite_again, checkpoint)
@@ -150,7 +150,7 @@ def test_init_from_another_model(refuse: Callable[..., str], checkpoint: Path) -
 
 def test_init_from_other_networks(refuse: Callable[..., str], checkpoint: Path) -> None:
     line = refuse("train", "network.width=4", f"init_from={checkpoint}")
-    assert "has other networks" in line
+    assert "has different networks" in line
     assert "choose the same network and image size" in line
 
 

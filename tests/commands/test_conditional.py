@@ -135,9 +135,9 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         ),
         (
             ("network=autoencoder", "conditioning=concat"),
-            "conditioning: no part of this run reads conditioning.generator or conditioning.discriminator",
+            "conditioning: no part of this run uses conditioning.generator or conditioning.discriminator",
         ),
-        (("network=began", "minibatch=stddev"), "minibatch: no part of this run reads minibatch.layer; leave it out"),
+        (("network=began", "minibatch=stddev"), "minibatch: no part of this run uses minibatch.layer; leave it out"),
         (
             ("model=projgan", "minibatch=packing"),
             "conditioning.discriminator: packing=2 judges samples of several classes",

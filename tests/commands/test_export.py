@@ -184,9 +184,9 @@ def test_a_folder_that_holds_something_is_left_alone(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    assert refuse("sample", f"checkpoint={trained}", "export=mine") == "export=mine is not empty; choose a new folder"
+    assert refuse("sample", f"checkpoint={trained}", "export=mine") == "export: mine is not empty; choose another folder"
     assert refuse("sample", f"checkpoint={trained}", "export=mine/notes.txt").startswith(
-        "export=mine/notes.txt is a file"
+        "export: mine/notes.txt is not a folder"
     )
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
     line = refuse("sample", "checkpoint=nowhere.ckpt", "export=mine/notes.txt/deeper")  # found before anything is read
@@ -261,7 +261,7 @@ def test_an_export_names_known_networks_only(copied: Path) -> None:
         ({"_target_": "os.mkdir", "path": "pwned"}, "target 'os.mkdir' is not allowed"),
         ({**about["network"], "_args_": [1]}, "network.generator._args_: unknown key"),
         ({**about["network"], "width": -1}, "network.generator.width: input should be greater than 0, got -1"),
-        ({**about["network"], "width": 4}, "does not fit this version"),
+        ({**about["network"], "width": 4}, "is not compatible with this version"),
         ("eval", "network.generator: unknown key"),
         ({**about["network"], "norm": "${oc.env:HOME}"}, "oc.env"),
     ):

@@ -24,13 +24,13 @@ COMMAND_LINE = {
     "loss=null": "loss: null is not a choice; choose one of began, ",
     "data=image_folder": "data.root: missing value; set data.root=…",
     "seed=1,2": "seed: several values (1,2); add -m to run them all",
-    "seed=[1": "cannot parse seed=[1; close its brackets and quotes",
+    "seed=[1": "seed: cannot parse [1; close its brackets and quotes",
     # types and ranges
     "batch_size=-1": "batch_size: input should be greater than 0, got -1",
     "batch_size=many": "batch_size: input should be a valid integer, got 'many'",
     "seed=1.5": "seed: input should be a valid integer, got 1.5",
     "budget.images=0": "budget.images: input should be greater than 0, got 0",
-    "budget.images=null": "budget: there is no limit; set budget.images, budget.generator_updates or budget.hours",
+    "budget.images=null": "budget: no limit is set; set budget.images, budget.generator_updates or budget.hours",
     "trainer.precision=bf17": "trainer.precision: input should be",
     "norm.generator=bacth": "norm.generator: input should be",
     "loss.label_smoothing=2": "loss.label_smoothing: input should be less than or equal to 1, got 2",
@@ -59,8 +59,8 @@ COMMAND_LINE = {
     "data=gaussians norm.generator=instance": "norm.generator: instance normalisation needs images",
     "norm=spectral network.discriminator.equalized=true": "network.discriminator.equalized: spectral",
     # options that no part reads
-    "network=began norm=layer": "norm: no part of this run reads norm.discriminator; leave it out, or",
-    "network=began minibatch.layer=stddev": "minibatch.layer: no part of this run reads minibatch.layer; leave it out",
+    "network=began norm=layer": "norm: no part of this run uses norm.discriminator; leave it out, or",
+    "network=began minibatch.layer=stddev": "minibatch.layer: no part of this run uses minibatch.layer; leave it out",
     # references that no checkpoint may hold
     "run.name=${oc.env:HOME}": "run.name: '${oc.env:HOME}' refers to something other than the config's own keys",
     # targets
@@ -86,7 +86,8 @@ def test_secrets_do_not_stand_on_a_command_line(refuse: Callable[..., str]) -> N
 
 
 def test_unknown_command(refuse: Callable[..., str]) -> None:
-    assert refuse(None, "trian").startswith("unknown command 'trian'; the commands are train, evaluate, sample")
+    line = refuse(None, "trian")
+    assert line.startswith("unknown command 'trian'; did you mean 'train'? The choices are train, evaluate, sample")
 
 
 OWN_FILES = {

@@ -46,7 +46,7 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     assert invoke("train", *QUICK, *data, "run.dir=run").code == 0
     before = state(tmp_path / "run")
     picture(tmp_path / "data" / "a" / "0.png", 99)
-    assert "data is not what run was trained on (content" in refuse("train", "resume=run", "budget.images=16")
+    assert "data differs from the data that run was trained on (fingerprint" in refuse("train", "resume=run", "budget.images=16")
     picture(tmp_path / "data" / "a" / "0.png", 0)
     picture(tmp_path / "data" / "c" / "24.png", 24)  # one class more
     line = refuse("train", "resume=run", "budget.images=16")
@@ -58,10 +58,10 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     (tmp_path / "data").rename(tmp_path / "moved")
     assert "data.root" in refuse("train", "resume=run", "budget.images=24")
     moved = ("data=image_folder", "data.root=moved", "budget.images=24")
-    assert "data.image_size: a resumed run keeps its own value" in refuse(
+    assert "data.image_size: cannot be changed when a run is resumed" in refuse(
         "train", "resume=run", *moved, "data.image_size=16"
     )
-    assert "data: a resumed run keeps its own value" in refuse("train", "resume=run", "data=digits", "budget.images=24")
+    assert "data: cannot be changed when a run is resumed" in refuse("train", "resume=run", "data=digits", "budget.images=24")
     assert invoke("train", "resume=run", *moved).code == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["images_seen"] == 24
 
@@ -137,12 +137,12 @@ def test_a_run_that_has_only_begun_is_not_started_anew(refuse: Callable[..., str
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content["state_dict"].popitem(), "does not fit its own config"),
+        (lambda content: content["state_dict"].popitem(), "does not match its own config"),
         (lambda content: content["optimizer_states"].clear(), "0 optimizers for 2 players"),
         (lambda content: content.pop("progress"), "its progress is missing or damaged"),
         (lambda content: content["saddlepoint"].update(config=[]), "its config is missing or damaged"),
-        (lambda content: content["saddlepoint"]["data"].pop("shape"), "does not fit this version"),
-        (lambda content: content["saddlepoint"].pop("wandb_id"), "does not fit this version"),
+        (lambda content: content["saddlepoint"]["data"].pop("shape"), "is not compatible with this version"),
+        (lambda content: content["saddlepoint"].pop("wandb_id"), "is not compatible with this version"),
     ],
 )
 def test_a_checkpoint_that_lacks_something_changes_nothing(

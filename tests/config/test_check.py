@@ -48,7 +48,7 @@ WRONG = {
     "~network.generator._target_": ("network.generator._target_", "missing key", None),
     "~network.generator.latent_dim": (
         "network.generator.latent_dim",
-        "missing key, which saddlepoint.networks.DCGANGenerator needs",
+        "missing key, required by saddlepoint.networks.DCGANGenerator",
         None,
     ),
     "loss.label_smoothing=2": ("loss.label_smoothing", "input should be less than or equal to 1, got 2", None),
@@ -107,7 +107,7 @@ UNREAD = {
 @pytest.mark.parametrize("overrides", UNREAD)
 def test_what_no_part_reads_is_refused_by_name(overrides: str) -> None:
     error = refused(*overrides.split(" "))
-    assert (error.key, error.problem) == (UNREAD[overrides][0], f"no part of this run reads {UNREAD[overrides][1]}")
+    assert (error.key, error.problem) == (UNREAD[overrides][0], f"no part of this run uses {UNREAD[overrides][1]}")
     assert error.remedy == "leave it out, or choose another network"
 
 

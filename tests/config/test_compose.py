@@ -141,7 +141,7 @@ def test_a_file_that_choices_share_cannot_be_chosen(folder: Path) -> None:
     with pytest.raises(UserError) as caught:
         compose_config("train", ["loss=_shared"], str(folder))
     assert caught.value.key == "loss"
-    assert caught.value.problem == "'_shared' holds what the choices share, and cannot be chosen"
+    assert caught.value.problem == "'_shared' holds settings that choices share, and is not a choice itself"
     with pytest.raises(UserError, match="unknown choice 'x'") as caught:
         compose_config("train", ["loss=x"], str(folder))
     assert "_shared" not in str(caught.value)

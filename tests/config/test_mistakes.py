@@ -33,11 +33,11 @@ OVERRIDES = {
     ),
     "data=image_folder data.rot=x": ("data.rot", "unknown key", "did you mean 'data.root'?"),
     "+a.b=1 a.b=2 a.c=3": ("a.c", "unknown key", "did you mean 'a.b'?"),
-    "+seed=1": ("seed", "this key exists already", "leave out the +"),
-    "+a=1 +a=2": ("a", "this key exists already", "leave out the +"),
+    "+seed=1": ("seed", "this key already exists", "leave out the +"),
+    "+a=1 +a=2": ("a", "this key already exists", "leave out the +"),
     # choices
-    "+model=lsgan": ("model", "this group is chosen already", "leave out the +"),
-    "++model=dcgan": ("model", "this group is chosen already", "leave out the +"),
+    "+model=lsgan": ("model", "this group already has a choice", "leave out the +"),
+    "++model=dcgan": ("model", "this group already has a choice", "leave out the +"),
     "loss=null": ("loss", "null is not a choice", f"choose one of {', '.join(options('loss'))}"),
     "norm=3": ("norm", "3 is not a choice", "choose one of batch, layer, none, spectral"),
     "augment=null": (
@@ -68,24 +68,24 @@ OVERRIDES = {
     "data.root=a,b": (
         "data.root",
         "several values (a,b)",
-        "add -m to run them all, or put a single one in quotes: \"data.root='…'\"",
+        "add -m to run them all, or quote it if it is a single value: \"data.root='…'\"",
     ),
     # what cannot be parsed
     "mnist": (None, "cannot parse mnist", "settings are key=value, and --help lists them"),
     "seed=[1": (
-        None,
-        "cannot parse seed=[1",
-        "close its brackets and quotes, or put a text in quotes: \"seed='[1'\"",
+        "seed",
+        "cannot parse [1",
+        "close its brackets and quotes, or quote the value: \"seed='[1'\"",
     ),
     "data.source.labels=it's": (
-        None,
-        "cannot parse data.source.labels=it's",
-        "close its brackets and quotes, or put a text in quotes: \"data.source.labels='it\\'s'\"",
+        "data.source.labels",
+        "cannot parse it's",
+        "close its brackets and quotes, or quote the value: \"data.source.labels='it\\'s'\"",
     ),
     "run.name='it's'": (
-        None,
-        "cannot parse run.name='it's'",
-        "close its brackets and quotes, or put a text in quotes: \"run.name='it\\'s'\"",
+        "run.name",
+        "cannot parse 'it's'",
+        "close its brackets and quotes, or quote the value: \"run.name='it\\'s'\"",
     ),
 }
 

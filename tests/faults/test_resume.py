@@ -87,10 +87,10 @@ def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("network.width=8", "network.width: a resumed run keeps its own value"),
-        ("seed=1", "seed: a resumed run keeps its own value"),
+        ("network.width=8", "network.width: cannot be changed when a run is resumed"),
+        ("seed=1", "seed: cannot be changed when a run is resumed"),
         ("resume=gone", "resume: no run or checkpoint at gone"),
-        ("resume=auto", "run.dir: resume=auto needs the folder of the run"),
+        ("resume=auto", "run.dir: required by resume=auto"),
     ],
 )
 def test_what_is_refused(user: Any, finished: Path, arguments: str, named: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.errors import UserError, choose
 from saddlepoint.metrics.agreement import ClassAgreement
 from saddlepoint.metrics.base import Metric
 from saddlepoint.metrics.duplicates import Duplicates
@@ -72,11 +72,7 @@ def build(names: Sequence[str], extractor: FeatureExtractor, seed: int, splits: 
     families = {score: metric for metric in METRICS.values() for score in (metric.name, *metric.also)}
     for name in names:
         if name not in families:
-            raise UserError(
-                f"unknown metric '{name}'{did_you_mean(name, families)}",
-                "metrics",
-                f"choose from {', '.join(families)}",
-            )
+            raise UserError(f"unknown metric '{name}'", "metrics", choose(name, families))
     metrics = [family(seed, splits) for family in dict.fromkeys(families[name] for name in names)]
     return [metric for metric in metrics if metric.applies_to(extractor)]
 
@@ -112,8 +108,4 @@ def lower_is_better(score: str) -> bool:
     for name, lower in sorted(LOWER_IS_BETTER.items(), key=lambda pair: -len(pair[0])):
         if plain == name or plain.startswith(f"{name}_"):
             return lower
-    raise UserError(
-        f"unknown score '{score}'{did_you_mean(plain, LOWER_IS_BETTER)}",
-        None,
-        f"choose from {', '.join(LOWER_IS_BETTER)}",
-    )
+    raise UserError(f"unknown score '{score}'", None, choose(plain, LOWER_IS_BETTER))
