@@ -37,7 +37,7 @@ def load(path: str | Path, device: str = "auto", plugins: Sequence[str] = ()) ->
     :mod:`saddlepoint.systems.capabilities`).
 
     Args:
-        path: a ``.ckpt`` file, or the folder of a run, whose best checkpoint is loaded, or its last if there is no best.
+        path: a ``.ckpt`` file, or the folder of a run, whose best checkpoint is loaded if there is one, else its last.
         device: device of the system; ``auto`` selects a GPU if there is one.
         plugins: trusted packages whose classes the checkpoint's config may name.
 
@@ -76,8 +76,8 @@ def evaluate(
 
     Args:
         samples: the images to score: a uint8 array [N, H, W] or [N, H, W, C]; a uint8 tensor [N, H, W] or [N, C, H, W];
-            a float tensor [N, C, H, W] in [-1, 1], which is rounded to 8 bits; or the path of a folder, a zip file or an
-            ``.npz`` file. None with ``checkpoint=``.
+            a float tensor [N, C, H, W] in [-1, 1], which is rounded to 8 bits; or the path of a folder, a zip file or
+            an ``.npz`` file. None with ``checkpoint=``.
         reference: real images in any of these formats; None with ``data=``.
         overrides: overrides as on the command line.
         config_dir: a folder of additional configs, like ``--config-dir``.

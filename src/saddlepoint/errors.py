@@ -9,9 +9,9 @@ from collections.abc import Iterable
 class UserError(Exception):
     """An error in the user's input. Commands print it as one line and exit with code 2.
 
-    Parts of a system do not know their keys in the config, so they set ``key`` to the name of one of their arguments, such
-    as ``norm``, or of a network's argument, such as ``discriminator.norm``. The code that builds parts from a config
-    replaces it by the full key, using :meth:`at`.
+    Parts of a system do not know their keys in the config, so they set ``key`` to the name of one of their arguments,
+    such as ``norm``, or of a network's argument, such as ``discriminator.norm``. The code that builds parts from a
+    config replaces it by the full key, using :meth:`at`.
 
     Args:
         problem: what is wrong, without a full stop.

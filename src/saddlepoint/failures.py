@@ -21,7 +21,7 @@ def explained(config: DictConfig, record: RunRecord) -> Iterator[None]:
         yield
     except (NonFiniteError, FloatingPointError) as error:
         if processes.rank() > 0:
-            raise SystemExit(0) from error  # rank 0 reports the error, unless the launcher kills it after a failure here
+            raise SystemExit(0) from error  # an exit code > 0 would make the launcher kill rank 0, which reports it
         kept = record.directory / "checkpoints" / "last.ckpt"
         where = f"the last finite checkpoint is {kept}" if kept.exists() else "there is no checkpoint yet"
         raise RunError(

@@ -23,7 +23,7 @@ from saddlepoint.callbacks.checkpoints import Checkpoints
 from saddlepoint.callbacks.history import History
 from saddlepoint.callbacks.hopping import Hopping
 from saddlepoint.callbacks.interruption import Interruption
-from saddlepoint.callbacks.progress import ProgressBar
+from saddlepoint.callbacks.progress_bar import ProgressBar
 from saddlepoint.callbacks.resume import Resume
 from saddlepoint.callbacks.samples import Samples
 from saddlepoint.callbacks.scores import Scores

@@ -20,8 +20,8 @@ from saddlepoint.errors import UserError
 def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
     """Open a file for writing that appears under its name only when it is complete.
 
-    The content is written to a temporary file in the same directory, which is then renamed. Readers therefore see either
-    the old file or the new one, and neither a full disk nor a killed process leaves an incomplete file.
+    The content is written to a temporary file in the same directory, which is then renamed. Readers therefore see
+    either the old file or the new one, and neither a full disk nor a killed process leaves an incomplete file.
 
     Args:
         path: the file.

@@ -184,7 +184,9 @@ def test_a_folder_that_holds_something_is_left_alone(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    assert refuse("sample", f"checkpoint={trained}", "export=mine") == "export: mine is not empty; choose another folder"
+    assert (
+        refuse("sample", f"checkpoint={trained}", "export=mine") == "export: mine is not empty; choose another folder"
+    )
     assert refuse("sample", f"checkpoint={trained}", "export=mine/notes.txt").startswith(
         "export: mine/notes.txt is not a folder"
     )

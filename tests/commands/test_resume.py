@@ -46,7 +46,9 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     assert invoke("train", *QUICK, *data, "run.dir=run").code == 0
     before = state(tmp_path / "run")
     picture(tmp_path / "data" / "a" / "0.png", 99)
-    assert "data differs from the data that run was trained on (fingerprint" in refuse("train", "resume=run", "budget.images=16")
+    assert "data differs from the data that run was trained on (fingerprint" in refuse(
+        "train", "resume=run", "budget.images=16"
+    )
     picture(tmp_path / "data" / "a" / "0.png", 0)
     picture(tmp_path / "data" / "c" / "24.png", 24)  # one class more
     line = refuse("train", "resume=run", "budget.images=16")
@@ -61,7 +63,9 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     assert "data.image_size: cannot be changed when a run is resumed" in refuse(
         "train", "resume=run", *moved, "data.image_size=16"
     )
-    assert "data: cannot be changed when a run is resumed" in refuse("train", "resume=run", "data=digits", "budget.images=24")
+    assert "data: cannot be changed when a run is resumed" in refuse(
+        "train", "resume=run", "data=digits", "budget.images=24"
+    )
     assert invoke("train", "resume=run", *moved).code == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["images_seen"] == 24
 

@@ -183,7 +183,7 @@ def test_a_sweep_that_composes_passes(overrides: list[str]) -> None:
             "regularizer: unknown choice 'gradient_penality'; did you",
         ),
         (["seed=0,1", "btach_size=3"], "btach_size: unknown key; did you mean 'batch_size'?"),
-        (["seed=0,1", "loss=[hinge"], "cannot parse loss=[hinge; close its brackets"),
+        (["seed=0,1", "loss=[hinge"], "loss: cannot parse [hinge; close its brackets"),
         (["regularizer.gradient_penalty.weight=1,10"], "regularizer.gradient_penalty.weight: unknown key"),
         (["model=dcgan,cgan", "network.width=4"], "network.width: unknown key; `train model=cgan --cfg job` shows"),
     ],

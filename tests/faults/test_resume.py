@@ -79,7 +79,7 @@ def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any
     assert not list((user.folder / "run").rglob("*.ckpt"))
     refused = user.run("resume=run")
     assert refused.code() == 2
-    assert "no checkpoint in run/checkpoints: the run was stopped before its first" in refused.err
+    assert "no checkpoint in run/checkpoints: the run was stopped before the first was written" in refused.err
     user.finish(*user.tiny, "resume=auto", "run.dir=run", "budget.images=64")
     assert [row["images_seen"] for row in user.rows(user.folder / "run")] == [16, 32, 48, 64]
 

@@ -79,7 +79,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def rounds_per_step(config: DictConfig, info: DataInfo) -> int:
-    """Return the number of rounds per step of Lightning's loop; more than one if rounds are short, to reduce overhead."""
+    """Return the number of rounds per step of Lightning's loop; several short rounds form a step to reduce overhead."""
     wanted: int | None = config.trainer.rounds_per_step
     return wanted or (1 if info.is_image else ROUNDS_OF_POINTS)
 

@@ -59,8 +59,8 @@ def _stripped(node: Any, plugins: Sequence[str]) -> Any:
 def located(error: UserError, path: str, raw: Any) -> UserError:
     """Return a part's error with the config key that the user has to set.
 
-    A part sets the error's key to one of its own arguments, or to ``role.argument`` for a network. If the argument is an
-    interpolation (``norm: ${norm.discriminator}``), the key is the one that it refers to.
+    A part sets the error's key to one of its own arguments, or to ``role.argument`` for a network. If the argument is
+    an interpolation (``norm: ${norm.discriminator}``), the key is the one that it refers to.
 
     Args:
         error: the error raised by the part.

@@ -89,15 +89,17 @@ def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Re
         raise within(path, "checkpoint", error) from None
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise UserError(f"{path} is not compatible with this version ({type(error).__name__}: {first})", "checkpoint") from None
+        raise UserError(
+            f"{path} is not compatible with this version ({type(error).__name__}: {first})", "checkpoint"
+        ) from None
     return Restored(path, system.eval().to(pick_device(device)), about, info)
 
 
 def encoder_of(config: DictConfig, device: str = "auto") -> FrozenEncoder | None:
     """Return the frozen encoder in whose latent space a run trains, or None without one.
 
-    Checkpoints of the run contain the sha256 of the encoder's file instead of its weights, so that the encoder cannot be
-    replaced by another.
+    Checkpoints of the run contain the sha256 of the encoder's file instead of its weights, so that the encoder cannot
+    be replaced by another.
 
     Args:
         config: the run's config; ``encoder.sha256`` is set if it is null.

@@ -52,11 +52,12 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
     """Return the run to resume, or None for a new run.
 
     ``resume=auto`` continues the run in ``run.dir`` if it has a checkpoint, and starts a new run otherwise, so that the
-    same command line can be used when a job is first started and whenever it is requeued. Overrides that differ from the
-    run's config are applied if they may change, such as a larger budget; the others are ignored with a warning.
+    same command line can be used when a job is first started and whenever it is requeued. Overrides that differ from
+    the run's config are applied if they may change, such as a larger budget; the others are ignored with a warning.
 
     Raises:
-        UserError: if there is nothing to resume, or, without ``auto``, the command line changes a key that may not change.
+        UserError: if there is nothing to resume, or the command line changes a key that may not change (unless
+            ``resume=auto``).
     """
     if not config.resume:
         return None
@@ -98,7 +99,8 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
         raise within(directory, "resume", error) from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"the checkpoint in {directory} is not compatible with this version ({type(error).__name__}: {error})", "resume"
+            f"the checkpoint in {directory} is not compatible with this version ({type(error).__name__}: {error})",
+            "resume",
         ) from None
     return Resumed(directory, checkpoint, merged, choices)
 

@@ -31,8 +31,8 @@ class Labelled(NamedTuple):
 def draw(config: DictConfig, restored: Restored) -> Labelled:
     """Draw the samples for the settings ``n``, ``labels`` and ``columns``, and return them on the CPU.
 
-    With several ``labels``, the grid has one row per class, with ``columns`` samples each (default: ``n`` divided by the
-    number of classes). The samples in a column have the same latents.
+    With several ``labels``, the grid has one row per class, with ``columns`` samples each (default: ``n`` divided by
+    the number of classes). The samples in a column have the same latents.
 
     Raises:
         UserError: if the model does not generate samples, is unconditional, or does not have the class.

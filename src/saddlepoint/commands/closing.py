@@ -50,7 +50,7 @@ def _contents(directory: Path) -> list[str]:
 
 
 def _sampler() -> str:
-    """Return the sampling command: ``python sample.py`` if the run was started by ``train.py``, else the console script."""
+    """Return ``python sample.py`` if the run was started by ``train.py``, else the command of the console script."""
     script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
     return "python sample.py" if script.name == "train.py" else "saddlepoint sample"
 

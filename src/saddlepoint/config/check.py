@@ -118,8 +118,8 @@ def check_options(raw: Mapping[str, Any], read: set[str], typed: Sequence[str] =
     An option is *set* if its value is neither the default nor ``none`` or false. The rules are:
 
     * An override of one of these groups or of its keys must not set only unused options.
-    * Every option that is set in ``conditioning`` or ``minibatch`` must be used, also if a file sets it, because another
-      model would be trained otherwise.
+    * Every option that is set in ``conditioning`` or ``minibatch`` must be used, also if a file sets it, because
+      another model would be trained otherwise.
     * An option that a model's file sets in ``norm`` may be unused, so that the model's networks can be replaced.
 
     Args:

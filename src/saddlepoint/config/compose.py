@@ -38,8 +38,8 @@ def composed(command: str, overrides: Sequence[str] = (), folder: str | None = N
 
     Args:
         command: ``train``, ``evaluate`` or ``sample``.
-        overrides: overrides such as ``model=wgan_gp``; see :func:`saddlepoint.config.overrides.from_settings` for Python
-            values.
+        overrides: overrides such as ``model=wgan_gp``; see :func:`saddlepoint.config.overrides.from_settings` for
+            Python values.
         folder: a folder of additional configs, like ``--config-dir``.
 
     Raises:

@@ -83,8 +83,8 @@ def write(restored: Restored, folder: Path, ema: bool = True, plugins: Sequence[
         plugins: trusted packages whose classes the checkpoint may name.
 
     Returns:
-        The names of the files. If a network cannot be converted to ONNX, or the packages for this are not installed, its
-        graph is left out with a warning.
+        The names of the files. If a network cannot be converted to ONNX, or the packages for this are not installed,
+        its graph is left out with a warning.
 
     Raises:
         UserError: if the system exports no networks, or the folder cannot be written.
@@ -155,7 +155,9 @@ def load(folder: Path, plugins: Sequence[str] = (), name: str = "generator") -> 
         network.load_state_dict(safetensors.torch.load(data))
     except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise UserError(f"export {folder} is not compatible with this version ({type(error).__name__}: {first})") from None
+        raise UserError(
+            f"export {folder} is not compatible with this version ({type(error).__name__}: {first})"
+        ) from None
     return Exported(_at_rest(network), about)
 
 
