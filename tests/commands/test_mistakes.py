@@ -1,4 +1,4 @@
-"""Mistakes end with exit code 2 and one line that says what, where and what to do; nothing is written."""
+"""Invalid input ends with exit code 2 and one line: key, problem and remedy. Nothing is written."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ COMMAND_LINE = {
     "data.fit=squash": "data.fit: input should be 'pad', 'crop' or 'resize', got 'squash'",
     "data.num_workers=-1": "data.num_workers: input should be greater than or equal to 0, got -1",
     "callbacks.scores.n=3 callbacks.scores.splits=4": "cannot be split in 4",
-    # what does not fit together
+    # incompatible settings
     "data.image_size=9": "data.image_size: network 'dcgan' builds for images of 8 to 128 px",
     "data.image_size=136": "got 136x136; set it to 128",
     "data.image_size=4": "8x8 does not fit into 4x4",
@@ -58,10 +58,10 @@ COMMAND_LINE = {
     "conditioning=projection minibatch=packing": "conditioning.discriminator: packing=2 judges samples of several",
     "data=gaussians norm.generator=instance": "norm.generator: instance normalisation needs images",
     "norm=spectral network.discriminator.equalized=true": "network.discriminator.equalized: spectral",
-    # options that no part reads
+    # options that no part uses
     "network=began norm=layer": "norm: no part of this run uses norm.discriminator; leave it out, or",
     "network=began minibatch.layer=stddev": "minibatch.layer: no part of this run uses minibatch.layer; leave it out",
-    # references that no checkpoint may hold
+    # references that are not allowed in checkpoints
     "run.name=${oc.env:HOME}": "run.name: '${oc.env:HOME}' refers to something other than the config's own keys",
     # targets
     "loss._target_=torch.load": "loss._target_: target 'torch.load' is not allowed; add its package to plugins=",
@@ -124,7 +124,7 @@ def test_yaml_that_is_none(refuse: Callable[..., str], tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twenty pictures without labels."""
+    """Twenty images without labels."""
     (tmp_path / "images").mkdir()
     random = np.random.default_rng(0)
     for i in range(20):
@@ -191,7 +191,7 @@ def test_a_classifier_needs_labels(refuse: Callable[..., str], folder: Path) -> 
 
 
 def test_unwritable_output(refuse: Callable[..., str], tmp_path: Path, tiny: tuple[str, ...]) -> None:
-    (tmp_path / "file").touch()  # a folder without permission would let root through
+    (tmp_path / "file").touch()  # root could write to a folder without write permission
     line = refuse("train", *tiny, "features=random", f"run.root={tmp_path / 'file' / 'runs'}")
     assert f"cannot write to {tmp_path / 'file' / 'runs'}: Not a directory" in line
     assert "run.root" in line
@@ -206,7 +206,7 @@ def test_a_run_directory_that_holds_something(
 
 
 def test_a_shell_sees_exit_code_2_and_one_line(tmp_path: Path) -> None:
-    """The same in a real process."""
+    """The same in a separate process."""
     script = str(Path(__file__).parents[2] / "train.py")
     done = subprocess.run([sys.executable, script, "btach_size=3"], cwd=tmp_path, capture_output=True, text=True)
     line = "error: btach_size: unknown key; did you mean 'batch_size'?\n"

@@ -1,4 +1,4 @@
-"""What ``resume=`` and ``init_from=`` check before they write anything; tests/faults/test_resume.py kills real runs."""
+"""Checks of ``resume=`` and ``init_from=`` before anything is written; tests/faults/test_resume.py kills real runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "bud
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A finished run of one's own."""
+    """A copy of a finished run."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
@@ -39,7 +39,7 @@ def picture(path: Path, seed: int) -> None:
 
 
 def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_path: Path) -> None:
-    """The order of the data and every draw are functions of the counters, and would mean other images."""
+    """The order of the data is a function of the counters, so other data would give other batches."""
     for index in range(24):
         picture(tmp_path / "data" / "ab"[index % 2] / f"{index}.png", index)
     data = ("data=image_folder", "data.root=data", "data.image_size=8")
@@ -50,7 +50,7 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
         "train", "resume=run", "budget.images=16"
     )
     picture(tmp_path / "data" / "a" / "0.png", 0)
-    picture(tmp_path / "data" / "c" / "24.png", 24)  # one class more
+    picture(tmp_path / "data" / "c" / "24.png", 24)  # adds a class
     line = refuse("train", "resume=run", "budget.images=16")
     assert "restore the data, or start a new run from its weights with init_from" in line
     assert state(tmp_path / "run") == before
@@ -104,7 +104,7 @@ def test_two_processes_do_not_go_on_with_one_run(refuse: Callable[..., str], run
         assert state(run) == before
     finally:
         release()
-    hold(run)()  # free again
+    hold(run)()  # the lock has been released
 
 
 def test_a_worker_that_outlives_its_run_keeps_nothing(run: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_checkpoint_that_lacks_something_changes_nothing(
 
 
 def test_a_loaded_average_is_not_forgotten(invoke: Any, trained: Path, tiny: tuple[str, ...], tmp_path: Path) -> None:
-    """An average that began anew would be the raw weights after a few steps: (1 + t)/(10 + t) is small at first."""
+    """A new average would follow the raw weights within a few steps, since its decay begins with (1 + t)/(10 + t)."""
     source = load(trained / "checkpoints" / "last.ckpt")
     before = source["progress"]["generator_updates"]
     for name, how in (("once", f"init_from={trained}"), ("twice", "init_from=once")):

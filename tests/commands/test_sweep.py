@@ -91,7 +91,7 @@ def test_one_folder_for_all_jobs_is_refused(refuse: Any, tiny: tuple[str, ...], 
 
 
 def test_one_folder_that_an_experiment_names_is_refused(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
-    """Also where the experiment itself is varied, and only the jobs know."""
+    """Also if the experiment is varied, so that the error is only found in the jobs."""
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     for name in ("a", "b"):
         text = f"# @package _global_\nrun: {{ dir: {name} }}\n"

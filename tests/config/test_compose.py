@@ -1,4 +1,4 @@
-"""Configs from overrides: one choice a group, a folder of the user's own, sweeps, and no Hydra state left behind."""
+"""Composing configs: choices of groups, a user's config folder, sweeps, and restoring Hydra's global state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which mistake an error of composing means: found from types, attributes, groups and keys, and told by name."""
+"""Conversion of errors of Hydra and OmegaConf to UserErrors with key, problem and remedy."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_the_wrong_override_is_found(overrides: str) -> None:
 
 def test_the_first_mistake_is_told() -> None:
     with pytest.raises(UserError, match=r"^model: unknown choice 'x'"):
-        compose_config("train", ["btach_size=3", "model=x"])  # without the model, no key can be called wrong
+        compose_config("train", ["btach_size=3", "model=x"])  # which keys exist depends on the model
 
 
 def test_keys_of_other_commands() -> None:

@@ -1,4 +1,4 @@
-"""What a resumed run takes up, what it refuses, and where there is nothing to take up."""
+"""Resuming runs: continuing, overrides that may not change, and missing checkpoints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_best_card_is_taken_up_and_later_rows_are_dropped(user: Any) -> None
     process.until(lambda: len(user.rows(user.folder / "run")) >= 20)
     process.send(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    # Rows that no resumed run may keep: the stopped run wrote them after its checkpoint.
+    # Rows written after the checkpoint, which the resumed run must remove.
     for name in ("history.jsonl", "scores.jsonl"):
         with (user.folder / "run" / name).open("a") as file:
             file.write('{"images_seen": 639, "metric": "fid_random", "value": -1.0}\n{"images_seen": 64')
