@@ -62,8 +62,8 @@ def choose(word: str, known: Iterable[str]) -> str:
     >>> choose("bacth", ["batch", "layer"])
     "did you mean 'batch'? The choices are batch, layer"
     >>> choose("x", ["batch", "layer"])
-    'choose one of batch, layer'
+    'choose from batch, layer'
     """
     names = list(known)
     near, listed = suggestion(word, names), ", ".join(names)
-    return f"{near} The choices are {listed}" if near else f"choose one of {listed}"
+    return f"{near} The choices are {listed}" if near else f"choose from {listed}"

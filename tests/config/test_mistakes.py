@@ -38,12 +38,12 @@ OVERRIDES = {
     # choices
     "+model=lsgan": ("model", "this group already has a choice", "leave out the +"),
     "++model=dcgan": ("model", "this group already has a choice", "leave out the +"),
-    "loss=null": ("loss", "null is not a choice", f"choose one of {', '.join(options('loss'))}"),
-    "norm=3": ("norm", "3 is not a choice", "choose one of batch, layer, none, spectral"),
+    "loss=null": ("loss", "null is not a choice", f"choose from {', '.join(options('loss'))}"),
+    "norm=3": ("norm", "3 is not a choice", "choose from batch, layer, none, spectral"),
     "augment=null": (
         "augment",
         "null is not a choice",
-        f"choose one of {', '.join(options('augment'))}, or [] for none",
+        f"choose from {', '.join(options('augment'))}, or [] for none",
     ),
     "norm=bacth": (
         "norm",
@@ -55,13 +55,13 @@ OVERRIDES = {
         "unknown choice 'leyer'",
         "did you mean 'layer'? The choices are batch, layer, none, spectral",
     ),
-    "trainer=x": ("trainer", "unknown choice 'x'", f"choose one of {', '.join(options('trainer'))}"),
+    "trainer=x": ("trainer", "unknown choice 'x'", f"choose from {', '.join(options('trainer'))}"),
     "experiment=modes/rnig": (
         "experiment",
         "unknown choice 'modes/rnig'",
         f"did you mean 'modes/ring'? The choices are {', '.join(options('experiment'))}",
     ),
-    "hydra/launcher=x": ("hydra/launcher", "unknown choice 'x'", "choose one of basic"),
+    "hydra/launcher=x": ("hydra/launcher", "unknown choice 'x'", "choose from basic"),
     # several values
     "seed=1,2": ("seed", "several values (1,2)", "add -m to run them all"),
     "seed=range(1,3)": ("seed", "several values (range(1,3))", "add -m to run them all"),
@@ -106,7 +106,7 @@ def test_the_first_mistake_is_told() -> None:
 def test_keys_of_other_commands() -> None:
     with pytest.raises(UserError, match=r"^frmat: unknown key; did you mean 'format'\?$"):
         compose_config("sample", ["frmat=[png]"])
-    with pytest.raises(UserError, match=r"^data: unknown choice 'nowhere'; choose one of"):
+    with pytest.raises(UserError, match=r"^data: unknown choice 'nowhere'; choose from"):
         compose_config("evaluate", ["data=nowhere"])
 
 

@@ -191,7 +191,7 @@ class User:
     def is_refused(
         self, cases: Sequence[tuple[str, Sequence[str], str]], held: Mapping[str, str] | None = None
     ) -> None:
-        """Check that each command fails with a line that contains the given text, writes nothing and shows no secret."""
+        """Check that each command fails with a line that contains ``named``, writes nothing and shows no secret."""
         before = self.files()
         for first in range(0, len(cases), AT_ONCE):
             some = cases[first : first + AT_ONCE]

@@ -125,7 +125,7 @@ def _wrong_choice(override: Override, line: CommandLine) -> UserError | None:
         empty = ", or [] for none" if by_default.get(group) == [] else ""
         shown = override.get_value_string()
         listed = ", ".join(options(group, line.folder))
-        return UserError(f"{shown} is not a choice", group, f"choose one of {listed}{empty}")
+        return UserError(f"{shown} is not a choice", group, f"choose from {listed}{empty}")
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from saddlepoint.data import DataModule, Gaussians
-from saddlepoint.errors import UserError, choose
+from saddlepoint.errors import UserError, suggestion
 from saddlepoint.evaluation import likelihood, pairs, points
 from saddlepoint.evaluation.base import Judge, Panel, Settings, cache_directory
 from saddlepoint.evaluation.labels import CodeJudge, NeighbourJudge
@@ -178,6 +178,7 @@ def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
     for name in names or ():
         base = next((one for one in known if name == one or name.startswith(f"{one}_")), None)
         if base is None:
-            raise UserError(f"unknown metric '{name}'", "metrics", choose(name, known))
+            remedy = suggestion(name, known) or f"choose from {', '.join(known)}"
+            raise UserError(f"unknown metric '{name}'", "metrics", remedy)
     if names and not judges:
         raise UserError(f"this model on this data has none of {', '.join(names)}", "metrics", "leave metrics out")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from saddlepoint.errors import UserError, choose
+from saddlepoint.errors import UserError, suggestion
 from saddlepoint.metrics.agreement import ClassAgreement
 from saddlepoint.metrics.base import Metric
 from saddlepoint.metrics.duplicates import Duplicates
@@ -72,7 +72,8 @@ def build(names: Sequence[str], extractor: FeatureExtractor, seed: int, splits: 
     families = {score: metric for metric in METRICS.values() for score in (metric.name, *metric.also)}
     for name in names:
         if name not in families:
-            raise UserError(f"unknown metric '{name}'", "metrics", choose(name, families))
+            remedy = suggestion(name, families) or f"choose from {', '.join(families)}"
+            raise UserError(f"unknown metric '{name}'", "metrics", remedy)
     metrics = [family(seed, splits) for family in dict.fromkeys(families[name] for name in names)]
     return [metric for metric in metrics if metric.applies_to(extractor)]
 
@@ -108,4 +109,5 @@ def lower_is_better(score: str) -> bool:
     for name, lower in sorted(LOWER_IS_BETTER.items(), key=lambda pair: -len(pair[0])):
         if plain == name or plain.startswith(f"{name}_"):
             return lower
-    raise UserError(f"unknown score '{score}'", None, choose(plain, LOWER_IS_BETTER))
+    remedy = suggestion(plain, LOWER_IS_BETTER) or f"choose from {', '.join(LOWER_IS_BETTER)}"
+    raise UserError(f"unknown score '{score}'", None, remedy)
