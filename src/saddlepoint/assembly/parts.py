@@ -29,7 +29,7 @@ def part(node: DictConfig, plugins: Sequence[str], **provided: Any) -> Any:
     try:
         if not provided:
             return instantiate(content, _convert_="all")
-        # Not passed to instantiate, which would treat dataclasses and networks as configs.
+        # Arguments of instantiate are treated as configs, so these are passed to the partial object instead.
         return instantiate(content, _convert_="all", _partial_=True)(**provided)
     except InstantiationException as error:
         cause = error.__cause__
@@ -50,7 +50,7 @@ def _stripped(node: Any, plugins: Sequence[str]) -> Any:
         return node
     if "_target_" in node:
         target = resolve_target(node["_target_"], plugins)
-        partial = inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)  # lacks params until later
+        partial = inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)  # params follow later
         known = signature_of(target).keys() | {"_target_", *(["_partial_"] if partial else [])}
         node = {key: value for key, value in node.items() if key in known}
     return {key: _stripped(value, plugins) for key, value in node.items()}

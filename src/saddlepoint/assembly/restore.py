@@ -155,7 +155,7 @@ def initialise(system: Game, path: Path, model: str) -> None:
                 "choose the same network and image size",
             )
     system.load_state_dict(weights, strict=False)
-    # The decay of averages is lower in the first updates of a run, to forget untrained weights; not so for these.
+    # Averages decay faster in the first updates, to forget untrained weights; so continue the checkpoint's count.
     counters = checkpoint["progress"]
     system.progress.updates_before = counters["generator_updates"] + counters.get("updates_before", 0)
 

@@ -1,4 +1,4 @@
-"""The console script ``saddlepoint train|evaluate|sample …``, and the main function of ``train.py`` and the others."""
+"""The entry point of the console script ``saddlepoint`` and of ``train.py``, ``evaluate.py`` and ``sample.py``."""
 
 from __future__ import annotations
 

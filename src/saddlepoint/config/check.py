@@ -117,7 +117,7 @@ def check_options(raw: Mapping[str, Any], read: set[str], typed: Sequence[str] =
 
     An option is *set* if its value is neither the default nor ``none`` or false. The rules are:
 
-    * An override of one of these groups or of its keys must not set only unused options.
+    * If an override of one of these groups or of its keys sets options, at least one of them must be used.
     * Every option that is set in ``conditioning`` or ``minibatch`` must be used, also if a file sets it, because
       another model would be trained otherwise.
     * An option that a model's file sets in ``norm`` may be unused, so that the model's networks can be replaced.

@@ -152,7 +152,7 @@ def _composed(line: CommandLine, overrides: Sequence[str]) -> DictConfig:
             value: Any = override.value()
             if override.key_or_group == SEARCH_PATH and isinstance(value, list):
                 paths += value
-        overrides = [f"{SEARCH_PATH}=[{','.join(map(quote, paths))}]", *overrides]  # Hydra takes the first
+        overrides = [f"{SEARCH_PATH}=[{','.join(map(quote, paths))}]", *overrides]  # Hydra uses the first
     with _hydra():
         return compose(line.config or line.command, overrides, return_hydra_config=True)
 

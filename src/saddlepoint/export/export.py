@@ -63,7 +63,7 @@ def check_folder(folder: Path) -> None:
     """Check that a folder is new or empty and can be written.
 
     Raises:
-        UserError: if it is not or cannot.
+        UserError: if it is not empty, not a folder, or cannot be written.
     """
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is not a folder", "export", REMEDY)
