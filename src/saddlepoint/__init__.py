@@ -1,6 +1,6 @@
 """Saddlepoint: train, measure and compare generative adversarial networks.
 
-``load``, ``train`` and ``evaluate`` are :mod:`saddlepoint.api`'s, imported when they are first used.
+``load``, ``train`` and ``evaluate`` are imported from :mod:`saddlepoint.api` on first use.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: ``import saddlepoint`` alone takes no seconds."""
+    """Import the API lazily, so that ``import saddlepoint`` does not import torch."""
     if name in ("evaluate", "load", "train"):
         from saddlepoint import api
 

@@ -1,4 +1,4 @@
-"""Saddlepoint from Python: what the commands do, with the same configs, and as often as wanted in one process."""
+"""The Python API: functions equivalent to the commands, with the same configs, which may be called repeatedly."""
 
 from __future__ import annotations
 
@@ -31,36 +31,36 @@ __all__ = ["Run", "ScoreCard", "UserError", "evaluate", "load", "train"]
 
 
 def load(path: str | Path, device: str = "auto", plugins: Sequence[str] = ()) -> Game:
-    """Return the system that a checkpoint holds, with its weights and in evaluation mode.
+    """Load the system stored in a checkpoint, with its weights, in evaluation mode.
 
-    What it can do are its methods: ``sample``, ``encode`` and ``decode``, ``translate``, ``log_likelihood``
-    (:mod:`saddlepoint.systems.capabilities`).
+    Its methods depend on the model: ``sample``, ``encode`` and ``decode``, ``translate``, ``log_likelihood`` (see
+    :mod:`saddlepoint.systems.capabilities`).
 
     Args:
-        path: a ``.ckpt`` file, or a run's folder: its best checkpoint, else its last.
-        device: where to put it; ``auto`` takes a GPU where there is one.
-        plugins: packages whose classes the checkpoint's config may name.
+        path: a ``.ckpt`` file, or the folder of a run, whose best checkpoint is loaded if there is one, else its last.
+        device: device of the system; ``auto`` selects a GPU if there is one.
+        plugins: trusted packages whose classes the checkpoint's config may name.
 
     Raises:
-        UserError: the file cannot be used.
+        UserError: if the checkpoint cannot be used.
     """
     return restore(find(str(path)), device, plugins).system
 
 
 def train(*overrides: str, config_dir: str | Path | None = None, **settings: Any) -> Run:
-    """Train a run, as ``python train.py`` does.
+    """Train a model, as ``python train.py`` does.
 
     Args:
-        overrides: as on the command line, such as ``"network.width=16"``.
-        config_dir: a folder of further configs, as ``--config-dir``.
-        settings: the same as Python values, such as ``model="dcgan"``, ``seed=1`` or ``budget={"images": 1000}``.
+        overrides: overrides as on the command line, such as ``"network.width=16"``.
+        config_dir: a folder of additional configs, like ``--config-dir``.
+        settings: overrides as Python values, such as ``model="dcgan"``, ``seed=1`` or ``budget={"images": 1000}``.
 
     Returns:
-        The run: its ``directory``, its ``system`` and its ``record`` of scores.
+        The finished run: its ``directory``, its ``system`` and its ``record`` of scores.
 
     Raises:
-        UserError: a mistake in the settings or the data; nothing has been written.
-        RunError: the run failed later.
+        UserError: if the settings or the data are invalid; nothing has been written.
+        RunError: if the run fails after it has started.
     """
     line = [*overrides, *from_settings(settings)]
     config, choices = composed("train", line, None if config_dir is None else str(config_dir))
@@ -75,19 +75,20 @@ def evaluate(
     """Score images, or a checkpoint, as ``python evaluate.py`` does; nothing is written.
 
     Args:
-        samples: images: uint8 [N, H, W], [N, H, W, C] or, of tensors, [N, C, H, W]; float tensors [N, C, H, W] in
-            [-1, 1], which are rounded to 8 bits; or a path of a folder, a zip file or an ``.npz``. None with
-            ``checkpoint=``.
-        reference: real images in any of these forms; None with ``data=``.
-        overrides: as on the command line.
-        config_dir: a folder of further configs, as ``--config-dir``.
-        settings: the same as Python values: ``data="mnist"``, ``features="random"``, ``n=1000``, ``metrics=["fid"]`` …
+        samples: the images to score: a uint8 array [N, H, W] or [N, H, W, C]; a uint8 tensor [N, H, W] or [N, C, H, W];
+            a float tensor [N, C, H, W] in [-1, 1], which is rounded to 8 bits; or the path of a folder, a zip file or
+            an ``.npz`` file. None with ``checkpoint=``.
+        reference: real images in any of these formats; None with ``data=``.
+        overrides: overrides as on the command line.
+        config_dir: a folder of additional configs, like ``--config-dir``.
+        settings: overrides as Python values, such as ``data="mnist"``, ``features="random"``, ``n=1000`` or
+            ``metrics=["fid"]``.
 
     Returns:
-        The score cards by the names of their scores.
+        The score cards, keyed by the name of the score.
 
     Raises:
-        UserError: the images cannot be used or do not fit each other, or a setting is wrong.
+        UserError: if the images or the settings are invalid, or the samples do not match the reference.
     """
     with tempfile.TemporaryDirectory(prefix="saddlepoint-") as folder:
         for name, images in (("samples", samples), ("reference", reference)):
@@ -101,7 +102,7 @@ def evaluate(
 
 
 def _path(images: Any, place: Path) -> Path:
-    """Return where images lie, having written them there if they lie nowhere yet."""
+    """Return the path of images; arrays and tensors are first saved to ``place``."""
     if isinstance(images, str | os.PathLike):
         return Path(images)
     if isinstance(images, Tensor):

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 
 
 class UserError(Exception):
-    """A mistake in the input. Commands print it as one line and exit with code 2.
+    """An error in the user's input. Commands print it as one line and exit with code 2.
 
-    A part of a game names a setting as its own argument, such as ``norm``, or as a network's, such as
-    ``discriminator.norm``. Whoever builds parts from a config knows the full key and puts it there with :meth:`at`.
+    Parts of a system do not know their keys in the config, so they set ``key`` to the name of one of their arguments,
+    such as ``norm``, or of a network's argument, such as ``discriminator.norm``. The code that builds parts from a
+    config replaces it by the full key, using :meth:`at`.
 
     Args:
         problem: what is wrong, without a full stop.
-        key: the setting that is wrong, or None where there is no such setting.
-        remedy: what to do, as an instruction, or None where the problem says it.
+        key: the setting that is wrong, or None if the error is not about a setting.
+        remedy: what to do, as an instruction, or None if the problem makes it obvious.
     """
 
     def __init__(self, problem: str, key: str | None = None, remedy: str | None = None) -> None:
@@ -32,21 +33,21 @@ class UserError(Exception):
         return f"{where}{self.problem}" + (f"; {self.remedy}" if self.remedy else "")
 
     def at(self, key: str | None) -> UserError:
-        """Return the same mistake with another key."""
+        """Return the same error with another key."""
         return type(self)(self.problem, key, self.remedy)
 
 
 class RunError(Exception):
-    """A run that failed through no mistake in its input: one line that says what, and how to go on. Exit code 1."""
+    """A failure of a run whose input is valid. Commands print it as one line and exit with code 1."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """Return the one of ``known`` that is spelt most like ``word``, or None if none comes near."""
+    """Return the element of ``known`` whose spelling is closest to ``word``, or None if none is similar."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1)), None)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str | None:
-    """Return ``"did you mean 'batch_size'?"``, as a remedy, for a near miss among ``known``, else None.
+    """Return a remedy such as ``"did you mean 'batch_size'?"``, or None if no element of ``known`` is similar.
 
     >>> suggestion("btach_size", ["batch_size", "seed"])
     "did you mean 'batch_size'?"
@@ -55,13 +56,14 @@ def suggestion(word: str, known: Iterable[str]) -> str | None:
     return None if near is None else f"did you mean '{near}'?"
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'batch_size'?"`` for a near miss among ``known``, else an empty string.
+def choose(word: str, known: Iterable[str]) -> str:
+    """Return a remedy that lists all of ``known``, after a suggestion if one is similar to ``word``.
 
-    >>> did_you_mean("btach_size", ["batch_size", "seed"])
-    "; did you mean 'batch_size'?"
-    >>> did_you_mean("zzz", ["batch_size", "seed"])
-    ''
+    >>> choose("bacth", ["batch", "layer"])
+    "did you mean 'batch'? The choices are batch, layer"
+    >>> choose("x", ["batch", "layer"])
+    'choose from batch, layer'
     """
-    near = suggestion(word, known)
-    return f"; {near}" if near else ""
+    names = list(known)
+    near, listed = suggestion(word, names), ", ".join(names)
+    return f"{near} The choices are {listed}" if near else f"choose from {listed}"

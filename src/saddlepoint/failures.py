@@ -1,4 +1,4 @@
-"""Failures of a run that are not mistakes in its input, each as one line with a remedy."""
+"""Reports known failures of a run, such as divergence or a full disk, as one line with a remedy."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from saddlepoint.tracking.record import RunRecord
 
 @contextmanager
 def explained(config: DictConfig, record: RunRecord) -> Iterator[None]:
-    """Turn the failures that users meet into a :class:`RunError`; any other error keeps its traceback."""
+    """Convert known failures to :class:`RunError`; other exceptions propagate unchanged."""
     try:
         yield
     except (NonFiniteError, FloatingPointError) as error:
         if processes.rank() > 0:
-            raise SystemExit(0) from error  # rank 0 raises it too, and a launcher would end it soon after this one
+            raise SystemExit(0) from error  # an exit code > 0 would make the launcher kill rank 0, which reports it
         kept = record.directory / "checkpoints" / "last.ckpt"
         where = f"the last finite checkpoint is {kept}" if kept.exists() else "there is no checkpoint yet"
         raise RunError(
@@ -43,7 +43,7 @@ def explained(config: DictConfig, record: RunRecord) -> Iterator[None]:
             remedy = "if it ran out of memory, lower data.num_workers, or use data.loader=memory"
             raise RunError(f"{first}; {remedy}") from error
         if "Connection closed by peer" in text or "Connection reset" in text or "gloo" in text:
-            raise RunError("another rank has died, so this one ends too; its own output says why") from error
+            raise RunError("another rank has failed; see its output for the cause") from error
         raise
 
 

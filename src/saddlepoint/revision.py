@@ -1,4 +1,4 @@
-"""The revision of this code, for score cards and exports."""
+"""The Git revision of the source code, recorded in score cards and exports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from saddlepoint import __version__
 
 @cache
 def git_revision() -> str:
-    """Return the revision of this code, ``+`` where it has been changed since; the version where it is no checkout."""
+    """Return the Git revision, with ``+`` appended if there are uncommitted changes; the version outside a checkout."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():
         return f"v{__version__}"

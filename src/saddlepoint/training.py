@@ -1,4 +1,4 @@
-"""A training run from a checked config to its last checkpoint: what ``train.py`` and ``saddlepoint.train`` call."""
+"""A training run, from a checked config to its last checkpoint; used by ``train.py`` and :func:`saddlepoint.train`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saddlepoint.callbacks.checkpoints import Checkpoints
 from saddlepoint.callbacks.history import History
 from saddlepoint.callbacks.hopping import Hopping
 from saddlepoint.callbacks.interruption import Interruption
-from saddlepoint.callbacks.progress import ProgressBar
+from saddlepoint.callbacks.progress_bar import ProgressBar
 from saddlepoint.callbacks.resume import Resume
 from saddlepoint.callbacks.samples import Samples
 from saddlepoint.callbacks.scores import Scores
@@ -45,12 +45,12 @@ from saddlepoint.types import DataInfo
 
 @dataclass(frozen=True)
 class Launch:
-    """How a run was asked for.
+    """The choices and overrides that a run was launched with.
 
     Attributes:
-        choices: which option of each group was chosen: ``{"model": "dcgan", …}``.
-        overrides: the settings of the command line, which a resumed run is checked against.
-        sweep: the sweep's folder and the job's number in it, or None.
+        choices: the option chosen for each group, such as ``{"model": "dcgan"}``.
+        overrides: the overrides of the command line; when a run is resumed, they are compared with its config.
+        sweep: the sweep's folder and the job's number, or None outside a sweep.
     """
 
     choices: dict[str, str]
@@ -60,7 +60,7 @@ class Launch:
 
 @dataclass
 class Plan:
-    """All that a run needs, built and checked before anything is written."""
+    """Everything that a run needs, built and checked before anything is written."""
 
     config: DictConfig
     launch: Launch
@@ -78,9 +78,9 @@ class Run:
     """A finished run.
 
     Attributes:
-        directory: where everything lies.
-        system: trained, in training mode, on the device where it trained.
-        record: its scores.
+        directory: the run's folder.
+        system: the trained system, in training mode, on the training device.
+        record: the run's scores.
     """
 
     directory: Path
@@ -89,15 +89,15 @@ class Run:
 
 
 def train(config: DictConfig, launch: Launch) -> Run:
-    """Train one run, or go on with one.
+    """Train a new run, or continue one.
 
     Args:
-        config: composed, of the schema.
-        launch: how the run was asked for.
+        config: the composed config, checked against the schema.
+        launch: the choices and overrides of the command line.
 
     Raises:
-        UserError: for a mistake anywhere in the config or the data, before anything is written.
-        RunError: the run failed later.
+        UserError: if the config or the data are invalid; nothing has been written.
+        RunError: if the run fails after it has started.
     """
     with lightning.quiet():
         return _train(prepare(config, launch))
@@ -113,7 +113,7 @@ def _train(plan: Plan) -> Run:
             summary = json.dumps(summarise(record, plan.system), indent=2)
             (record.directory / "summary.json").write_text(summary + "\n")
         return Run(record.directory, plan.system, record)
-    except UserError:  # of a part that its first turn does not suit, so that nothing has been trained
+    except UserError:  # a part cannot be applied to its first turn; nothing has been trained
         wandb_logger.finish()
         if plan.resumed is None and plan.system.progress.rounds == 0 and processes.rank() == 0:
             shutil.rmtree(record.directory)
@@ -124,7 +124,7 @@ def _train(plan: Plan) -> Run:
 
 
 def _fit(plan: Plan) -> None:
-    """Train; a regularizer that a turn does not suit is named by its key in the config."""
+    """Train. If a regularizer cannot be applied to a turn, the error names its key in the config."""
     try:
         plan.trainer.fit(plan.system, datamodule=plan.data)
     except UserError as error:
@@ -134,17 +134,17 @@ def _fit(plan: Plan) -> None:
 
 
 def prepare(config: DictConfig, launch: Launch) -> Plan:
-    """Check what the schema cannot, inspect the data, build the system and its judges; a user's mistake ends here.
+    """Check what the schema cannot, inspect the data, and build the system and its judges.
 
     Raises:
-        UserError: for a mistake anywhere in the config or the data.
+        UserError: if the config or the data are invalid.
     """
     choices = launch.choices
     resumed = resume.find(config, list(launch.overrides))
     if resumed is not None:
         config, choices = resumed.config, resumed.choices
     if not any(config.budget.values()):
-        raise UserError("there is no limit", "budget", "set budget.images, budget.generator_updates or budget.hours")
+        raise UserError("no limit is set", "budget", "set budget.images, budget.generator_updates or budget.hours")
     data, info = build.build_data(config)
     if resumed is not None:
         resume.check_data(resumed.directory, resumed.checkpoint, info)
@@ -174,9 +174,9 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
 
 
 def build_judge(config: DictConfig, system: Game, data: DataModule, trainer: pl.Trainer) -> Panel:
-    """Build what the run is scored by; ranks other than 0 take part in what is shared.
+    """Build the panel that scores the run; on ranks other than 0, one that only computes its share of the features.
 
-    Extractor and real statistics are computed on the training device: 50,000 images take Inception hours on a CPU.
+    The feature extractor is moved to the training device: on a CPU, Inception takes hours for 50,000 images.
     """
     scores = config.callbacks.scores
     extractor = build.build_extractor(config)
@@ -189,7 +189,7 @@ def build_judge(config: DictConfig, system: Game, data: DataModule, trainer: pl.
 
 
 def start_record(plan: Plan) -> RunRecord:
-    """Make the run's directory, or take up a resumed run's; write the config, open the loggers."""
+    """Create the run's directory (or reuse that of a resumed run), write the config and open the loggers."""
     config, choices, sweep, resumed = plan.config, plan.choices, plan.launch.sweep, plan.resumed
     directory = resumed.directory if resumed is not None else _new_directory(plan)
     content = plain_config(config)
@@ -231,9 +231,9 @@ def _new_directory(plan: Plan) -> Path:
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
-    """Return the config as plain containers, unresolved, for files that others read.
+    """Return the config as plain containers, without secrets and with interpolations unresolved.
 
-    So neither this machine's environment nor a secret enters them.
+    Unresolved, it holds no values of environment variables, so it can be written to files that are shared.
     """
     content = redacted(OmegaConf.to_container(config, resolve=False))
     assert isinstance(content, dict)
@@ -241,7 +241,7 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
 
 
 def build_callbacks(plan: Plan, record: RunRecord) -> list[Any]:
-    """Build what happens during training; scores come before the checkpoints that depend on them."""
+    """Build the callbacks, in the order in which they are called: checkpoints depend on scores, so they come after."""
     settings, resumed = plan.config.callbacks, plan.resumed
     checkpoints = Checkpoints(record, describe(plan), settings.checkpoints.every_images)
     scores = [Scores(record, plan.judge, settings.scores.every_images, settings.scores.at_start)]
@@ -260,7 +260,7 @@ def build_callbacks(plan: Plan, record: RunRecord) -> list[Any]:
 
 
 def theory_callbacks(plan: Plan, record: RunRecord) -> list[Any]:
-    """Build the pictures of the theory, for data whose density is known."""
+    """Build the callbacks that compare training with theory; they require data of known density."""
     settings, source = plan.config.callbacks.theory, plan.data.source
     if not (settings.enabled and isinstance(source, Gaussians) and isinstance(plan.system, Generates)):
         return []
@@ -272,7 +272,7 @@ def theory_callbacks(plan: Plan, record: RunRecord) -> list[Any]:
 
 
 def describe(plan: Plan) -> dict[str, Any]:
-    """Return what makes a checkpoint self-describing, as plain containers and tensors."""
+    """Return the description of the run that its checkpoints contain, as plain containers and tensors."""
     info = plan.info
     data = {
         **dataclasses.asdict(info),
@@ -286,7 +286,7 @@ def describe(plan: Plan) -> dict[str, Any]:
 
 
 def summarise(record: RunRecord, system: Game) -> dict[str, Any]:
-    """Return the run in a few plain figures, for ``summary.json`` and a sweep's table."""
+    """Return the contents of ``summary.json``, which a sweep's table is made from."""
     return {
         "directory": str(record.directory),
         "images_seen": system.progress.images_seen,

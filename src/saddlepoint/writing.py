@@ -1,4 +1,4 @@
-"""Writing files: atomically, line by line, and checks that a place can be written."""
+"""Utilities for writing files: atomic writes, JSON lines, and checks that a path can be written."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from saddlepoint.errors import UserError
 
 @contextmanager
 def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
-    """Open a file that appears under its name only once it is complete.
+    """Open a file for writing that appears under its name only when it is complete.
 
-    The content goes to a temporary file in the same directory, which is then renamed. So a reader sees the old file or
-    the new one, and neither a full disk nor a kill leaves an incomplete one.
+    The content is written to a temporary file in the same directory, which is then renamed. Readers therefore see
+    either the old file or the new one, and neither a full disk nor a killed process leaves an incomplete file.
 
     Args:
         path: the file.
-        sync: wait until the content and the name are on the disk, so that this also survives a loss of power.
+        sync: flush the content and the directory entry to disk, so that the file also survives a power failure.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -46,23 +46,23 @@ def whole(path: Path, sync: bool = False) -> Iterator[BinaryIO]:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file atomically: whenever the machine stops, the old file or the new one is there, complete."""
+    """Replace a file atomically: after a crash at any time, either the old or the new content is there, complete."""
     with whole(path, sync=True) as file:
         file.write(data)
 
 
 def append_json_line(path: Path, record: Mapping[str, Any]) -> None:
-    """Append one JSON object as a line, in one write, so that a killed run leaves complete lines."""
+    """Append a JSON object as one line, in a single write."""
     line = json.dumps(record, allow_nan=False).encode() + b"\n"
     with path.open("ab+") as file:
         if file.seek(0, os.SEEK_END) > 0:
             file.seek(-1, os.SEEK_END)
-            line = line if file.read(1) == b"\n" else b"\n" + line  # the incomplete last line of a killed run
+            line = line if file.read(1) == b"\n" else b"\n" + line  # a killed run may have left an incomplete last line
         file.write(line)
 
 
 def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Return what :func:`append_json_line` wrote; a line that a killed run left incomplete is skipped."""
+    """Return the objects written by :func:`append_json_line`; incomplete lines are skipped."""
     records = []
     for line in path.read_bytes().split(b"\n") if path.exists() else ():
         with contextlib.suppress(ValueError):
@@ -72,14 +72,14 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def explained(place: Path, remedy: str) -> Iterator[None]:
-    """Turn an OSError into a UserError.
+    """Convert an OSError to a UserError.
 
     Args:
-        place: what is written.
-        remedy: what the user can do.
+        place: the path that is written.
+        remedy: the remedy of the UserError.
 
     Raises:
-        UserError: something could not be written.
+        UserError: if writing fails.
     """
     try:
         yield
@@ -89,15 +89,15 @@ def explained(place: Path, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def folder(path: Path, names: Iterable[str], remedy: str) -> Iterator[None]:
-    """Make a folder to write into; if it is empty at the end, it is removed, with its parents that were made for it.
+    """Create a folder to write into; on exit, remove it and the parents created for it if they are empty.
 
     Args:
-        path: the folder, which may exist.
-        names: of the files to be written there; a folder of such a name is refused.
-        remedy: for :func:`explained`.
+        path: the folder, which may already exist.
+        names: the names of the files to be written there; it is an error if one of them is a folder.
+        remedy: the remedy of the UserError.
 
     Raises:
-        UserError: no file can be made there; raised on entering.
+        UserError: on entering, if files cannot be created there.
     """
     made: list[Path] = []
     try:
@@ -117,10 +117,10 @@ def folder(path: Path, names: Iterable[str], remedy: str) -> Iterator[None]:
 
 
 def check_appendable(path: Path, remedy: str) -> None:
-    """Check that lines can be appended to a file, without creating it.
+    """Check that a file can be appended to, without creating it.
 
     Raises:
-        UserError: they cannot.
+        UserError: if it cannot.
     """
     with explained(path, remedy):
         target = path.resolve()
@@ -131,5 +131,5 @@ def check_appendable(path: Path, remedy: str) -> None:
 
 
 def _try(directory: Path) -> None:
-    """Make an anonymous file: permission bits alone do not say whether this user can write on this file system."""
+    """Create and delete a temporary file, since permission bits alone do not show whether a file system is writable."""
     tempfile.TemporaryFile(dir=directory).close()

@@ -1,4 +1,4 @@
-"""Real runs of a tiny GAN on the real digits."""
+"""Fixtures: short runs of a tiny GAN on digits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Play = Callable[..., Game]
 
 @pytest.fixture
 def play() -> Play:
-    """Train on digits with a batch of 64 until the budget is used up, and return the system."""
+    """Train on digits with batches of 64 until the budget is used up, and return the system."""
 
     def run(callbacks: Sequence[pl.Callback], *overrides: str, **counters: Any) -> Game:
         quick = ["network=mlp", "network.width=8", "batch_size=64"]

@@ -9,7 +9,7 @@ from saddlepoint.systems.game import Game
 
 
 class Batches(pl.Callback):
-    """Notes how many images each round consumed."""
+    """Records the number of images of each round."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -23,13 +23,13 @@ class Batches(pl.Callback):
 
 @pytest.mark.parametrize("images", [64, 66, 128, 300, 1472, 1500, 3001])
 def test_a_budget_of_images_is_exact(play: Any, images: int) -> None:
-    """Also past the end of an epoch of 1,472, and where the last batch is partial."""
+    """Also beyond an epoch of 1,472 images, and if the last batch is partial."""
     batches = Batches()
     system = play([batches], f"budget.images={images}")
     assert system.progress.images_seen == images
     assert sum(batches.sizes) == images
     assert set(batches.sizes[:-1]) <= {64}
-    assert 2 <= batches.sizes[-1] <= 65  # BatchNorm needs two: a last single image joins the batch before
+    assert 2 <= batches.sizes[-1] <= 65  # BatchNorm needs two: a single last image joins the previous batch
 
 
 @pytest.mark.parametrize(("steps", "updates"), [(1, 7), (3, 4)])

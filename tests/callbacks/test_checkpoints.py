@@ -17,7 +17,7 @@ from saddlepoint.writing import read_json_lines
 
 
 class Distance:
-    """Scores a system by what stands in a list; the n-th value is the n-th evaluation's."""
+    """A judge whose n-th evaluation returns the n-th value of a list."""
 
     def __init__(self, *values: float) -> None:
         self.values = iter(values)
@@ -54,7 +54,7 @@ class Distance:
 
 
 class Saves(pl.Callback):
-    """Notes which checkpoints lie there, and what progress they hold, after each batch."""
+    """Records after each batch which checkpoints exist, and their progress."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -85,7 +85,7 @@ def run(play: Any, directory: Path, values: list[float], every_images: int = 128
 
 def test_best_is_the_system_at_its_best_score_and_last_the_last(play: Any, directory: Path) -> None:
     scorer, system, saves = run(play, directory, [9.0, 7.0, 4.0, 6.0, 5.0, 8.0])
-    # The untrained system's score of 9 is the best so far at 0 images, but there is nothing to keep before training.
+    # The score of the untrained system, 9, is the best at 0 images, but it is not saved.
     assert saves.seen == [
         {"best": 64},
         {"best": 128, "last": 128},

@@ -38,7 +38,7 @@ def test_a_row_at_the_first_round_and_every_so_many(play: Any, directory: Path) 
 
 
 def test_learning_rates_are_those_of_the_step(play: Any, directory: Path) -> None:
-    """Linear decay: the step at images seen s of S was taken at 1 - (s - batch)/S."""
+    """Linear decay: the step that ends at s of S images has the factor 1 - (s - batch)/S."""
     overrides = ["optimizer.schedule=linear", "optimizer.generator.lr=1e-3", "optimizer.discriminator.lr=4e-3"]
     for row in rows(play, directory, "budget.images=1280", *overrides):
         factor = 1 - (row["images_seen"] - 64) / 1280
@@ -61,7 +61,7 @@ def test_penalties_and_gradient_norms_are_logged(play: Any, directory: Path) -> 
 
 
 def test_losses_are_of_the_kind_they_are(play: Any, directory: Path) -> None:
-    """Wasserstein: D's loss is the mean of its fake logits less that of the real ones, whatever the weights."""
+    """Wasserstein: D's loss is the mean of the logits of fakes minus that of reals."""
     for row in rows(play, directory, "budget.images=640", "loss=wasserstein", every_rounds=1):
         expected = row["discriminator/logits_fake"] - row["discriminator/logits_real"]
         assert row["discriminator/loss"] == pytest.approx(expected, abs=1e-6)

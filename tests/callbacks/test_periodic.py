@@ -11,7 +11,7 @@ from saddlepoint.systems.game import Game
 
 
 class Diary(Periodic):
-    """Notes when it fires."""
+    """Records the images seen whenever it fires."""
 
     def __init__(self, every_images: int | None = None, at_start: bool = True, seconds: float = 0.0) -> None:
         super().__init__(every_images)
@@ -31,9 +31,9 @@ class Diary(Periodic):
         (128, [0, 128, 256, 300]),
         (100, [0, 128, 256, 300]),  # at the end of the batch that passes 100, 200 and 300
         (150, [0, 192, 300]),
-        (300, [0, 300]),  # the multiple is the end: once
+        (300, [0, 300]),  # the multiple is also the end: fires once
         (10_000, [0, 300]),
-        (1, [0, 64, 128, 192, 256, 300]),  # several multiples in one batch: once
+        (1, [0, 64, 128, 192, 256, 300]),  # several multiples in one batch: fires once
     ],
 )
 def test_it_fires_at_the_start_at_multiples_and_at_the_end(play: Any, every: int, pages: list[int]) -> None:
@@ -62,7 +62,7 @@ def test_by_default_every_100_000_images_without_a_budget_of_images(play: Any) -
 
 
 def test_it_goes_on_where_a_run_stopped(play: Any) -> None:
-    """No second picture of where the first session ended."""
+    """A resumed run does not fire again where the first session ended."""
     diary = Diary(100)
     play([diary], "budget.images=500", images_seen=192)
     assert diary.pages == [256, 320, 448, 500]

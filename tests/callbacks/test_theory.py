@@ -1,4 +1,4 @@
-"""The pictures of the theory: which there are, and that they show what they say."""
+"""The plots that compare training with theory: their number and contents."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_where_d_is_no_probability_of_x_only_the_densities_speak(
 
 
 def test_what_a_critic_says_becomes_the_optimum_of_its_loss() -> None:
-    """The output that minimises each loss at a point, found on a grid, becomes D* there."""
+    """The output that minimises a loss at a point, found by grid search, is converted to D* at this point."""
     p, q = 0.3, 0.9
     best = float(optimal_discriminator(np.array([p]), np.array([q]))[0])
     outputs = torch.linspace(-4, 4, 16_001, dtype=torch.float64)
@@ -83,7 +83,7 @@ def test_what_a_critic_says_becomes_the_optimum_of_its_loss() -> None:
 
 
 def test_a_resumed_runs_columns_are_its_own(directory: Path) -> None:
-    """What a stopped run counted after its checkpoint is dropped."""
+    """Counts that a stopped run wrote after its last checkpoint are removed."""
     (directory / "pictures").mkdir()
     path = directory / "pictures" / "modes.jsonl"
     path.write_text("".join(f'{{"images_seen": {seen}, "n": 4, "counts": [1, 2]}}\n' for seen in (0, 64, 128)))

@@ -1,4 +1,4 @@
-"""Whole commands in this process: what a shell would run, without the seconds that importing torch takes."""
+"""Fixtures that run whole commands in this process, which saves the time of importing torch."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from saddlepoint.commands import sweep
 from saddlepoint.commands.main import main
 
 CLOSED = "http://127.0.0.1:9"
-"""A proxy that refuses at once: no test here needs a network, and none may use one."""
+"""A proxy that refuses connections, so that no test can use the network."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a command came to."""
+    """Exit code and output of a command."""
 
     code: int
     out: str
@@ -56,7 +56,7 @@ def invoke_command(command: str | None, *arguments: str) -> Outcome:
 
 @contextlib.contextmanager
 def user(folder: Path, cache: Path) -> Iterator[Invoke]:
-    """A user in an empty folder, with no W&B account, no network and no data; everything global is put back."""
+    """An empty working directory, without a W&B account, network or data; global state is restored afterwards."""
     handlers, level, argv = logging.root.handlers[:], logging.root.level, sys.argv
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
@@ -68,7 +68,7 @@ def user(folder: Path, cache: Path) -> Iterator[Invoke]:
         for name in [name for name in os.environ if name.startswith(("WANDB_", "SADDLEPOINT_"))]:
             patch.delenv(name)
         for name in ("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "HYDRA_FULL_ERROR"):
-            patch.setenv(name, "1")  # the command sets them; here they are unset again at the end
+            patch.setenv(name, "1")  # set by the command; unset again after the test
         try:
             yield invoke_command
         finally:
@@ -79,26 +79,26 @@ def user(folder: Path, cache: Path) -> Iterator[Invoke]:
 
 @pytest.fixture(scope="session")
 def cache_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Shared by all tests here, so that the digits' classifier is trained once."""
+    """A cache shared by all tests of this folder, so that the classifier for digits is trained once."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture
 def invoke(tmp_path: Path, cache_home: Path) -> Iterator[Invoke]:
-    """Run commands in ``tmp_path``."""
+    """Return a function that runs commands in ``tmp_path``."""
     with user(tmp_path, cache_home) as run:
         yield run
 
 
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
-    """A run of five batches on digits, the last one partial; about a second."""
+    """Overrides for a run of five batches on digits, of which the last is partial; takes about a second."""
     return ("network.width=8", "budget.images=300", "batch_size=64", "callbacks.scores.n=64", "callbacks.samples.n=4")
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory, cache_home: Path, tiny: tuple[str, ...]) -> Path:
-    """The run directory of a tiny DCGAN on digits; tests read it and leave it as it is."""
+    """The run directory of a tiny DCGAN on digits; tests must not change it."""
     folder = tmp_path_factory.mktemp("trained")
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -110,11 +110,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache_home: Path, tiny: tu
 
 
 PROGRESS = re.compile(r"\s*$|classifier on |Looking at images|Decoding images|W&B: ")
-"""What may stand on stderr before the mistake."""
+"""Lines that may precede the error on stderr."""
 
 
 def mistake(outcome: Outcome) -> str:
-    """Return the one line, having made sure that it is one."""
+    """Check that the command failed with exit code 2 and a single line of error, and return this line."""
     assert outcome.code == 2, outcome.err
     *before, last = outcome.err.splitlines()
     assert last.startswith("error: ")
@@ -125,7 +125,7 @@ def mistake(outcome: Outcome) -> str:
 
 @pytest.fixture
 def refuse(invoke: Invoke, tmp_path: Path) -> Callable[..., str]:
-    """Run a command that must be refused, and return the line; nothing may have been written."""
+    """Return a function that runs an invalid command, checks that nothing is written and returns the error."""
 
     def run(command: str | None, *arguments: str) -> str:
         before = sorted(tmp_path.rglob("*"))

@@ -1,4 +1,4 @@
-"""Checkpoints that cannot be used, or must not be: refused by name by all three commands, and nothing in them runs."""
+"""Invalid and malicious checkpoints: all three commands report the file in one line, and no code in it is run."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ import torch
 
 @pytest.fixture
 def checkpoint(trained: Path, tmp_path: Path) -> Path:
-    """A sound checkpoint of one's own, with its sha256."""
+    """A copy of a valid checkpoint and its sha256 file."""
     for name in ("last.ckpt", "last.ckpt.sha256"):
         shutil.copy(trained / "checkpoints" / name, tmp_path / name)
     return tmp_path / "last.ckpt"
 
 
 def rewrite(checkpoint: Path, change: Callable[[dict[str, Any]], None]) -> None:
-    """Let somebody else write the file, without a sha256."""
+    """Overwrite the checkpoint and delete its sha256 file."""
     content = torch.load(checkpoint, weights_only=True)
     change(content)
     torch.save(content, checkpoint)
@@ -31,7 +31,7 @@ def rewrite(checkpoint: Path, change: Callable[[dict[str, Any]], None]) -> None:
 
 
 def readers(checkpoint: Path) -> list[tuple[str, ...]]:
-    """All three ways to read a checkpoint."""
+    """Return command lines of all three commands that load the checkpoint."""
     path = str(checkpoint)
     return [
         ("sample", f"checkpoint={path}", "n=4"),
@@ -50,7 +50,7 @@ def test_no_checkpoint(refuse: Callable[..., str], tmp_path: Path) -> None:
         assert f"no checkpoint in {tmp_path / 'empty'}" in refuse(*command)
 
 
-@pytest.mark.filterwarnings("error")  # a second line
+@pytest.mark.filterwarnings("error")  # a warning would be a second line
 @pytest.mark.parametrize("content", [b"", b"dear diary\n", b"\x80\x04not a pickle", b"PK\x03\x04 not a zip"], ids=repr)
 def test_not_a_checkpoint(refuse: Callable[..., str], tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "some.ckpt"
@@ -124,7 +124,7 @@ def test_a_checkpoints_config_names_registered_parts_only(
 ) -> None:
     def poison(content: dict[str, Any]) -> None:
         config = content["saddlepoint"]["config"]
-        config["plugins"] = ["os", "torch", "pathlib"]  # its own word for what may be named is not taken
+        config["plugins"] = ["os", "torch", "pathlib"]  # the checkpoint's own list is ignored
         node = config["network"]["generator"] if part == "network" else config[part]
         node.clear()
         node.update(_target_=target, path=str(tmp_path / "pwned"))
@@ -136,7 +136,7 @@ def test_a_checkpoints_config_names_registered_parts_only(
 
 def test_a_checkpoint_that_lacks_what_it_should_hold(refuse: Callable[..., str], checkpoint: Path) -> None:
     rewrite(checkpoint, lambda content: content["state_dict"].popitem())
-    assert "does not fit this version" in refuse(*readers(checkpoint)[0])
+    assert "is not compatible with this version" in refuse(*readers(checkpoint)[0])
     rewrite_again = torch.load(checkpoint, weights_only=True)
     del rewrite_again["saddlepoint"]["config"]
     torch.save(rewrite_again, checkpoint)
@@ -150,7 +150,7 @@ def test_init_from_another_model(refuse: Callable[..., str], checkpoint: Path) -
 
 def test_init_from_other_networks(refuse: Callable[..., str], checkpoint: Path) -> None:
     line = refuse("train", "network.width=4", f"init_from={checkpoint}")
-    assert "has other networks" in line
+    assert "has different networks" in line
     assert "choose the same network and image size" in line
 
 

@@ -1,4 +1,4 @@
-"""What the end of a run says."""
+"""The summary printed at the end of a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 
 def ends(out: str) -> tuple[list[str], list[str]]:
-    """Return what the run is said to hold, and the command that samples from it."""
+    """Return the printed contents of the run's folder and the printed command that samples from it."""
     held, said = out.splitlines()[-2:]
     return held.partition(" holds ")[2].split(", "), shlex.split(said.removeprefix("sample from it:"))
 

@@ -1,4 +1,4 @@
-"""What becomes of a command line: options anywhere, and one line for a mistake. tests/config has the details."""
+"""Command lines: options in any position, and errors of one line. The details are tested in tests/config."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from saddlepoint.commands import train
 from saddlepoint.config.check import check_schema
 
 TOO_LARGE = "batch_size=5000"
-"""Refused once the config has been composed, checked and the data looked at."""
+"""An override whose error is found only after composing and checking the config and inspecting the data."""
 
 
 def test_options_stand_anywhere(refuse: Callable[..., str], tmp_path: Path) -> None:

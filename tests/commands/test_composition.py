@@ -1,4 +1,4 @@
-"""Every model on every data set; every part under every model, whole and alone."""
+"""Composes and builds every model with every data set, and with every option of every group."""
 
 from __future__ import annotations
 
@@ -98,18 +98,18 @@ REFUSED = {
         for data in NO_LABELS
     },
 }
-"""Models that cannot be trained on some data of their kind, and why."""
+"""Models that cannot be trained on some data of a supported kind, with the error."""
 
 ON_POINTS = {
     "began": ("autoencoder", "autoencoder"),
     "ebgan": ("autoencoder", "autoencoder"),
     "vae": ("vae", "needs a network 'encoder'"),
 }
-"""Models for which the network that points choose, a perceptron, is not enough: the one to choose, and why."""
+"""Models that cannot use ``network=mlp``, the default for points: the network to choose, and the error without it."""
 
 
 def small(config: DictConfig) -> None:
-    """Make the networks small: all that is checked here are shapes."""
+    """Make the networks small, since only shapes are checked."""
     for node in (config.network, *config.network.values()):
         for key in {"width", "units"} & set(node if OmegaConf.is_dict(node) else ()):
             if not OmegaConf.is_interpolation(node, key) and node[key] is not None:
@@ -183,13 +183,13 @@ def test_a_model_chooses_parts_and_sets_none_of_their_values(model: str) -> None
 
 @cache
 def alone(*overrides: str) -> Any:
-    """What files say by themselves, without the main config; interpolations are not resolved."""
+    """Return the config of the files alone, without the main config, with interpolations unresolved."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return OmegaConf.to_container(hydra.compose(overrides=list(overrides)), resolve=False)
 
 
 def content(group: str, option: str) -> Any:
-    """What an option's own file says."""
+    """Return the contents of an option's file."""
     return alone(f"+{group}={option}")[group]
 
 
@@ -209,7 +209,7 @@ GROUPS = ("network", "norm", "loss", "optimizer", "features")
 
 @pytest.mark.parametrize("model", options("model"))
 def test_a_swapped_part_is_its_own_file_and_nothing_of_the_old_one_is_left(model: str) -> None:
-    """Every option of every group, as many groups at a time as there are: 5 compositions a model instead of 25."""
+    """All groups are changed at once, so that each model needs 5 compositions instead of 25."""
     before = compose(f"model={model}")
     for turn in range(max(len(options(group)) for group in GROUPS)):
         chosen = {group: options(group)[turn % len(options(group))] for group in GROUPS}
@@ -273,7 +273,7 @@ def test_the_order_on_the_command_line_does_not_matter() -> None:
 
 
 def test_norms_reach_whichever_network_is_chosen() -> None:
-    """Points swap the network of a model, but not what the method says of norms."""
+    """Data of points change the network of a model, but not its norms."""
     for network, (norm, spectral) in product(("mlp", "dcgan", "resnet"), [("spectral", True), ("layer", False)]):
         config = compose(f"network={network}", f"norm={norm}")
         build.fill(config, DATA["digits"])
@@ -313,7 +313,7 @@ def test_what_comes_from_the_environment_is_written_unresolved(monkeypatch: pyte
 
 
 def test_automatic_precision_takes_no_emulated_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
-    """PyTorch says that a GPU without bf16 supports it, by emulation, which is slower than float32."""
+    """PyTorch reports bf16 as supported on GPUs that only emulate it, which is slower than float32."""
     images = DataInfo("images", (3, 32, 32), None, {"train": 8, "held_out": 2}, "")
     points = DataInfo("points", (2,), None, {"train": 8, "held_out": 2}, "")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
@@ -335,7 +335,7 @@ def test_the_real_side_is_computed_where_training_is(monkeypatch: pytest.MonkeyP
 
 
 def test_all_ranks_come_to_the_scores_of_points() -> None:
-    """Rank 0 computes them alone, but before them all ranks speak with one another."""
+    """Only rank 0 computes them, but all ranks take part in collectives before that."""
     config = compose("data=gaussians")
     data, _ = build.build_data(config)
     system = build.build_system(config)

@@ -1,4 +1,4 @@
-"""Conditional and unrolled models through the commands: trained, resumed, scored and sampled by class."""
+"""Conditional and unrolled models: training, resuming, scoring and sampling by class with the commands."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SMALL = ("network.width=4", "batch_size=32", "callbacks.samples.n=20", "callback
 
 @pytest.fixture
 def run(invoke: Any, tmp_path: Path) -> Callable[..., Path]:
-    """Train into a folder and return it."""
+    """Return a function that trains a run and returns its folder."""
 
     def train(name: str, *arguments: str) -> Path:
         outcome = invoke("train", *arguments, f"run.dir={name}")
@@ -57,7 +57,7 @@ def test_a_conditional_model_is_trained_scored_and_sampled_by_class(
     assert shares.sum() == pytest.approx(1)
     assert len(set(shares.tolist())) > 1  # the digits are not quite balanced
 
-    picture = np.asarray(Image.open(max((folder / "samples").glob("*.png"))))  # of 20: as many classes as fit a square
+    picture = np.asarray(Image.open(max((folder / "samples").glob("*.png"))))  # 20 samples: 4 rows
     assert (picture == np.asarray(pictures.grid(quantise(system.sample_classes(range(4), 5, seed=0)), 5))).all()
 
     assert invoke("sample", checkpoint, "labels=[7,'3']", "n=9", "out=rows", "format=[npz,grid]").code == 0
@@ -106,7 +106,7 @@ def test_labels_of_an_unconditional_generator_are_refused(invoke: Any, trained: 
     ids=lambda model: model[0],
 )
 def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path], invoke: Any, model: Any) -> None:
-    common = (*model[:1], *SMALL, *model[1:], "optimizer.schedule=constant", "batch_size=31")  # packs leave one out
+    common = (*model[:1], *SMALL, *model[1:], "optimizer.schedule=constant", "batch_size=31")  # packing drops 1
     whole = run("whole", *common, "budget.images=155")
     part = run("part", *common, "budget.images=62")
     outcome = invoke("train", f"resume={part}", "budget.images=155")
@@ -135,9 +135,9 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
         ),
         (
             ("network=autoencoder", "conditioning=concat"),
-            "conditioning: no part of this run reads conditioning.generator or conditioning.discriminator",
+            "conditioning: no part of this run uses conditioning.generator or conditioning.discriminator",
         ),
-        (("network=began", "minibatch=stddev"), "minibatch: no part of this run reads minibatch.layer; leave it out"),
+        (("network=began", "minibatch=stddev"), "minibatch: no part of this run uses minibatch.layer; leave it out"),
         (
             ("model=projgan", "minibatch=packing"),
             "conditioning.discriminator: 'projection' needs one label per logit",

@@ -1,4 +1,4 @@
-"""Pictures of what an evaluation rests on: the right images, in the right places."""
+"""Diagnostic pictures of an evaluation contain the right images in the right positions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command line that the pages on data, evaluation, export and modes show names keys and choices that exist."""
+"""All command lines in the pages on data, evaluation, export and modes use existing keys and choices."""
 
 from __future__ import annotations
 
@@ -28,6 +28,6 @@ def test_commands_compose(page: str) -> None:
 
 
 def jobs_of(argument: str) -> list[str]:
-    """Return what a sweep makes of an argument."""
+    """Return the arguments of a sweep's jobs for one argument."""
     key, _, value = argument.partition("=")
     return [argument] if "[" in value else [f"{key}={one}" for one in value.split(",")]

@@ -31,7 +31,7 @@ def values(cards: dict[str, dict[str, Any]]) -> dict[str, float]:
 
 
 def test_the_same_data_by_name_gives_the_same_scores(evaluate: Any) -> None:
-    """Computed from the data set, or read from the checkpoint: one number."""
+    """Real statistics computed from the data set give the same scores as those in the checkpoint."""
     alone, named = evaluate(), evaluate("data=digits", "features=classifier", "n=64")
     assert values(named) == pytest.approx(values(alone), rel=1e-9)
     assert named["fid_classifier"]["reference"] == alone["fid_classifier"]["reference"]
@@ -53,7 +53,7 @@ def test_what_is_asked_for_stands_on_the_cards(evaluate: Any) -> None:
 
 
 def test_another_n_leaves_out_what_the_checkpoint_cannot_judge(evaluate: Any, invoke: Any, trained: Path) -> None:
-    """The kept threshold is a quantile of 64 images' nearest neighbours: among 100 samples more lie below it."""
+    """The threshold in the checkpoint is for 64 samples: among 100, more nearest neighbours are below it."""
     bound = {"duplicates_classifier", "support_pixels", "precision_classifier", "coverage_classifier"}
     assert bound <= evaluate().keys()
     cards = evaluate("n=100")
@@ -91,7 +91,7 @@ def test_scores_land_beside_the_run_by_default(invoke: Any, tiny: tuple[str, ...
     after = read_json_lines(tmp_path / "run" / "scores.jsonl")
     assert after[: len(before)] == before
     assert {card["checkpoint"] for card in after[len(before) :]} == {"best.ckpt"}
-    assert invoke("evaluate", "checkpoint=run", "out=all.jsonl").code == 0  # where several runs' cards may meet
+    assert invoke("evaluate", "checkpoint=run", "out=all.jsonl").code == 0  # a file shared by several runs
     assert {card["checkpoint"] for card in read_json_lines(tmp_path / "all.jsonl")} == {"run/checkpoints/best.ckpt"}
 
 
@@ -136,7 +136,7 @@ def test_where_scoring_fails_no_empty_file_is_left(
 def test_a_disk_that_fills_up_takes_no_score_away(
     refuse: Callable[..., str], invoke: Any, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The table stands on the terminal although nothing could be written any more."""
+    """The table is printed although the file cannot be written."""
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -1,4 +1,4 @@
-"""Images in files, scored with no model."""
+"""Scores of images in files, without a model."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def values(cards: Cards) -> dict[str, float]:
 
 @pytest.fixture
 def digits(tmp_path: Path) -> np.ndarray:
-    """Real digits in two files: ``a.npz``, 300 of them, and ``b.npz``, 200 others with their labels."""
+    """Real digits in two files: ``a.npz`` with 300, and ``b.npz`` with 200 others and their labels."""
     data = load_digits()
     images: np.ndarray = (data.images * 15).astype(np.uint8)
     np.savez(tmp_path / "a.npz", images=images[:300])
@@ -73,7 +73,7 @@ def test_folder_zip_and_npz_of_the_same_images_score_alike(evaluate: Any, digits
             archive.write(file, f"inside/{index:04}.png")
     against = ("reference=b.npz", "features=random", "metrics=[fid,kid]")
     found = [evaluate(f"samples={name}", *against) for name in ("a.npz", "folder", "x.zip")]
-    for other in found[1:]:  # the last bit depends on where arrays lie in memory
+    for other in found[1:]:  # the last bit depends on the alignment of arrays in memory
         assert values(other) == pytest.approx(values(found[0]), rel=1e-4)
     card = found[0]["fid_random"]
     assert (card["n"], card["real"], card["batchnorm"]) == (300, None, "unknown")
@@ -93,14 +93,14 @@ def test_folder_zip_and_npz_of_the_same_images_score_alike(evaluate: Any, digits
 def test_seeds_choose_other_images_and_state_mean_and_deviation(evaluate: Any, digits: Any, tmp_path: Path) -> None:
     against = ("reference=b.npz", "features=random", "metrics=[fid]", "seed=4")
     card = evaluate("samples=a.npz", *against, "n=90", "seeds=3")["fid_random"]
-    # Disjoint choices: sets that share images would differ too little.
+    # The sets are disjoint; with common images, the scores would differ too little.
     order = permutation(300, 4, "real rows").numpy()
     alone = []
     for part in (order[:90], order[90:180], order[180:270]):
         np.savez(tmp_path / "part.npz", images=digits[:300][part])
         alone.append(evaluate("samples=part.npz", *against)["fid_random"]["value"])
     assert card["seeds"] == [4, 5, 6]
-    # The reference is the first seed's for all three; the Fréchet distance does not depend on it.
+    # All three use the reference of the first seed, on which the Fréchet distance does not depend.
     assert card["values"] == pytest.approx(alone, rel=1e-5)
     mean, deviation = np.mean(alone), np.std(alone, ddof=1)
     assert card["value"] == pytest.approx(mean, rel=1e-5)

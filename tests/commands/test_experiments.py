@@ -1,4 +1,4 @@
-"""Experiments: they compose to the settings that they promise, and run."""
+"""Experiments have the documented settings, and run."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_the_grid_is_pacgans_but_for_its_length() -> None:
     data, _ = build_data(config)
     system = build_system(config)
     critic = [tuple(p.shape) for p in system.networks["discriminator"].parameters() if p.ndim == 2]
-    assert critic == [(1000, 2), (1000, 200), (1000, 200), (1, 200)]  # five pieces for each of 200 units
+    assert critic == [(1000, 2), (1000, 200), (1000, 200), (1, 200)]  # maxout: five pieces for each of 200 units
     generator = [tuple(p.shape) for p in system.networks["generator"].parameters() if p.ndim == 2]
     assert generator == [(400, 2), (400, 400), (400, 400), (400, 400), (2, 400)]
     assert all(optimizer.param_groups[0]["betas"] == (0.8, 0.999) for optimizer in system.raw_optimizers)
@@ -63,13 +63,13 @@ def test_stacked_mnist_compares_models_on_the_same_small_networks(model: str, lo
     assert (config.callbacks.scores.n, config.budget.images, config.batch_size) == (26_000, 320_000, 64)
     extractor = build_extractor(config)
     assert extractor is not None
-    for name in config.callbacks.scores.metrics:  # one that its features cannot give would end the run
+    for name in config.callbacks.scores.metrics:  # a metric that the features do not support is an error
         assert catalogue.build([name], extractor, 0, 1)
 
 
 @pytest.mark.parametrize("name", ON_POINTS)
 def test_every_experiment_on_points_runs(invoke: Any, name: str, tmp_path: Path) -> None:
-    """A few steps; the command line wins over the experiment."""
+    """A few steps; the command line overrides the experiment."""
     quick = ["budget.generator_updates=4", "batch_size=16", "logger=none", "callbacks.theory.modes_every_images=1000"]
     outcome = invoke("train", f"experiment={name}", *quick, "run.dir=run")
     assert outcome.code == 0, outcome.err
@@ -86,7 +86,7 @@ def test_every_model_has_a_quick_experiment() -> None:
 
 @pytest.mark.parametrize("model", options("experiment/quick"))
 def test_a_quick_experiment_is_its_model_in_minutes(model: str) -> None:
-    """It stands over the data's own choices, and changes no objective but the unrolled GAN's."""
+    """It overrides the choices of the data, and does not change the objective, except that of the unrolled GAN."""
     data = {"pix2pix": "facades", "cyclegan": "unpaired_mnist", "vae": "binarised_mnist"}.get(model, "mnist")
     quick = compose_config("train", [f"experiment=quick/{model}", *([] if data != "mnist" else ["data=mnist"])])
     full = compose_config(

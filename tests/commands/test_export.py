@@ -1,4 +1,4 @@
-"""A generator on its own: read back from the JSON alone and by ONNX Runtime; what was altered is refused."""
+"""Exported networks: loading from JSON and safetensors, running with ONNX Runtime, and rejecting altered files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ FILES = ["generator.json", "generator.onnx", "generator.safetensors"]
 
 @pytest.fixture(scope="session")
 def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The averaged generator of the tiny DCGAN, in all its files."""
+    """An export of the averaged generator of the tiny DCGAN."""
     folder = tmp_path_factory.mktemp("exported") / "generator"
     assert export.write(restore(trained / "checkpoints" / "last.ckpt", "cpu"), folder) == FILES
     return folder
@@ -46,7 +46,7 @@ def without_onnx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def instant(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A conversion takes seconds."""
+    """Skip the conversion to ONNX, which takes seconds."""
     monkeypatch.setattr(export, "to_onnx", lambda *_: b"a graph")
 
 
@@ -125,7 +125,7 @@ def test_no_file_names_a_folder_of_this_machine(exported: Path, tmp_path: Path) 
 
 
 class Conditional(nn.Module):
-    """latents and labels to images, its weights under spectral norm."""
+    """A generator with labels and spectral normalisation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -151,7 +151,7 @@ def test_a_conditional_generator_takes_labels() -> None:
         z, labels = torch.randn(n, 3), torch.arange(n) % 5
         found = session.run(None, {"latents": z.numpy(), "labels": labels.numpy()})[0]
         np.testing.assert_allclose(found, generator(z, labels).detach().numpy(), atol=1e-6)
-    assert generator.state_dict().keys() == before.keys()  # its own parametrizations stay
+    assert generator.state_dict().keys() == before.keys()  # the original keeps its parametrizations
     assert all(torch.equal(value, before[key]) for key, value in generator.state_dict().items())
 
 
@@ -184,12 +184,14 @@ def test_a_folder_that_holds_something_is_left_alone(
 ) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "notes.txt").write_text("mine")
-    assert refuse("sample", f"checkpoint={trained}", "export=mine") == "export=mine is not empty; choose a new folder"
+    assert (
+        refuse("sample", f"checkpoint={trained}", "export=mine") == "export: mine is not empty; choose another folder"
+    )
     assert refuse("sample", f"checkpoint={trained}", "export=mine/notes.txt").startswith(
-        "export=mine/notes.txt is a file"
+        "export: mine/notes.txt is not a folder"
     )
     assert (tmp_path / "mine" / "notes.txt").read_text() == "mine"
-    line = refuse("sample", "checkpoint=nowhere.ckpt", "export=mine/notes.txt/deeper")  # found before anything is read
+    line = refuse("sample", "checkpoint=nowhere.ckpt", "export=mine/notes.txt/deeper")
     assert "cannot write to" in line
     assert line.endswith("; choose another folder")
 
@@ -261,7 +263,7 @@ def test_an_export_names_known_networks_only(copied: Path) -> None:
         ({"_target_": "os.mkdir", "path": "pwned"}, "target 'os.mkdir' is not allowed"),
         ({**about["network"], "_args_": [1]}, "network.generator._args_: unknown key"),
         ({**about["network"], "width": -1}, "network.generator.width: input should be greater than 0, got -1"),
-        ({**about["network"], "width": 4}, "does not fit this version"),
+        ({**about["network"], "width": 4}, "is not compatible with this version"),
         ("eval", "network.generator: unknown key"),
         ({**about["network"], "norm": "${oc.env:HOME}"}, "oc.env"),
     ):
@@ -285,7 +287,7 @@ def models() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", models())
 def test_every_network_that_a_model_exports_converts(model: str) -> None:
-    """Also ones from images, whose graphs are compared on the examples that the system gives."""
+    """Including networks with images as inputs; graphs are compared on the system's example inputs."""
     config = compose_config("train", [f"model={model}"])
     if "width" in config.network:
         config.network.width = 4

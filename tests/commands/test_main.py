@@ -32,7 +32,7 @@ def test_help_lists_every_choice_and_every_key(invoke: Any, command: str, tmp_pa
     for group in {path.name for path in config_directory().iterdir() if path.is_dir()} - {"hydra", "experiment"}:
         assert f"\n{group}: {', '.join(options(group))}\n" in listed
     assert f"\nexperiment/quick: {', '.join(options('experiment/quick'))}\n" in listed
-    assert " _" not in listed  # a file of that name holds what choices share
+    assert " _" not in listed  # files that begin with _ are not choices
     assert not any(tmp_path.iterdir())
 
 

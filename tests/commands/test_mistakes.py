@@ -1,4 +1,4 @@
-"""Mistakes end with exit code 2 and one line that says what, where and what to do; nothing is written."""
+"""Invalid input ends with exit code 2 and one line: key, problem and remedy. Nothing is written."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ COMMAND_LINE = {
     "~network.discriminator": "network.discriminator: GAN needs a network 'discriminator'",
     "model=dcgna": "model: unknown choice 'dcgna'; did you mean 'dcgan'? The choices are acgan, ",
     "data=imagenet": "data: unknown choice 'imagenet'; did you mean 'image_folder'? The choices are binarised_mnist, ",
-    "regularizer=[r9]": "regularizer: unknown choice 'r9'; choose one of auxiliary_classifier, ",
-    "loss=null": "loss: null is not a choice; choose one of began, ",
+    "regularizer=[r9]": "regularizer: unknown choice 'r9'; choose from auxiliary_classifier, ",
+    "loss=null": "loss: null is not a choice; choose from began, ",
     "data=image_folder": "data.root: missing value; set data.root=…",
     "seed=1,2": "seed: several values (1,2); add -m to run them all",
-    "seed=[1": "cannot parse seed=[1; close its brackets and quotes",
+    "seed=[1": "seed: cannot parse [1; close its brackets and quotes",
     # types and ranges
     "batch_size=-1": "batch_size: input should be greater than 0, got -1",
     "batch_size=many": "batch_size: input should be a valid integer, got 'many'",
     "seed=1.5": "seed: input should be a valid integer, got 1.5",
     "budget.images=0": "budget.images: input should be greater than 0, got 0",
-    "budget.images=null": "budget: there is no limit; set budget.images, budget.generator_updates or budget.hours",
+    "budget.images=null": "budget: no limit is set; set budget.images, budget.generator_updates or budget.hours",
     "trainer.precision=bf17": "trainer.precision: input should be",
     "norm.generator=bacth": "norm.generator: input should be",
     "loss.label_smoothing=2": "loss.label_smoothing: input should be less than or equal to 1, got 2",
@@ -46,7 +46,7 @@ COMMAND_LINE = {
     "data.fit=squash": "data.fit: input should be 'pad', 'crop' or 'resize', got 'squash'",
     "data.num_workers=-1": "data.num_workers: input should be greater than or equal to 0, got -1",
     "callbacks.scores.n=3 callbacks.scores.splits=4": "3 samples cannot be split into 4 parts",
-    # what does not fit together
+    # incompatible settings
     "data.image_size=9": "data.image_size: network 'dcgan' supports images of 8 to 128 px",
     "data.image_size=136": "got 136x136; set it to 128",
     "data.image_size=4": "8x8 does not fit into 4x4",
@@ -58,10 +58,10 @@ COMMAND_LINE = {
     "conditioning=projection minibatch=packing": "conditioning.discriminator: 'projection' needs one label per logit",
     "data=gaussians norm.generator=instance": "norm.generator: instance normalization needs images",
     "norm=spectral network.discriminator.equalized=true": "network.discriminator.equalized: spectral",
-    # options that no part reads
-    "network=began norm=layer": "norm: no part of this run reads norm.discriminator; leave it out, or",
-    "network=began minibatch.layer=stddev": "minibatch.layer: no part of this run reads minibatch.layer; leave it out",
-    # references that no checkpoint may hold
+    # options that no part uses
+    "network=began norm=layer": "norm: no part of this run uses norm.discriminator; leave it out, or",
+    "network=began minibatch.layer=stddev": "minibatch.layer: no part of this run uses minibatch.layer; leave it out",
+    # references that are not allowed in checkpoints
     "run.name=${oc.env:HOME}": "run.name: '${oc.env:HOME}' refers to something other than the config's own keys",
     # targets
     "loss._target_=torch.load": "loss._target_: target 'torch.load' is not allowed; add its package to plugins=",
@@ -86,7 +86,8 @@ def test_secrets_do_not_stand_on_a_command_line(refuse: Callable[..., str]) -> N
 
 
 def test_unknown_command(refuse: Callable[..., str]) -> None:
-    assert refuse(None, "trian").startswith("unknown command 'trian'; the commands are train, evaluate, sample")
+    line = refuse(None, "trian")
+    assert line.startswith("unknown command 'trian'; did you mean 'train'? The choices are train, evaluate, sample")
 
 
 OWN_FILES = {
@@ -123,7 +124,7 @@ def test_yaml_that_is_none(refuse: Callable[..., str], tmp_path: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Twenty pictures without labels."""
+    """Twenty images without labels."""
     (tmp_path / "images").mkdir()
     random = np.random.default_rng(0)
     for i in range(20):
@@ -190,7 +191,7 @@ def test_a_classifier_needs_labels(refuse: Callable[..., str], folder: Path) -> 
 
 
 def test_unwritable_output(refuse: Callable[..., str], tmp_path: Path, tiny: tuple[str, ...]) -> None:
-    (tmp_path / "file").touch()  # a folder without permission would let root through
+    (tmp_path / "file").touch()  # root could write to a folder without write permission
     line = refuse("train", *tiny, "features=random", f"run.root={tmp_path / 'file' / 'runs'}")
     assert f"cannot write to {tmp_path / 'file' / 'runs'}: Not a directory" in line
     assert "run.root" in line
@@ -205,7 +206,7 @@ def test_a_run_directory_that_holds_something(
 
 
 def test_a_shell_sees_exit_code_2_and_one_line(tmp_path: Path) -> None:
-    """The same in a real process."""
+    """The same in a separate process."""
     script = str(Path(__file__).parents[2] / "train.py")
     done = subprocess.run([sys.executable, script, "btach_size=3"], cwd=tmp_path, capture_output=True, text=True)
     line = "error: btach_size: unknown key; did you mean 'batch_size'?\n"

@@ -1,4 +1,4 @@
-"""What the README shows is what works."""
+"""The commands and examples of the README and of docs/extending.md."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text()
 
 
 def test_the_added_parts_train_from_a_package(tmp_path: Path, invoke: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The worked examples of docs/extending.md, from a package and a folder of the user's own."""
+    """The worked examples of docs/extending.md, in a user's own package and config folder."""
     page = (ROOT / "docs" / "extending.md").read_text()
     files = dict(re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", page, re.DOTALL))
     for name, text in (files | {"mypackage/__init__.py": ""}).items():
@@ -34,7 +34,7 @@ def test_the_added_parts_train_from_a_package(tmp_path: Path, invoke: Any, monke
     assert config["network"]["generator"]["_target_"] == "mypackage.linear.LinearGenerator"
     assert config["regularizer"]["score_drift"]["weight"] == 0.001
     assert checkpoint["progress"]["images_seen"] == 320
-    # sample.py does not take the checkpoint's word for a plugin.
+    # sample.py ignores the checkpoint's list of plugins.
     refused = invoke("sample", "checkpoint=run", "n=4")
     assert refused.code == 2
     assert "target 'mypackage." in refused.err
@@ -51,7 +51,7 @@ def test_the_tables_list_every_choice(name: str) -> None:
 
 
 def test_commands_compose() -> None:
-    """Every command line of the README names keys and choices that exist."""
+    """All command lines of the README use existing keys and choices."""
     lines = re.findall(r"^    python (\w+)\.py ?(.*)$", README, re.MULTILINE)
     assert len(lines) >= 9
     for command, rest in lines:

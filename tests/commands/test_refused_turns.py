@@ -1,4 +1,4 @@
-"""A part that a system's turns do not suit is refused in its first turn, and nothing stays of the run."""
+"""A part that cannot be applied to a system's turns is an error in its first turn, and the run's folder is removed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``resume=`` and ``init_from=`` check before they write anything; tests/faults/test_resume.py kills real runs."""
+"""Checks of ``resume=`` and ``init_from=`` before anything is written; tests/faults/test_resume.py kills real runs."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "bud
 
 @pytest.fixture
 def run(trained: Path, tmp_path: Path) -> Path:
-    """A finished run of one's own."""
+    """A copy of a finished run."""
     return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
@@ -39,16 +39,18 @@ def picture(path: Path, seed: int) -> None:
 
 
 def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_path: Path) -> None:
-    """The order of the data and every draw are functions of the counters, and would mean other images."""
+    """The order of the data is a function of the counters, so other data would give other batches."""
     for index in range(24):
         picture(tmp_path / "data" / "ab"[index % 2] / f"{index}.png", index)
     data = ("data=image_folder", "data.root=data", "data.image_size=8")
     assert invoke("train", *QUICK, *data, "run.dir=run").code == 0
     before = state(tmp_path / "run")
     picture(tmp_path / "data" / "a" / "0.png", 99)
-    assert "data is not what run was trained on (content" in refuse("train", "resume=run", "budget.images=16")
+    assert "data differs from the data that run was trained on (fingerprint" in refuse(
+        "train", "resume=run", "budget.images=16"
+    )
     picture(tmp_path / "data" / "a" / "0.png", 0)
-    picture(tmp_path / "data" / "c" / "24.png", 24)  # one class more
+    picture(tmp_path / "data" / "c" / "24.png", 24)  # adds a class
     line = refuse("train", "resume=run", "budget.images=16")
     assert "restore the data, or start a new run from its weights with init_from" in line
     assert state(tmp_path / "run") == before
@@ -58,10 +60,12 @@ def test_other_data_are_refused(invoke: Any, refuse: Callable[..., str], tmp_pat
     (tmp_path / "data").rename(tmp_path / "moved")
     assert "data.root" in refuse("train", "resume=run", "budget.images=24")
     moved = ("data=image_folder", "data.root=moved", "budget.images=24")
-    assert "data.image_size: a resumed run keeps its own value" in refuse(
+    assert "data.image_size: cannot be changed when a run is resumed" in refuse(
         "train", "resume=run", *moved, "data.image_size=16"
     )
-    assert "data: a resumed run keeps its own value" in refuse("train", "resume=run", "data=digits", "budget.images=24")
+    assert "data: cannot be changed when a run is resumed" in refuse(
+        "train", "resume=run", "data=digits", "budget.images=24"
+    )
     assert invoke("train", "resume=run", *moved).code == 0
     assert json.loads((tmp_path / "run" / "summary.json").read_text())["images_seen"] == 24
 
@@ -100,7 +104,7 @@ def test_two_processes_do_not_go_on_with_one_run(refuse: Callable[..., str], run
         assert state(run) == before
     finally:
         release()
-    hold(run)()  # free again
+    hold(run)()  # the lock has been released
 
 
 def test_a_worker_that_outlives_its_run_keeps_nothing(run: Path) -> None:
@@ -137,12 +141,12 @@ def test_a_run_that_has_only_begun_is_not_started_anew(refuse: Callable[..., str
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda content: content["state_dict"].popitem(), "does not fit its own config"),
+        (lambda content: content["state_dict"].popitem(), "does not match its own config"),
         (lambda content: content["optimizer_states"].clear(), "0 optimizers for 2 players"),
         (lambda content: content.pop("progress"), "its progress is missing or damaged"),
         (lambda content: content["saddlepoint"].update(config=[]), "its config is missing or damaged"),
-        (lambda content: content["saddlepoint"]["data"].pop("shape"), "does not fit this version"),
-        (lambda content: content["saddlepoint"].pop("wandb_id"), "does not fit this version"),
+        (lambda content: content["saddlepoint"]["data"].pop("shape"), "is not compatible with this version"),
+        (lambda content: content["saddlepoint"].pop("wandb_id"), "is not compatible with this version"),
     ],
 )
 def test_a_checkpoint_that_lacks_something_changes_nothing(
@@ -159,7 +163,7 @@ def test_a_checkpoint_that_lacks_something_changes_nothing(
 
 
 def test_a_loaded_average_is_not_forgotten(invoke: Any, trained: Path, tiny: tuple[str, ...], tmp_path: Path) -> None:
-    """An average that began anew would be the raw weights after a few steps: (1 + t)/(10 + t) is small at first."""
+    """A new average would follow the raw weights within a few steps, since its decay begins with (1 + t)/(10 + t)."""
     source = load(trained / "checkpoints" / "last.ckpt")
     before = source["progress"]["generator_updates"]
     for name, how in (("once", f"init_from={trained}"), ("twice", "init_from=once")):

@@ -107,7 +107,7 @@ def test_a_place_that_cannot_be_written_to_is_found_out_before_drawing(
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """What a full disk does: a write ends in the middle of a file."""
+    """Limit the size of files, so that a write fails in the middle of a file as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -176,7 +176,7 @@ def test_nan_in_the_weights_is_one_line(refuse: Callable[..., str], trained: Pat
 
 
 def test_nan_points_are_one_line(invoke: Any, refuse: Callable[..., str], tmp_path: Path) -> None:
-    """Points have no levels that NaN could be missing from."""
+    """Unlike images, points are not quantised, which would detect NaN."""
     quick = ("network.width=8", "budget.images=64", "callbacks.theory.enabled=false", "logger=none", "run.dir=run")
     outcome = invoke("train", "data=gaussians", *quick)
     assert outcome.code == 0, outcome.err

@@ -86,12 +86,12 @@ def test_two_sweeps_never_share_a_folder(invoke: Any, tiny: tuple[str, ...], tmp
 @pytest.mark.parametrize("given", ["run.dir=X", "run.dir=X,Y", "++run.dir=X"])
 def test_one_folder_for_all_jobs_is_refused(refuse: Any, tiny: tuple[str, ...], given: str) -> None:
     line = refuse("train", "-m", *tiny, given, "seed=0,1")
-    assert line.startswith("run.dir: one folder cannot hold the runs of a sweep")
+    assert line.startswith("run.dir: the runs of a sweep cannot share a folder")
     assert "with -m, set hydra.sweep.dir instead" in line
 
 
 def test_one_folder_that_an_experiment_names_is_refused(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
-    """Also where the experiment itself is varied, and only the jobs know."""
+    """Also if the experiment is varied, so that the error is only found in the jobs."""
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     for name in ("a", "b"):
         text = f"# @package _global_\nrun: {{ dir: {name} }}\n"
@@ -99,11 +99,13 @@ def test_one_folder_that_an_experiment_names_is_refused(invoke: Any, tiny: tuple
     quick = (*tiny, "network=mlp", "features=none", "logger=none", "--config-dir", str(tmp_path / "mine"))
     outcome = invoke("train", "-m", "experiment=a", "seed=0,1", *quick)
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err.startswith("error: run.dir: one folder cannot hold")
+    assert outcome.err.startswith("error: run.dir: the runs of a sweep cannot share a folder")
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     outcome = invoke("train", "-m", "experiment=a,b", *quick)
     assert outcome.code == 1
-    assert outcome.err.splitlines()[-1].startswith("error: a job of the sweep failed: run.dir: one folder cannot hold")
+    assert outcome.err.splitlines()[-1].startswith(
+        "error: a job of the sweep failed: run.dir: the runs of a sweep cannot share a folder"
+    )
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])

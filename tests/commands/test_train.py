@@ -27,7 +27,7 @@ def test_one_seed_is_one_run_and_another_seed_is_another(invoke: Any, tiny: tupl
     assert any(not torch.equal(a[key], c[key]) for key in a)
     assert not (tmp_path / "a" / "wandb").exists()
     scores = [[row["value"] for row in read_json_lines(tmp_path / name / "scores.jsonl")] for name in "abc"]
-    assert scores[0] == pytest.approx(scores[1], rel=1e-9)  # the last bits depend on where arrays lie in memory
+    assert scores[0] == pytest.approx(scores[1], rel=1e-9)  # the last bits depend on the alignment of arrays in memory
     assert scores[0] != pytest.approx(scores[2], rel=1e-9)
 
 
@@ -38,10 +38,10 @@ def test_init_from_starts_from_the_weights_and_nothing_else(
     outcome = invoke("train", *tiny, f"init_from={source}", "seed=9", "run.dir=run", "logger=none")
     assert outcome.code == 0, outcome.err
     before, after = (read_json_lines(directory / "scores.jsonl") for directory in (trained, tmp_path / "run"))
-    # The very samples that the source ended with are the ones that the new run starts from.
+    # The new run starts with exactly the samples that its source ended with.
     end = {row["metric"]: row["value"] for row in before if row["images_seen"] == 300}
     start = {row["metric"]: row["value"] for row in after if row["images_seen"] == 0}
-    assert start == pytest.approx(end, rel=1e-6)  # the eigenvalues' last digit is the library's
+    assert start == pytest.approx(end, rel=1e-6)  # eigenvalues differ in the last digit
     progress = load(tmp_path / "run" / "checkpoints" / "last.ckpt")["progress"]
     assert progress["images_seen"] == 300
 
@@ -53,7 +53,7 @@ def test_a_flat_folder_of_odd_pictures_needs_features_random_and_nothing_else(in
     for i in range(80):
         size = int(random.integers(20, 90)), int(random.integers(20, 90)), 4
         Image.fromarray(random.integers(0, 256, size, dtype=np.uint8)).save(folder / f"{i}.png")
-    # A CPU's patience: the narrowest network, the smallest batch and the fewest images.
+    # The narrowest network, the smallest batch and the fewest images, for tests on a CPU.
     quick = ["network.width=4", "batch_size=4", "budget.images=12", "run.dir=run", "callbacks.samples.n=4"]
     outcome = invoke("train", "data=image_folder", f"data.root={folder}", "features=random", *quick)
     assert outcome.code == 0, outcome.err
@@ -117,7 +117,7 @@ def test_features_none_trains_without_scores(invoke: Any, tiny: tuple[str, ...],
 
 
 def test_a_penalty_that_a_turn_does_not_suit_is_refused_by_its_key(invoke: Any) -> None:
-    """In the first turn of the player that it names, when the run has begun."""
+    """In the first turn of the regularizer's player, after the run has started."""
     settings = ["regularizer=[lecam]", "regularizer.lecam.player=generator", "network.width=8", "features=none"]
     outcome = invoke("train", *settings, "logger=none", "run.dir=run")
     assert outcome.code == 2

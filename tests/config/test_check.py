@@ -1,4 +1,4 @@
-"""Configs against the schema and against signatures, and options that no part of a run reads."""
+"""Checks of configs against the schema and signatures, and of options that no part uses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def refused(*overrides: str) -> UserError:
 
 
 def check(*overrides: str) -> None:
-    """What a run checks of its config, and of what was typed."""
+    """Check a config and its overrides as a run does."""
     config = compose_config("train", overrides)
     check_schema(config, TrainConfig)
     build.fill(config, DIGITS)
@@ -48,7 +48,7 @@ WRONG = {
     "~network.generator._target_": ("network.generator._target_", "missing key", None),
     "~network.generator.latent_dim": (
         "network.generator.latent_dim",
-        "missing key, which saddlepoint.networks.DCGANGenerator needs",
+        "missing key, required by saddlepoint.networks.DCGANGenerator",
         None,
     ),
     "loss.label_smoothing=2": ("loss.label_smoothing", "input should be less than or equal to 1, got 2", None),
@@ -76,7 +76,7 @@ def test_a_wrong_key_or_value_is_named(override: str) -> None:
     assert (error.key, error.problem, error.remedy) == WRONG[override]
 
 
-# Options that no part reads
+# Options that no part uses
 
 
 def test_the_defaults_are_those_of_the_configs() -> None:
@@ -86,7 +86,7 @@ def test_the_defaults_are_those_of_the_configs() -> None:
 
 
 UNREAD = {
-    # began has no norm and no labels, and judges samples one by one
+    # began has no norms, labels or minibatch layers
     "network=began norm=layer": ("norm", "norm.discriminator"),
     "network=began norm.generator=layer": ("norm.generator", "norm.generator"),
     "network=began ++norm.discriminator=group": ("norm.discriminator", "norm.discriminator"),
@@ -94,10 +94,10 @@ UNREAD = {
     "network=began conditioning.generator=concat": ("conditioning.generator", "conditioning.generator"),
     "network=began minibatch=packing": ("minibatch", "minibatch.packing"),
     "network=began minibatch.layer=stddev": ("minibatch.layer", "minibatch.layer"),
-    "network=began model=cgan": ("conditioning.generator", "conditioning.generator"),  # chosen by the model's file
+    "network=began model=cgan": ("conditioning.generator", "conditioning.generator"),  # set by the model's file
     "network=began model=pacgan": ("minibatch.packing", "minibatch.packing"),
     "network=autoencoder minibatch=stddev": ("minibatch", "minibatch.layer"),
-    # the perceptron's discriminator has a norm of its own, and its generator reads norm.generator
+    # network=mlp sets the discriminator's norm itself and reads norm.generator
     "network=mlp norm=layer": ("norm", "norm.discriminator"),
     "network=mlp norm.discriminator=group": ("norm.discriminator", "norm.discriminator"),
     "network=mlp_maxout norm.generator=layer": ("norm.generator", "norm.generator"),
@@ -107,19 +107,19 @@ UNREAD = {
 @pytest.mark.parametrize("overrides", UNREAD)
 def test_what_no_part_reads_is_refused_by_name(overrides: str) -> None:
     error = refused(*overrides.split(" "))
-    assert (error.key, error.problem) == (UNREAD[overrides][0], f"no part of this run reads {UNREAD[overrides][1]}")
+    assert (error.key, error.problem) == (UNREAD[overrides][0], f"no part of this run uses {UNREAD[overrides][1]}")
     assert error.remedy == "leave it out, or choose another network"
 
 
 @pytest.mark.parametrize(
     "overrides",
     [
-        "network=began norm=spectral",  # its discriminator reads norm.spectral_norm
+        "network=began norm=spectral",  # the discriminator reads norm.spectral_norm
         "network=began norm.spectral_norm=true",
-        "network=began norm=none",  # asks for nothing
-        "network=began norm=batch",  # is the default
+        "network=began norm=none",  # sets no option
+        "network=began norm=batch",  # the default
         "network=began conditioning=none minibatch=none",
-        "network=began model=wgan_gp",  # whose own norm does not bind other networks
+        "network=began model=wgan_gp",  # the model's norm may be unused
         "network=mlp norm=none",
         "network=mlp norm=spectral",
         "network=mlp norm.generator=layer",

@@ -1,4 +1,4 @@
-"""Configs from overrides: one choice a group, a folder of the user's own, sweeps, and no Hydra state left behind."""
+"""Composing configs: choices of groups, a user's config folder, sweeps, and restoring Hydra's global state."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_a_file_that_choices_share_cannot_be_chosen(folder: Path) -> None:
     with pytest.raises(UserError) as caught:
         compose_config("train", ["loss=_shared"], str(folder))
     assert caught.value.key == "loss"
-    assert caught.value.problem == "'_shared' holds what the choices share, and cannot be chosen"
+    assert caught.value.problem == "'_shared' holds settings that choices share, and is not a choice itself"
     with pytest.raises(UserError, match="unknown choice 'x'") as caught:
         compose_config("train", ["loss=x"], str(folder))
     assert "_shared" not in str(caught.value)
@@ -183,7 +183,7 @@ def test_a_sweep_that_composes_passes(overrides: list[str]) -> None:
             "regularizer: unknown choice 'gradient_penality'; did you",
         ),
         (["seed=0,1", "btach_size=3"], "btach_size: unknown key; did you mean 'batch_size'?"),
-        (["seed=0,1", "loss=[hinge"], "cannot parse loss=[hinge; close its brackets"),
+        (["seed=0,1", "loss=[hinge"], "loss: cannot parse [hinge; close its brackets"),
         (["regularizer.gradient_penalty.weight=1,10"], "regularizer.gradient_penalty.weight: unknown key"),
         (["model=dcgan,cgan", "network.width=4"], "network.width: unknown key; `train model=cgan --cfg job` shows"),
     ],

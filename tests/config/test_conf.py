@@ -1,4 +1,4 @@
-"""Files whose names begin with ``_`` hold what choices share: they are offered nowhere, and cannot be chosen."""
+"""Files whose names begin with ``_`` hold shared settings: they are not listed as choices and cannot be chosen."""
 
 from __future__ import annotations
 

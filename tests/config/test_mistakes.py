@@ -1,4 +1,4 @@
-"""Which mistake an error of composing means: found from types, attributes, groups and keys, and told by name."""
+"""Conversion of errors of Hydra and OmegaConf to UserErrors with key, problem and remedy."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ OVERRIDES = {
     ),
     "data=image_folder data.rot=x": ("data.rot", "unknown key", "did you mean 'data.root'?"),
     "+a.b=1 a.b=2 a.c=3": ("a.c", "unknown key", "did you mean 'a.b'?"),
-    "+seed=1": ("seed", "this key exists already", "leave out the +"),
-    "+a=1 +a=2": ("a", "this key exists already", "leave out the +"),
+    "+seed=1": ("seed", "this key already exists", "leave out the +"),
+    "+a=1 +a=2": ("a", "this key already exists", "leave out the +"),
     # choices
-    "+model=lsgan": ("model", "this group is chosen already", "leave out the +"),
-    "++model=dcgan": ("model", "this group is chosen already", "leave out the +"),
-    "loss=null": ("loss", "null is not a choice", f"choose one of {', '.join(options('loss'))}"),
-    "norm=3": ("norm", "3 is not a choice", "choose one of batch, layer, none, spectral"),
+    "+model=lsgan": ("model", "this group already has a choice", "leave out the +"),
+    "++model=dcgan": ("model", "this group already has a choice", "leave out the +"),
+    "loss=null": ("loss", "null is not a choice", f"choose from {', '.join(options('loss'))}"),
+    "norm=3": ("norm", "3 is not a choice", "choose from batch, layer, none, spectral"),
     "augment=null": (
         "augment",
         "null is not a choice",
-        f"choose one of {', '.join(options('augment'))}, or [] for none",
+        f"choose from {', '.join(options('augment'))}, or [] for none",
     ),
     "norm=bacth": (
         "norm",
@@ -55,37 +55,37 @@ OVERRIDES = {
         "unknown choice 'leyer'",
         "did you mean 'layer'? The choices are batch, layer, none, spectral",
     ),
-    "trainer=x": ("trainer", "unknown choice 'x'", f"choose one of {', '.join(options('trainer'))}"),
+    "trainer=x": ("trainer", "unknown choice 'x'", f"choose from {', '.join(options('trainer'))}"),
     "experiment=modes/rnig": (
         "experiment",
         "unknown choice 'modes/rnig'",
         f"did you mean 'modes/ring'? The choices are {', '.join(options('experiment'))}",
     ),
-    "hydra/launcher=x": ("hydra/launcher", "unknown choice 'x'", "choose one of basic"),
+    "hydra/launcher=x": ("hydra/launcher", "unknown choice 'x'", "choose from basic"),
     # several values
     "seed=1,2": ("seed", "several values (1,2)", "add -m to run them all"),
     "seed=range(1,3)": ("seed", "several values (range(1,3))", "add -m to run them all"),
     "data.root=a,b": (
         "data.root",
         "several values (a,b)",
-        "add -m to run them all, or put a single one in quotes: \"data.root='…'\"",
+        "add -m to run them all, or quote it if it is a single value: \"data.root='…'\"",
     ),
     # what cannot be parsed
     "mnist": (None, "cannot parse mnist", "settings are key=value, and --help lists them"),
     "seed=[1": (
-        None,
-        "cannot parse seed=[1",
-        "close its brackets and quotes, or put a text in quotes: \"seed='[1'\"",
+        "seed",
+        "cannot parse [1",
+        "close its brackets and quotes, or quote the value: \"seed='[1'\"",
     ),
     "data.source.labels=it's": (
-        None,
-        "cannot parse data.source.labels=it's",
-        "close its brackets and quotes, or put a text in quotes: \"data.source.labels='it\\'s'\"",
+        "data.source.labels",
+        "cannot parse it's",
+        "close its brackets and quotes, or quote the value: \"data.source.labels='it\\'s'\"",
     ),
     "run.name='it's'": (
-        None,
-        "cannot parse run.name='it's'",
-        "close its brackets and quotes, or put a text in quotes: \"run.name='it\\'s'\"",
+        "run.name",
+        "cannot parse 'it's'",
+        "close its brackets and quotes, or quote the value: \"run.name='it\\'s'\"",
     ),
 }
 
@@ -100,13 +100,13 @@ def test_the_wrong_override_is_found(overrides: str) -> None:
 
 def test_the_first_mistake_is_told() -> None:
     with pytest.raises(UserError, match=r"^model: unknown choice 'x'"):
-        compose_config("train", ["btach_size=3", "model=x"])  # without the model, no key can be called wrong
+        compose_config("train", ["btach_size=3", "model=x"])  # which keys exist depends on the model
 
 
 def test_keys_of_other_commands() -> None:
     with pytest.raises(UserError, match=r"^frmat: unknown key; did you mean 'format'\?$"):
         compose_config("sample", ["frmat=[png]"])
-    with pytest.raises(UserError, match=r"^data: unknown choice 'nowhere'; choose one of"):
+    with pytest.raises(UserError, match=r"^data: unknown choice 'nowhere'; choose from"):
         compose_config("evaluate", ["data=nowhere"])
 
 

@@ -1,4 +1,4 @@
-"""How a command line is read: options anywhere, texts as texts; and overrides from Python values."""
+"""Parsing of command lines: options in any position, quoting of strings, and overrides from Python values."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_what_can_be_read_stays_as_it_is_typed(path: str) -> None:
         ("data.root=a,Фото", "data.root=a,'Фото'"),
         ("run.name=it's, 'a,(1)',1", "run.name='it\\'s', 'a,(1)','1'"),
         ("data.root=choice(a,b)", "data.root=choice(a,b)"),
-        ("data.root=choice(a,Фото)", "data.root=choice(a,Фото)"),  # to be refused: these would be no two values
+        ("data.root=choice(a,Фото)", "data.root=choice(a,Фото)"),  # unchanged: Hydra rejects it
     ],
 )
 def test_commas_part_the_values_of_a_sweep(given: str, meant: str) -> None:

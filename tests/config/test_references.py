@@ -1,4 +1,4 @@
-"""What the config of a checkpoint may refer to, and what is removed from a config that is written."""
+"""Interpolations that are allowed in the config of a checkpoint, and removal of secrets from configs."""
 
 from __future__ import annotations
 

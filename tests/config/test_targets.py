@@ -1,4 +1,4 @@
-"""What a config may name: our parts, torch's optimizers, and what a trusted package itself defines."""
+"""Classes that a config may name: parts, torch's optimizers, and classes defined in a trusted package."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_the_list_holds_parts_and_optimizers_only() -> None:
         "torch.optim.Optimizer",  # abstract
         "torch.optim.lr_scheduler.StepLR",
         "saddlepoint.commands.main.main",
-        "saddlepoint.losses.hinge.Hinge",  # by its file, which is not its public name
+        "saddlepoint.losses.hinge.Hinge",  # not its public name
         "saddlepoint.losses.base.AdversarialLoss",
         "saddlepoint.losses",
         "",

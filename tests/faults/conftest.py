@@ -1,4 +1,4 @@
-"""Real processes with real signals: nothing here is simulated but the time it takes to import torch."""
+"""Fixtures that run commands in real processes, forked from one that has already imported torch."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ from saddlepoint.tracking.checkpoints import load
 from saddlepoint.writing import read_json_lines
 
 WAIT = 90.0
-"""Seconds after which a process that should have done something has not."""
+"""Timeout in seconds for anything that a process is expected to do."""
 AT_ONCE = 3
-"""More processes than that would make one another slow, and the tests beside them."""
+"""Maximum number of concurrent processes; more would slow down other tests."""
 
 
 @dataclass
 class Process:
-    """A running or finished command, in a session of its own."""
+    """A running or finished command, in its own session."""
 
     log: Path
     pid: int = 0
 
     def code(self) -> int | None:
-        """The exit code, negative for the signal that ended it, or None while it runs."""
+        """The exit code, negative for a signal that ended the process; None while it runs."""
         return int((self.log / "code").read_text()) if (self.log / "code").exists() else None
 
     def wait(self, seconds: float = WAIT) -> int:
-        """Wait for the end; a process that does not end is killed, and fails the test."""
+        """Wait for the end of the process; on a timeout, kill it and fail the test."""
         end = time.monotonic() + seconds
         while (code := self.code()) is None:
             if time.monotonic() > end:
@@ -50,7 +50,7 @@ class Process:
         return code
 
     def until(self, condition: Callable[[], Any], seconds: float = WAIT, poll: float = 0.001) -> None:
-        """Wait for something that happens while it runs."""
+        """Wait until a condition holds while the process runs."""
         end = time.monotonic() + seconds
         while not condition():
             if (code := self.code()) is not None or time.monotonic() > end:
@@ -60,15 +60,15 @@ class Process:
                 time.sleep(poll)
 
     def send(self, number: int) -> None:
-        """Signal this process."""
+        """Send a signal to this process."""
         os.kill(self.pid, number)
 
     def send_group(self, number: int) -> None:
-        """Signal it and all its children, as a terminal or a scheduler does."""
+        """Send a signal to this process and its children, as a terminal or a scheduler does."""
         os.killpg(self.pid, number)
 
     def members(self) -> list[int]:
-        """Return its living processes: it, its ranks in sessions of their own, loader workers, W&B's service."""
+        """Return the living processes of the run: itself, its ranks, the workers of loaders and W&B's service."""
         found, mark = [], f"SADDLEPOINT_LAUNCHER={self.pid}".encode()
         for path in Path("/proc").glob("[0-9]*/stat"):
             try:
@@ -81,7 +81,7 @@ class Process:
         return found
 
     def ranks(self) -> dict[int, int]:
-        """Return the processes of a run with several devices, by their ranks."""
+        """Return the processes of a run with several devices, by rank."""
         found = {}
         for pid in self.children("saddlepoint.commands"):
             words = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
@@ -89,11 +89,11 @@ class Process:
         return found
 
     def children(self, word: str = "") -> list[int]:
-        """Return its other processes, those whose command line has ``word``."""
+        """Return the child processes whose command line contains ``word``."""
         return [pid for pid in self.members() if pid != self.pid and word in _command_line(pid)]
 
     def no_orphans(self, seconds: float = 30.0) -> bool:
-        """Whether all processes of the session end in time."""
+        """Whether all processes of the session end before the timeout."""
         end = time.monotonic() + seconds
         while self.members():
             if time.monotonic() > end:
@@ -102,7 +102,7 @@ class Process:
         return True
 
     def kill_all(self) -> None:
-        """Leave nothing behind."""
+        """Kill all processes of the run."""
         for pid in self.members():
             try:
                 os.kill(pid, signal.SIGKILL)
@@ -127,7 +127,7 @@ def _command_line(pid: int) -> str:
 
 @dataclass
 class User:
-    """Somebody in an empty folder, with no account, no network and no data."""
+    """A user in an empty folder, without a W&B account, a network or data."""
 
     folder: Path
     warm: subprocess.Popen[str]
@@ -142,9 +142,9 @@ class User:
         "callbacks.samples.n=4",
         "callbacks.history.every_rounds=1",
     )
-    """A run whose rounds take some milliseconds, every one of them logged."""
+    """Overrides for a run whose rounds take a few milliseconds and are all logged."""
     long = "budget.images=10_000_000"
-    """More than any test waits for."""
+    """A budget that no test reaches."""
     saves = ("budget.images=320", "callbacks.checkpoints.every_images=64")
 
     def start(
@@ -154,7 +154,7 @@ class User:
         environment: Mapping[str, str] | None = None,
         limits: Mapping[str, int] | None = None,
     ) -> Process:
-        """Start a command."""
+        """Start a command in a new process."""
         process = Process(self.folder / ".log" / str(next(self.numbers)))
         process.log.mkdir(parents=True)
         order = {
@@ -183,7 +183,7 @@ class User:
         return process
 
     def finish(self, *arguments: str, **options: Any) -> Process:
-        """Run a command, and see it succeed."""
+        """Run a command, and check that it succeeds."""
         process = self.run(*arguments, **options)
         assert process.code() == 0, process.out + process.err
         return process
@@ -191,7 +191,7 @@ class User:
     def is_refused(
         self, cases: Sequence[tuple[str, Sequence[str], str]], held: Mapping[str, str] | None = None
     ) -> None:
-        """Run all these commands, each with the words of its one line; none may write or show what is held."""
+        """Check that each command fails with a line that contains ``named``, writes nothing and shows no secret."""
         before = self.files()
         for first in range(0, len(cases), AT_ONCE):
             some = cases[first : first + AT_ONCE]
@@ -206,7 +206,7 @@ class User:
         assert self.files() == before
 
     def files(self) -> set[str]:
-        """Return all that lies in the folder, but for the processes' output."""
+        """Return all files in the folder, except the output of processes."""
         return {str(path) for path in self.folder.rglob("*") if ".log" not in path.parts}
 
     def environment(self) -> dict[str, str]:
@@ -224,19 +224,19 @@ class User:
 
     @staticmethod
     def rows(run: Path) -> list[dict[str, Any]]:
-        """Return the history so far."""
+        """Return the rows of the history."""
         return read_json_lines(run / "history.jsonl")
 
     @classmethod
     def rounded(cls, node: Any) -> Any:
-        """Round to nine digits: the last bits of a score depend on where its arrays lie in memory."""
+        """Round to nine digits, since the last bits of a score depend on the alignment of arrays in memory."""
         if isinstance(node, dict):
             return {key: cls.rounded(value) for key, value in node.items()}
         return float(f"{node:.9g}") if isinstance(node, float) else node
 
     @staticmethod
     def fingerprint(run: Path, name: str = "last") -> str:
-        """Return the sha256 of all that training depends on: weights, buffers, optimizers, counters."""
+        """Return the sha256 of the state of training: weights, buffers, optimizers and counters."""
         content = load(run / "checkpoints" / f"{name}.ckpt")
         progress = {key: value for key, value in content["progress"].items() if key != "seconds"}
         digest = hashlib.sha256()
@@ -247,7 +247,7 @@ class User:
 
 @pytest.fixture(scope="session")
 def warm() -> Iterator[subprocess.Popen[str]]:
-    """The process that forks all others."""
+    """The process from which all others are forked."""
     program = [sys.executable, str(Path(__file__).with_name("warm.py"))]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with subprocess.Popen(
@@ -282,13 +282,13 @@ def finished_once(warm: subprocess.Popen[str], cache: Path, tmp_path_factory: py
 
 @pytest.fixture
 def finished(user: User, finished_once: Path) -> Path:
-    """A run of 320 images with a last checkpoint, and one before it."""
+    """A run of 320 images with a last and a previous checkpoint."""
     return Path(shutil.copytree(finished_once, user.folder / "run"))
 
 
 @pytest.fixture
 def faulty(user: User) -> tuple[str, ...]:
-    """A package of the user's own whose loss goes wrong as it is told to: ``loss.kind=… loss.at=…``."""
+    """A plugin with a loss that fails on purpose, as set by ``loss.kind=… loss.at=…``."""
     (user.folder / "faulty.py").write_text(Path(__file__).with_name("faulty_loss.txt").read_text())
     (folder := user.folder / "conf" / "loss").mkdir(parents=True)
     (folder / "faulty.yaml").write_text("_target_: faulty.Faulty\nkind: none\nat: 0\nseed: ${seed}\n")

@@ -1,4 +1,4 @@
-"""Launchers that are not ours: torchrun, and a real SLURM of one node, with its requeueing."""
+"""External launchers: torchrun, and SLURM on a single node, with requeueing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
 
 
 def missing() -> str:
-    """Why there can be no cluster here, or nothing."""
+    """Return the reason why SLURM cannot run on this machine, or an empty string."""
     absent = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
     if absent:
         return f"needs Debian's slurm-wlm and munge ({', '.join(absent)} not installed)"
@@ -54,13 +54,13 @@ def missing() -> str:
 
 @dataclass
 class Cluster:
-    """A SLURM of one node, this one: munged, slurmctld and slurmd."""
+    """SLURM on this machine as the only node: munged, slurmctld and slurmd."""
 
     folder: Path
     daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def start(self) -> None:
-        """Start the daemons and wait until a job runs."""
+        """Start the daemons and wait until jobs can run."""
         for name in ("state", "spool"):
             (self.folder / name).mkdir(parents=True)
         text = CONFIG.format(host=socket.gethostname(), folder=self.folder, cpus=os.cpu_count())
@@ -76,7 +76,7 @@ class Cluster:
         self._until(lambda: self.command("srun", "-n2", "true", check=False).returncode == 0)
 
     def stop(self) -> None:
-        """End the daemons, the youngest first."""
+        """Stop the daemons in reverse order."""
         for daemon in reversed(self.daemons):
             daemon.terminate()
             try:
@@ -90,7 +90,7 @@ class Cluster:
     def command(
         self, *arguments: str, environment: Mapping[str, str] | None = None, check: bool = True, seconds: float = 300
     ) -> subprocess.CompletedProcess[str]:
-        """Run one of SLURM's commands."""
+        """Run a SLURM command."""
         run = subprocess.run(
             arguments, env={**self.environment(), **(environment or {})}, capture_output=True, text=True,
             timeout=seconds, check=False,
@@ -99,7 +99,7 @@ class Cluster:
         return run
 
     def state(self, job: str) -> dict[str, str]:
-        """Return what SLURM says of a job."""
+        """Return SLURM's state of a job."""
         text = self.command("scontrol", "-o", "show", "job", job).stdout
         return dict(word.split("=", 1) for word in text.split() if "=" in word)
 
@@ -168,7 +168,7 @@ def test_two_tasks_of_slurm_play_one_game(user: Any, cluster: Cluster) -> None:
 
 
 def batch(user: Any, cluster: Cluster, *arguments: str) -> str:
-    """Submit a run as a user would: SLURM warns it 30 s before its time is over, and it may be requeued."""
+    """Submit a run that may be requeued and is signalled 30 s before its time limit."""
     words = " ".join([sys.executable, "-m", "saddlepoint.commands", "train", *arguments, "run.dir=run", "resume=auto"])
     script: Path = user.folder / "job.sh"
     script.write_text(
@@ -192,7 +192,7 @@ def until(condition: Any, user: Any, seconds: float = 180.0) -> None:
 
 @pytest.mark.slow
 def test_slurm_requeues_a_run_that_goes_on_to_the_same_bits(user: Any, cluster: Cluster) -> None:
-    """SLURM's warning (SIGUSR1): saved, requeued by itself, resumed, and the uninterrupted run's bits at the end."""
+    """On SIGUSR1 the run saves and requeues itself; when resumed, it ends with the bits of an uninterrupted run."""
     long = [*GAME, "budget.images=40000", "callbacks.history.every_rounds=1", "callbacks.samples.every_images=1000000"]
     user.finish(*long, "run.dir=whole", seconds=300)
     job = batch(user, cluster, *long)
@@ -200,7 +200,7 @@ def test_slurm_requeues_a_run_that_goes_on_to_the_same_bits(user: Any, cluster: 
     until(lambda: history.exists() and history.read_text().count("\n") > 20, user)
     cluster.command("scancel", "--signal=USR1", job)
     until(lambda: int(cluster.state(job).get("Restarts", "0")) == 1, user)
-    # SLURM would wait two minutes; at once, the node takes the job for the one that it has just ended.
+    # Shortens SLURM's delay of two minutes; without any, the node confuses the job with the one that just ended.
     time.sleep(5)
     cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
     until(lambda: cluster.state(job)["JobState"] in ENDED, user, seconds=400)

@@ -17,7 +17,7 @@ from saddlepoint.tracking.checkpoints import load, load_newest, rotate
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
+    """A file system of 2 MB."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system needs root")
     folder = tmp_path / "disk"
@@ -29,7 +29,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def fill(folder: Path) -> Path:
-    """Leave no byte free, and none of those that were freed since the last time."""
+    """Fill the file system completely, including space freed since the last call."""
     with (filler := folder / "filler").open("ab", buffering=0) as file:
         for size in (65536, 4096, 1):
             try:
@@ -53,7 +53,7 @@ def test_the_disk_fills_up(user: Any, small_disk: Path) -> None:
     command = (*user.tiny, "callbacks.history.every_rounds=1000000", "callbacks.checkpoints.every_images=320")
     process = user.start(*command, user.long, f"run.dir={run}")
     process.until((run / "checkpoints" / "previous.ckpt").exists)
-    end = time.monotonic() + 60  # more than once: a save under way frees the last but one checkpoint's bytes
+    end = time.monotonic() + 60  # repeatedly, since a save in progress frees the space of the previous checkpoint
     while process.code() is None and time.monotonic() < end:
         filler = fill(small_disk)
         time.sleep(0.01)
@@ -98,7 +98,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_sound_one(finished: P
     folder = finished / "checkpoints"
     sound = (folder / "previous.ckpt").read_bytes()
     halve(folder / "last.ckpt")
-    rotate(folder / "last.ckpt")  # as the resumed run does before its first save
+    rotate(folder / "last.ckpt")  # as a resumed run does before its first save
     assert (folder / "previous.ckpt").read_bytes() == sound
     load(folder / "previous.ckpt")
 
@@ -127,7 +127,7 @@ def test_every_checkpoint_is_cut(user: Any, finished: Path, resume: str) -> None
 
 
 def test_what_the_disk_kept_is_sampled_from(user: Any, finished: Path) -> None:
-    """A save that failed after the last checkpoint had become the previous one."""
+    """If a save fails after ``last.ckpt`` has been renamed, the previous checkpoint can be sampled from."""
     (finished / "checkpoints" / "last.ckpt").unlink()
     process = user.finish("checkpoint=run", "n=4", command="sample")
     assert "samples of dcgan" in process.out

@@ -1,4 +1,4 @@
-"""kill -9 in the middle of a step and in the middle of a save: what comes out is what would have come out."""
+"""kill -9 during a step or a save: the resumed run ends with the same bits as an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ROUNDS_BETWEEN_KILLS = 12
 
 
 def kill_at_a_random_step(process: Any, run: Path, before: int | None, draw: random.Random) -> None:
-    """Kill after 1 to 12 rounds, anywhere within one."""
+    """Kill the run after 1 to 12 rounds, at a random point within a round."""
     history = run / "history.jsonl"
 
     def inode() -> int | None:
@@ -32,7 +32,7 @@ def kill_at_a_random_step(process: Any, run: Path, before: int | None, draw: ran
     def rows() -> int:
         return history.read_bytes().count(b"\n")
 
-    process.until(lambda: inode() not in (None, before))  # a resumed run writes the file anew
+    process.until(lambda: inode() not in (None, before))  # a resumed run replaces the file
     goal = rows() + draw.randint(1, ROUNDS_BETWEEN_KILLS)
     process.until(lambda: rows() >= goal)
     time.sleep(draw.uniform(0, 0.01))
@@ -42,7 +42,7 @@ def kill_at_a_random_step(process: Any, run: Path, before: int | None, draw: ran
 
 
 def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: int) -> None:
-    """Kill and resume a run ``kills`` times, and compare it with one that was left alone."""
+    """Kill and resume a run ``kills`` times, and compare it with an uninterrupted run."""
     a_round = 32 if "trainer=ddp" in arguments else 16
     images = a_round * (ROUNDS_BETWEEN_KILLS + 6) * (kills + 1)
     command = (*arguments, *user.tiny, f"budget.images={images + 7}", "callbacks.checkpoints.every_images=50")
@@ -54,13 +54,13 @@ def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: in
         kill_at_a_random_step(process, run, before, draw)
     user.finish(*command, "run.dir=killed", "resume=auto", seconds=600)
     assert user.fingerprint(run) == user.fingerprint(user.folder / "alone")
-    # The history too, but for the losses of a player that has not played since the last start.
+    # The history too, except for losses of players that have had no turn since the last start.
     alone = {row["images_seen"]: row for row in user.rows(user.folder / "alone")}
     changing = ("seconds", "images_per_second")
     for row in user.rows(run):
         there = alone[row["images_seen"]]
         assert {k: v for k, v in row.items() if k not in changing} == {k: there[k] for k in row if k not in changing}
-    # The row of the round that was saved last may be missing.
+    # The row of the last saved round may be missing.
     assert len(user.rows(run)) >= len(alone) - kills
 
 
@@ -78,12 +78,12 @@ def test_killed_at_twenty_random_steps(user: Any, model: str, loader: str) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["dcgan", "wgan_gp"])
 def test_killed_and_compiled(user: Any, model: str) -> None:
-    """The machine code of a second process is that of the first."""
+    """A second process compiles to the same machine code."""
     assert_kills_change_nothing(user, (*MODELS[model], "compile=true"), 2)
 
 
 def test_a_part_with_a_state_resumes_without_code_of_its_own(user: Any, faulty: tuple[str, ...]) -> None:
-    """The loss depends on a buffer that counts its calls."""
+    """A loss that depends on a buffer, which counts its calls."""
     assert_kills_change_nothing(user, (*faulty, "loss.kind=stateful", "optimizer.schedule=cosine"), 1)
 
 
@@ -107,7 +107,7 @@ STATES: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
         {"loss.k": 0.0, "regularizers.path_length.average": 0.0},
     ),
 }
-"""Commands, and the states that they keep, with what these are at first."""
+"""For each model, the overrides and the states in its checkpoint, with their initial values."""
 
 
 @pytest.mark.parametrize("name", ["dcgan", pytest.param("began", marks=pytest.mark.slow)])
@@ -137,7 +137,7 @@ def _size(file: Path) -> int:
 
 
 def test_killed_in_the_middle_of_a_save(user: Any) -> None:
-    """With TMPDIR on another file system, where there is one."""
+    """With TMPDIR on another file system, if there is one."""
     run, folder = user.folder / "run", user.folder / "run" / "checkpoints"
     shared = Path("/dev/shm")
     elsewhere = {"TMPDIR": str(shared)} if shared.is_dir() else {}

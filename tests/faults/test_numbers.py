@@ -1,4 +1,4 @@
-"""NaN and divergence: the weights stay finite, and the run says so."""
+"""NaN and divergence: saved weights stay finite, and the run reports the problem."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_a_step_poisoned_on_one_rank_stops_both(user: Any, faulty: tuple[str, ..
 
 @pytest.mark.parametrize("model", ["dcgan", pytest.param("wgan_gp", marks=pytest.mark.slow)])
 def test_a_learning_rate_of_ten(user: Any, model: str) -> None:
-    """It ends: by itself, or at its budget with an alarm; and what it keeps is finite."""
+    """The run fails, or ends at its budget with an alarm; its checkpoints are finite."""
     rates = ("optimizer.generator.lr=10", "optimizer.discriminator.lr=10")
     small = ("network.generator.width=4",) if model == "wgan_gp" else ()
     process = user.run(f"model={model}", *user.tiny, *small, *rates, SAVES, "budget.images=3200", "run.dir=run")

@@ -1,4 +1,4 @@
-"""Two ranks play one game: the same weights and buffers on both, and the same scores as that checkpoint has alone."""
+"""Two ranks: the weights and buffers are equal on both, and the scores equal those of a single process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RANKS = ("trainer=ddp", "trainer.accelerator=cpu")
 
 
 def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -> None:
-    """Batch norm, averaged weights, optimizers: each rank writes the hash of all it has when it ends."""
+    """Each rank writes a hash of its weights, buffers, averages and optimizers when it ends."""
     command = ("network.width=4", "batch_size=16", "budget.images=500", "callbacks.samples.n=4", "logger=none")
     scored = ("features=random", "callbacks.scores.n=130")
     user.finish(
@@ -20,7 +20,7 @@ def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -
     hashes = [(user.folder / f"rank{rank}").read_text() for rank in (0, 1)]
     assert len(set(hashes)) == 1
     assert len(hashes[0]) == 64
-    # Both drew and looked at a part of the 130 samples; one process that reads the checkpoint gets the same numbers.
+    # Each rank computed the features of a part of the 130 samples; a single process gets the same scores.
     process = user.run(
         "checkpoint=run/checkpoints/last.ckpt", "out=alone.jsonl", "plugins=[faulty]", command="evaluate"
     )
@@ -37,7 +37,7 @@ def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -
 
 
 def test_ranks_share_a_budget_of_hours_and_its_schedule(user: Any) -> None:
-    """Their clocks differ; the last round, and the learning rate of each, must not."""
+    """Although their clocks differ, all ranks must end after the same round and use the same learning rates."""
     user.finish(
         *user.tiny, "budget.images=null", "budget.hours=0.0006", "optimizer.schedule=linear", *RANKS, "run.dir=run"
     )

@@ -1,4 +1,4 @@
-"""Memory that runs out, and workers that are killed."""
+"""Out of memory, and killed workers."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def test_memory_runs_out(user: Any, faulty: tuple[str, ...]) -> None:
-    """The limit, that of `ulimit -v`, is 400 MB above what the process has when its parts are built."""
+    """The limit (``ulimit -v``) is 400 MB more than the process uses when its parts have been built."""
     large = ("data.image_size=64", "network.width=32", "batch_size=1400")
     process = user.run(*faulty, *user.tiny, *large, "loss.kind=little memory", "run.dir=run")
     assert process.code() == 1
@@ -24,6 +24,6 @@ def test_a_loader_worker_is_killed(user: Any) -> None:
     (said,) = [line for line in process.err.splitlines() if line.startswith("error: ")]
     assert said.startswith("error: DataLoader worker")
     assert said.endswith("; if it ran out of memory, lower data.num_workers, or use data.loader=memory")
-    # A thread of another dying worker may complain, before or after that line; no code of ours does.
+    # A thread of another terminating worker may print a traceback before or after this line.
     assert "saddlepoint/" not in process.err
     assert process.no_orphans()

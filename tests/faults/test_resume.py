@@ -1,4 +1,4 @@
-"""What a resumed run takes up, what it refuses, and where there is nothing to take up."""
+"""Resuming runs: continuing, overrides that may not change, and missing checkpoints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_best_card_is_taken_up_and_later_rows_are_dropped(user: Any) -> None
     process.until(lambda: len(user.rows(user.folder / "run")) >= 20)
     process.send(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    # Rows that no resumed run may keep: the stopped run wrote them after its checkpoint.
+    # Rows written after the checkpoint, which the resumed run must remove.
     for name in ("history.jsonl", "scores.jsonl"):
         with (user.folder / "run" / name).open("a") as file:
             file.write('{"images_seen": 639, "metric": "fid_random", "value": -1.0}\n{"images_seen": 64')
@@ -79,7 +79,7 @@ def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any
     assert not list((user.folder / "run").rglob("*.ckpt"))
     refused = user.run("resume=run")
     assert refused.code() == 2
-    assert "no checkpoint in run/checkpoints: the run was stopped before its first" in refused.err
+    assert "no checkpoint in run/checkpoints: the run was stopped before the first was written" in refused.err
     user.finish(*user.tiny, "resume=auto", "run.dir=run", "budget.images=64")
     assert [row["images_seen"] for row in user.rows(user.folder / "run")] == [16, 32, 48, 64]
 
@@ -87,10 +87,10 @@ def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("network.width=8", "network.width: a resumed run keeps its own value"),
-        ("seed=1", "seed: a resumed run keeps its own value"),
+        ("network.width=8", "network.width: cannot be changed when a run is resumed"),
+        ("seed=1", "seed: cannot be changed when a run is resumed"),
         ("resume=gone", "resume: no run or checkpoint at gone"),
-        ("resume=auto", "run.dir: resume=auto needs the folder of the run"),
+        ("resume=auto", "run.dir: required by resume=auto"),
     ],
 )
 def test_what_is_refused(user: Any, finished: Path, arguments: str, named: str) -> None:

@@ -1,4 +1,4 @@
-"""Runs that start together, and jobs that fail."""
+"""Runs that start at the same time, and failing jobs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from saddlepoint.writing import read_json_lines
 
 
 def test_two_runs_in_the_same_second(user: Any) -> None:
-    """Three pairs: some pair falls into one second, and each run has a folder of its own all the same."""
+    """Of three pairs, at least one starts within the same second; each run has its own folder."""
     command = (*user.tiny, "budget.images=32")
     processes = [user.start(*command) for _ in range(6)]
     assert [process.wait() for process in processes] == [0] * 6

@@ -1,4 +1,4 @@
-"""SIGTERM and Ctrl-C: the run saves, says how to go on, and its exit code says how it ended."""
+"""SIGTERM and Ctrl-C: the run saves, prints how to continue, and exits with 128 + signal."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def after_rounds(user: Any, process: Any, rounds: int = 5) -> None:
 
 
 def assert_saved(user: Any, process: Any, name: str) -> int:
-    """Return the images of the checkpoint, which is of the very round."""
+    """Check that the last round was saved, and return the images seen."""
     last = user.rows(user.folder / "run")[-1]["images_seen"]
-    assert f"stopped by {name} after {last:,} images; go on with: python train.py resume=run" in process.err
+    assert f"stopped by {name} after {last:,} images; continue with: python train.py resume=run" in process.err
     assert "Traceback" not in process.err
     return int(last)
 
@@ -33,7 +33,7 @@ def assert_saved(user: Any, process: Any, name: str) -> int:
     ],
 )
 def test_a_signal_to_the_run_and_its_workers(user: Any, loader: str, name: str, code: int) -> None:
-    """As a scheduler or a terminal sends it; and what is resumed ends as if nothing had been."""
+    """As sent by a scheduler or a terminal; the resumed run ends with the bits of an uninterrupted one."""
     command = (*user.tiny, f"data.loader={loader}")
     process = user.start(*command, user.long, "run.dir=run")
     after_rounds(user, process)
@@ -67,7 +67,7 @@ def test_before_training_there_is_nothing_to_save(
 
 
 def test_while_the_untrained_system_is_scored(user: Any) -> None:
-    """The scores are finished, and the run stops before its first round."""
+    """The evaluation is finished, and the run stops before its first round."""
     scored = ("features=random", "callbacks.scores.n=1000")
     process = user.start(*user.tiny, *scored, user.long, "run.dir=run")
     process.until((user.folder / "run" / "samples" / "samples-000000000.png").exists)
@@ -80,7 +80,7 @@ def test_while_the_untrained_system_is_scored(user: Any) -> None:
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rank", [None, pytest.param(0, marks=pytest.mark.slow), 1])
 def test_a_signal_to_two_ranks(user: Any, rank: int | None, name: str) -> None:
-    """To the process that was started, which passes it on, or to one of the ranks."""
+    """Sent to the started process, which forwards it, or to one of the ranks."""
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
     after_rounds(user, process)
     os.kill(process.pid if rank is None else process.ranks()[rank], getattr(signal, name))
@@ -114,7 +114,7 @@ def test_one_of_two_ranks_is_killed_before_they_are_connected(user: Any, rank: i
 
 
 def test_the_launcher_of_two_ranks_is_killed(user: Any) -> None:
-    """The ranks notice, save and end; by torchrun alone they would go on."""
+    """The ranks detect this, save and end; under torchrun alone, they would continue."""
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
     after_rounds(user, process)
     process.send(signal.SIGKILL)

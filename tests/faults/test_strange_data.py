@@ -1,4 +1,4 @@
-"""Images and archives from strangers: each is refused with exit code 2 and one line, and none of their code runs."""
+"""Untrusted images and archives: each ends with exit code 2 and one line, and no code in it is run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "bud
 
 
 class Evil:
-    """What a pickle calls as it is read."""
+    """A pickle that runs code when it is loaded."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -43,7 +43,7 @@ def chunk(kind: bytes, data: bytes) -> bytes:
 
 
 def hollow(width: int, height: int, *more: bytes) -> bytes:
-    """A PNG that says how large it is, and holds a row of it."""
+    """Return a PNG whose header states the given size, with the data of a single row."""
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     rows = chunk(b"IDAT", zlib.compress(bytes(3 * min(width, 10_000) + 1)))
     return b"\x89PNG\r\n\x1a\n" + header + b"".join(more) + rows + chunk(b"IEND", b"")
@@ -60,7 +60,7 @@ def on(root: Path) -> list[str]:
 
 
 def test_images(user: Any) -> None:
-    """Pillow would hand the EPS to Ghostscript, a program of its own, if its format were allowed."""
+    """If EPS were allowed, Pillow would open it with Ghostscript, another program."""
     harm = f"touch {user.folder / 'pwned'}"
     eps = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n(%pipe%{harm}) (w) file closefile\nshowpage\n".encode()
     images = {
@@ -111,7 +111,7 @@ def test_archives(user: Any) -> None:
     for name, declared, named in (("honest", 1 << 30, "more than 268,435,456"), ("liar", 100, "cannot be unpacked")):
         bomb = archive(f"{name}.zip", "bomb.png", zeros)
         raw = bytearray(bomb.read_bytes())
-        at = raw.rindex(b"PK\x01\x02")  # the bomb's entry in the central directory; 24 bytes on, its size
+        at = raw.rindex(b"PK\x01\x02")  # entry in the central directory; the size is at offset 24
         raw[at + 24 : at + 28] = struct.pack("<I", declared)
         bomb.write_bytes(raw)
         cases.append(("train", on(bomb), named))
@@ -128,7 +128,7 @@ def test_archives(user: Any) -> None:
 
 
 def broken_exif() -> bytes:
-    """A JPEG whose EXIF block says three tags, and holds one: turned by a quarter."""
+    """Return a JPEG whose EXIF block states three tags and contains only the orientation, a quarter turn."""
     tag = struct.pack("<HHLL", 0x112, 3, 1, 6)
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", exif=b"Exif\0\0II*\0" + struct.pack("<LH", 8, 3) + tag)
@@ -144,9 +144,9 @@ def test_a_name_that_no_parser_likes_and_exif_that_is_broken(user: Any) -> None:
 
 
 def without_roots_ways_round_permissions() -> None:
-    """Leave CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH out of what a program started from here may have."""
+    """Drop CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, so that file permissions apply to root too."""
     for capability in (1, 2):
-        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; without rights to drop, there are none
+        ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; fails without effect for other users
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")

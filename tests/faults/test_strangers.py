@@ -1,6 +1,6 @@
-"""Files and command lines from strangers: each is refused with exit code 2 and one line, and none of their code runs.
+"""Untrusted files and command lines: each ends with exit code 2 and one line, and no code in it is run.
 
-Every one of them would leave a marker, ``pwned``, if it got to run.
+Code that is run would create a file ``pwned``.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from saddlepoint.tracking.checkpoints import load
 SECRET = "correct-horse-battery-staple"
 KEY = "5ec2e7" * 7
 HELD = {"HARMLESS_NAME": SECRET, "WANDB_API_KEY": KEY}
-"""What the user's shell holds, and no line may show."""
+"""Secrets in the user's environment, which must not be printed or written."""
 QUICK = ("network.width=4", "batch_size=4", "features=none", "logger=none", "budget.images=8")
 
 
 class Evil:
-    """What a pickle calls as it is read."""
+    """A pickle that runs code when it is loaded."""
 
     def __init__(self, marker: Path) -> None:
         self.marker = marker
@@ -41,7 +41,7 @@ class Evil:
 
 @pytest.fixture
 def harm(user: Any) -> str:
-    """A shell command that leaves the marker."""
+    """Return a shell command that creates the marker."""
     return f"touch {user.folder / 'pwned'}"
 
 
@@ -72,7 +72,7 @@ def test_targets_on_the_command_line(user: Any, harm: str) -> None:
 
 
 def test_references_that_no_checkpoint_may_hold_are_refused_before_there_is_one(user: Any) -> None:
-    """The run's checkpoints could not be read back; and names, records and uploads would carry a secret on."""
+    """Otherwise its checkpoints could not be loaded, and names, records and uploads could contain a secret."""
     cases = [
         ("train", ["run.name=${oc.env:HARMLESS_NAME}"], OWN_KEYS),
         ("train", ["logger.project=x-${oc.env:WANDB_API_KEY,none}"], OWN_KEYS),
@@ -82,7 +82,7 @@ def test_references_that_no_checkpoint_may_hold_are_refused_before_there_is_one(
 
 
 def test_parts_in_a_config_folder(user: Any, harm: str) -> None:
-    """A folder that the user names is trusted; parts are held to the list nevertheless, which catches mistakes."""
+    """The user's config folder is trusted, but its parts must be in the list of allowed classes as well."""
     call = "{_target_: os.system, command: '" + harm + "'}"
     experiments = {
         "loss: " + call: NOT_ALLOWED,
@@ -108,7 +108,7 @@ def test_a_file_of_the_users_own_may_name_a_plugin(user: Any) -> None:
     (folder := user.folder / "own" / "experiment").mkdir(parents=True)
     (folder / "own.yaml").write_text("# @package _global_\nplugins: [mine]\nloss: {_target_: mine.Own}\n")
     user.finish(*QUICK, "--config-dir=own", "experiment=own", "loss=hinge", "run.dir=run")
-    # A checkpoint's own list of plugins does not count.
+    # A checkpoint's own list of plugins is ignored.
     user.is_refused([("sample", ["checkpoint=run"], "target 'mine.Own' is not allowed")])
     user.finish("checkpoint=run", "plugins=[mine]", "n=4", command="sample")
 
@@ -135,7 +135,7 @@ def test_checkpoints_that_hold_code(user: Any, sound: dict[str, Any]) -> None:
     marker = user.folder / "pwned"
     zipped = io.BytesIO()
     torch.save({**sound, "callbacks": {"x": [Evil(marker)]}}, zipped)
-    nested = io.BytesIO()  # a sound checkpoint whose pickle was exchanged, in a zip file that is valid
+    nested = io.BytesIO()  # a valid zip file and checkpoint, in which the pickle has been replaced
     with zipfile.ZipFile(zipped) as source, zipfile.ZipFile(nested, "w") as target:
         for name in source.namelist():
             data = pickle.dumps(Evil(marker)) if name.endswith("data.pkl") else source.read(name)
@@ -157,7 +157,7 @@ def test_checkpoints_that_hold_code(user: Any, sound: dict[str, Any]) -> None:
     inception = ["features=inception", f"features.weights={weights}", f"features.sha256={digest}"]
     cases.append(("train", [*inception, "network.width=4"], "not a file of Inception-v3 weights"))
     user.is_refused(cases, HELD)
-    assert pickle.loads(contents["pickle"])  # it would have worked
+    assert pickle.loads(contents["pickle"])  # the attack works without the checks
     assert marker.is_dir()
 
 
@@ -196,7 +196,7 @@ def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], h
 
 @pytest.mark.parametrize("offline", [True, False])
 def test_no_file_of_a_run_holds_a_secret(user: Any, offline: bool) -> None:
-    """Not the key, not a variable, not the machine's folders for data; not in W&B's own logs either."""
+    """Neither the API key, nor environment variables, nor paths of data; not in W&B's own logs either."""
     (netrc := user.folder / "netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {SECRET}\n")
     netrc.chmod(0o600)
     environment = {
@@ -221,7 +221,7 @@ def test_no_file_of_a_run_holds_a_secret(user: Any, offline: bool) -> None:
 
 
 def test_a_run_reads_weights_only_whatever_the_shell_says(user: Any) -> None:
-    """The variable is in force in the run's own process and so in all that it starts."""
+    """The variable is set in the process of the run, and is inherited by all processes that it starts."""
     environment = {"TORCH_FORCE_WEIGHTS_ONLY_LOAD": "0", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
     (package := user.folder / "looks.py").write_text(
         "import os\nfrom saddlepoint.losses.hinge import Hinge\n"

@@ -1,4 +1,4 @@
-"""W&B that is not there, never answers, or goes away: training does not notice, and the end does not wait for it."""
+"""W&B that is unreachable, never responds or disconnects: training continues, and the run ends without waiting."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RUN = ("network.width=4", "batch_size=16", "features=none", "callbacks.samples.n
 
 
 class Answers(BaseHTTPRequestHandler):
-    """The least of W&B's interface that a run starts with."""
+    """The part of W&B's API that is needed to start a run."""
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
@@ -46,7 +46,7 @@ class Answers(BaseHTTPRequestHandler):
     do_PUT = do_GET = do_POST  # noqa: N815
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Do not log requests."""
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_down_at_the_start(user: Any) -> None:
 
 @pytest.mark.slow
 def test_never_answers(user: Any) -> None:
-    """It takes the connection and says nothing."""
+    """A server that accepts the connection and never responds."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         since = time.monotonic()
         process = user.start(*RUN, user.long, "run.dir=run", environment=address(silent.getsockname()[1]))

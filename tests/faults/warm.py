@@ -1,6 +1,6 @@
-"""A process that has imported everything, and forks a real one for each command that it reads from stdin.
+"""A process that has imported everything, and forks a process for each command that it reads from stdin.
 
-Importing torch takes seconds; a test that kills a run twenty times would take minutes of them.
+Importing torch takes seconds, which would add up to minutes in a test that kills a run twenty times.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from saddlepoint.commands.main import main
 
 
 def serve() -> None:
-    """Fork a supervisor and a run for each line, until stdin ends."""
+    """Fork a supervisor and a run for each line of stdin."""
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # supervisors leave no zombies
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs of a shell ignore SIGINT
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
         if os.fork() == 0:
@@ -32,13 +32,13 @@ def serve() -> None:
 
 
 def supervise(order: dict[str, Any]) -> None:
-    """Fork the run, and note its exit code, negative for a signal."""
+    """Fork the run, and write its exit code, negative for a signal."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     if pid := os.fork():
         code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         note(Path(order["log"]) / "code", code)
         os._exit(0)
-    os.setsid()  # signals to its group are for the run and its own processes
+    os.setsid()  # signals to the group reach only the run and its children
     for number, name in ((0, os.devnull), (1, f"{order['log']}/out"), (2, f"{order['log']}/err")):
         os.dup2(os.open(name, os.O_RDONLY if number == 0 else os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
     os.environ.clear()
@@ -47,14 +47,14 @@ def supervise(order: dict[str, Any]) -> None:
     sys.path.insert(0, order["folder"])
     for name, limit in order["limits"].items():
         resource.setrlimit(getattr(resource, name), (limit, limit))
-    Path(MEDIA_TMP.name).mkdir(exist_ok=True)  # W&B makes one as it is imported, and each process removes it
+    Path(MEDIA_TMP.name).mkdir(exist_ok=True)  # created when W&B is imported, and removed by each process
     note(Path(order["log"]) / "pid", os.getpid())
     main(order["command"], order["arguments"])
     sys.exit(0)
 
 
 def note(path: Path, number: int) -> None:
-    """Write a number so that a reader sees it whole."""
+    """Write a number to a file atomically."""
     path.with_suffix(".new").write_text(str(number))
     path.with_suffix(".new").replace(path)
 

@@ -1,4 +1,4 @@
-"""The worked examples of docs/extending.md in processes of their own; tests/commands runs the others."""
+"""The worked examples of docs/extending.md that need separate processes; tests/commands runs the others."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ SMALL = ["features=random", "budget.images=320", "callbacks.scores.n=32", "callb
 
 
 def examples() -> dict[str, str]:
-    """The page's files by path."""
+    """Return the files shown on the page, by path."""
     blocks = re.findall(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", PAGE, re.DOTALL)
     return dict(blocks)
 
 
 def train(folder: Path, path: Path, *arguments: str) -> dict:
-    """Train in a process of its own, and return the checkpoint."""
+    """Train in a separate process, and return the checkpoint."""
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join([str(path), str(ROOT / "src")]),
@@ -50,7 +50,7 @@ def test_a_system_from_a_package_of_ones_own(tmp_path: Path) -> None:
 
 
 def test_inside_the_project_a_part_is_its_file_and_its_yaml(tmp_path: Path) -> None:
-    """In a copy of the project; nothing but the new files changes."""
+    """In a copy of the project, to which only the new files are added."""
     shutil.copytree(
         ROOT / "src" / "saddlepoint", tmp_path / "saddlepoint", ignore=shutil.ignore_patterns("__pycache__")
     )

@@ -1,4 +1,4 @@
-"""The three commands as a user runs them: real processes, in an empty folder, with no account and no network."""
+"""The three commands in separate processes, in an empty folder, without a W&B account and without a network."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ IMAGES = 600
 
 @dataclass(frozen=True)
 class User:
-    """Somebody in a folder."""
+    """A user with a working directory."""
 
     folder: Path
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
-        """Run ``python train.py …`` or any other command, and see it succeed."""
+        """Run ``python train.py …`` or another command, and check that it succeeds."""
         program = [sys.executable, str(ROOT / command[0])] if command[0].endswith(".py") else [command[0]]
         environment = {
             key: value for key, value in os.environ.items() if not key.startswith(("WANDB_", "SADDLEPOINT_"))
@@ -177,7 +177,7 @@ def test_the_command_that_the_end_names_samples_from_the_checkpoint_alone(run: R
     line = next(line for line in run.out.splitlines() if line.startswith("sample from it:"))
     program, script, *arguments = shlex.split(line.removeprefix("sample from it:"))
     assert (program, script) == ("python", "sample.py")
-    alone = User(tmp_path)  # who has no data, no cache and no run but the file
+    alone = User(tmp_path)  # has only the checkpoint file: no data, no cache and no run
     checkpoint = Path(arguments[0].removeprefix("checkpoint="))
     (tmp_path / "mine.ckpt").write_bytes((run.user.folder / checkpoint).read_bytes())
     done = alone.run(script, "checkpoint=mine.ckpt", *arguments[1:])

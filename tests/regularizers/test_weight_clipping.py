@@ -34,7 +34,8 @@ def test_an_unknown_network_is_rejected() -> None:
     networks = {"generator": nn.Linear(1, 1), "discriminator": nn.Linear(1, 1)}
     WeightClipping().check(networks)
     message = (
-        "network: there is no network 'discriminater', only generator, discriminator; did you mean 'discriminator'?"
+        "network: there is no network 'discriminater'; did you mean 'discriminator'? "
+        "The choices are generator, discriminator"
     )
     for part in (WeightClipping(network="discriminater"), WeightClipping(player="discriminater")):
         with pytest.raises(UserError) as raised:

@@ -30,7 +30,7 @@ def test_what_is_saved_is_loaded(saved: Path) -> None:
     for name, tensor in CONTENT["state_dict"].items():
         assert loaded["state_dict"][name].dtype == tensor.dtype
         assert torch.equal(loaded["state_dict"][name], tensor)
-    assert torch.load(saved, weights_only=True)["saddlepoint"]["format"] == FORMAT  # and without us
+    assert torch.load(saved, weights_only=True)["saddlepoint"]["format"] == FORMAT  # with torch alone
 
 
 def test_the_digest_is_what_sha256sum_checks(saved: Path) -> None:
@@ -58,7 +58,7 @@ def test_a_flipped_bit_anywhere_is_refused(saved: Path) -> None:
 
 
 def test_a_checkpoint_without_its_digest_loads(saved: Path) -> None:
-    """Somebody copied the file alone; and between the two writes of a save there is none."""
+    """As if only the checkpoint had been copied, or the machine had crashed between the two writes of a save."""
     saved.with_name("last.ckpt.sha256").unlink()
     assert load(saved)["saddlepoint"] == CONTENT["saddlepoint"]
 

@@ -1,4 +1,4 @@
-"""What stands in the pictures of diagnostics."""
+"""Contents of the diagnostic plots."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_training_images_stand_below_their_samples() -> None:
 
 
 def test_the_curve_is_drawn_where_it_lies() -> None:
-    """A thousand samples of 100 images pass one half at s = 12: in the left third of an axis from 2 to 1000."""
+    """For 100 images, P(duplicate) reaches 1/2 at s = 12, which is in the left third of an axis from 2 to 1000."""
     drawn = torch.randint(100, (1000,), generator=torch.Generator().manual_seed(0))
     same = drawn[:, None] == drawn
     found = support.estimate(same.sum(1) - 1)
@@ -58,7 +58,7 @@ def test_the_curve_is_drawn_where_it_lies() -> None:
     assert share == pytest.approx(np.log(12 / 2) / np.log(1000 / 2), abs=0.06)
     clean = diagnostics.duplicate_curve(never, never, none, none, "title")
     rows, _ = red(clean).nonzero()
-    assert np.bincount(red(clean)[: int(0.8 * picture.height)].nonzero()[1]).max() < 20  # no such line
+    assert np.bincount(red(clean)[: int(0.8 * picture.height)].nonzero()[1]).max() < 20  # no vertical line
 
 
 def test_bars_are_as_high_as_their_counts() -> None:

@@ -15,13 +15,13 @@ def images(n: int, channels: int, height: int, width: int) -> Tensor:
 
 
 def on_white(image: np.ndarray) -> np.ndarray:
-    """Composite [4, H, W] on white, in exact arithmetic."""
+    """Composite an image [4, H, W] on white in exact arithmetic."""
     alpha = image[3:] / 255
     return np.floor(alpha * image[:3] + (1 - alpha) * 255 + 0.5)
 
 
 def shown(image: np.ndarray) -> np.ndarray:
-    """What a grid shows of [C, H, W]: [H, W] gray or [H, W, 3]."""
+    """Return the array, [H, W] or [H, W, 3], that a grid shows for an image [C, H, W]."""
     if image.shape[0] == 4:
         image = on_white(image)
     if image.shape[0] == 2:
@@ -77,7 +77,7 @@ def reddish(picture: Image.Image) -> np.ndarray:
 
 
 def test_a_scatter_shows_generated_points_where_they_are() -> None:
-    """Two clouds: left and right of the picture's middle, and nothing between them."""
+    """Two clusters, left and right of the centre, with nothing in between."""
     real = torch.tensor([[-1.0, 0.0], [1.0, 0.0], [0.0, -1.0], [0.0, 1.0]])
     left = torch.randn(200, 2, generator=torch.Generator().manual_seed(0)) * 0.02 - torch.tensor([1.0, 0.0])
     one = reddish(scatter(left, real, "title")).nonzero()

@@ -60,7 +60,7 @@ def test_a_restored_record_goes_on_where_the_other_stopped(tmp_path: Path) -> No
     add(first, 0, fid_random=9.0, kid_random=1.0)
     add(first, 100, fid_random=5.0, kid_random=2.0)
     state = first.state()
-    add(first, 200, fid_random=4.0, kid_random=3.0)  # then it was killed
+    add(first, 200, fid_random=4.0, kid_random=3.0)  # written after the checkpoint
     second = record(tmp_path, "fid_random")
     second.restore(state, Progress(images_seen=100))
     assert second.best == card("fid_random", 5.0, 100)

@@ -72,14 +72,14 @@ def test_json_lines(tmp_path: Path) -> None:
     rows = [{"a": 1, "b": "zwei\nZeilen"}, {"a": 0.1 + 0.2}]
     for row in rows:
         append_json_line(path, row)
-    assert read_json_lines(path) == rows  # floats to the last bit
+    assert read_json_lines(path) == rows  # floats are exact
     with path.open("a") as file:
-        file.write('{"a": 3, "b"')  # the run was killed here
+        file.write('{"a": 3, "b"')  # a killed run leaves an incomplete line
     assert read_json_lines(path) == rows
     with pytest.raises(ValueError, match="JSON"):
         append_json_line(path, {"a": float("nan")})
     assert path.read_text().endswith('{"a": 3, "b"')
-    append_json_line(path, {"a": 4})  # and went on
+    append_json_line(path, {"a": 4})  # the resumed run
     assert read_json_lines(path) == [*rows, {"a": 4}]
 
 
@@ -93,7 +93,7 @@ for i in range(500):
 
 
 def test_two_writers_leave_whole_lines(tmp_path: Path) -> None:
-    """Jobs of a sweep that run at once write one ``jobs.jsonl``."""
+    """Concurrent jobs of a sweep append to the same ``jobs.jsonl``."""
     path = tmp_path / "rows.jsonl"
     processes = [start(APPEND, path, name) for name in "ab"]
     for process in processes:
@@ -127,7 +127,7 @@ def test_a_kill_leaves_a_whole_file(tmp_path: Path) -> None:
     while not path.exists():
         assert process.poll() is None
         time.sleep(0.01)
-    for i in range(20):  # readers meanwhile see whole files too
+    for i in range(20):  # concurrent readers see complete files too
         time.sleep(0.003 * i / 10)
         content = path.read_bytes()
         assert len(content) == 3_000_000

@@ -1,4 +1,4 @@
-"""Real W&B runs, offline, read back from the file that would be uploaded."""
+"""Offline W&B runs, read back from the files that would be uploaded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from saddlepoint.tracking.record import RunRecord
 
 @pytest.fixture(autouse=True)
 def _nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """A user without an account, and without a network."""
+    """Run without a W&B account and without a network."""
     for name in ("WANDB_API_KEY", "WANDB_MODE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
@@ -33,7 +33,7 @@ def _nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def inspect(directory: Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the records of the only run in ``directory/wandb`` by their types."""
+    """Return the records of the only run in ``directory/wandb``, by type."""
     (run,) = (directory / "wandb").glob("offline-run-*")
     asked = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(run)]
     lines = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
@@ -77,7 +77,7 @@ def test_a_run_is_read_back_as_it_was_logged(tmp_path: Path, caplog: pytest.LogC
     for i, row in enumerate(rows):
         expected = {"images_seen": 64 * i, "generator_updates": i, "seconds": i, **row}
         assert {key: value for key, value in numbers[i].items() if not key.startswith("_")} == pytest.approx(expected)
-    assert picture["images_seen"] == 128  # the axis, in the same call
+    assert picture["images_seen"] == 128  # logged in the same call
     assert next((tmp_path / "wandb").glob(f"*/files/{picture['samples.path']}")).read_bytes()[1:4] == b"PNG"
     assert animation["images_seen"] == 192
     (kept,) = (tmp_path / "wandb").glob(f"offline-run-*/files/{animation['theory_animation.path']}")
@@ -85,7 +85,7 @@ def test_a_run_is_read_back_as_it_was_logged(tmp_path: Path, caplog: pytest.LogC
 
 
 def test_two_runs_of_one_process_are_two_records(tmp_path: Path) -> None:
-    """As the jobs of a sweep are."""
+    """Like the jobs of a sweep."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         logger = wandb_logger.build(tmp_path / name, {}, mode="offline", name=name)

@@ -1,1 +1,1 @@
-"""From a checked config to parts, systems and trainers, and from a checkpoint back to them."""
+"""Builds data, parts, systems and trainers from a checked config, and restores systems from checkpoints."""

@@ -1,4 +1,4 @@
-"""Builds the parts that a checked config chooses."""
+"""Builds the data, the feature extractor and the system of a config."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from saddlepoint.types import Batch, Captioned, DataInfo, ImageBatch, Paired, Un
 
 FROM_OTHERS = {"networks", "optimizers", "schedule", "gradient_clip", "budget", "seed", "encoder", *GROUPS.values()}
 PROVIDED = {"model": FROM_OTHERS, "data": {"shape", "num_classes", "columns"}}
-"""Keys that come from elsewhere: of a model, from other parts of the config; of the data, from its inspection."""
+"""Arguments that the code passes: to the model, other parts of the config; to the data, results of their inspection."""
 
 KINDS: dict[type[Batch], tuple[str, str]] = {
     ImageBatch: ("images", "digits, mnist, cifar10 or image_folder"),
@@ -32,20 +32,20 @@ KINDS: dict[type[Batch], tuple[str, str]] = {
     Unpaired: ("unpaired images of two domains", "unpaired_folder or unpaired_mnist"),
     Captioned: ("captioned images", "your own"),
 }
-"""What data of a kind has, and which data are of that kind."""
+"""For each type of batch, a description of the data and examples of ``data=``."""
 
 
 def build_data(config: DictConfig) -> tuple[DataModule, DataInfo]:
-    """Build the data module, inspect its files, and fill in what the rest of the config asks of the data.
+    """Build the data module, inspect its files, and set the keys of ``data`` that the rest of the config refers to.
 
     Raises:
-        UserError: the data are missing or broken, or need settings.
+        UserError: if the data are missing or damaged, or need other settings.
     """
     data: DataModule = part(config.data, config.plugins)
     try:
         info = data.inspect()
     except UserError as error:
-        if error.key is None:  # about a file
+        if error.key is None:  # the error is about a file
             raise
         raise located(error, "data", OmegaConf.to_container(config, resolve=False)) from None
     fill(config, info)
@@ -53,12 +53,12 @@ def build_data(config: DictConfig) -> tuple[DataModule, DataInfo]:
 
 
 def fill(config: DictConfig, info: DataInfo, shape: Sequence[int] | None = None) -> None:
-    """Set ``data.shape``, ``data.num_classes`` and, where there are several columns, ``data.columns``.
+    """Set ``data.shape``, ``data.num_classes`` and, for data of several columns, ``data.columns``.
 
     Args:
-        config: whose ``data`` is filled in.
-        info: of the data.
-        shape: of what networks see, where that is not the data's own: an encoder's codes.
+        config: the config, modified in place.
+        info: the description of the data.
+        shape: the shape of the networks' inputs if it differs from that of the data, as with an encoder.
     """
     with open_dict(config):
         if info.columns is not None:
@@ -79,17 +79,17 @@ def build_extractor(config: DictConfig) -> FeatureExtractor | None:
 
 
 def build_system(config: DictConfig, typed: Sequence[str] = (), encoder: Encoder | None = None) -> Game:
-    """Build the networks, the parts and the system, with weights keyed by the seed.
+    """Build the networks, the parts and the system; the initial weights depend on the seed.
 
-    A system receives what its ``__init__`` names, and nothing else.
+    A system receives the parts that its ``__init__`` has parameters for.
 
     Args:
-        config: checked against the schema.
-        typed: the overrides that the user typed; what they ask of a part that has no such option is refused.
-        encoder: in whose latent space the game is played, or None.
+        config: the config, checked against the schema.
+        typed: the overrides of the command line; an error is raised for options that no part uses.
+        encoder: the encoder in whose latent space the system is trained, or None.
 
     Raises:
-        UserError: where the config does not fit the parts, or holds a group that the system does not take.
+        UserError: if the parts cannot be built from the config, or the system does not take one of the groups.
     """
     check_parts(config, PROVIDED, config.plugins, typed)
     plugins = config.plugins
@@ -100,7 +100,7 @@ def build_system(config: DictConfig, typed: Sequence[str] = (), encoder: Encoder
     networks = _parts_of(config.network, "network", raw, plugins)
     optimizers = _parts_of(config.optimizer, "optimizer", raw, plugins)
     for network in networks.values():
-        network.to(memory_format=torch.channels_last)  # as the loaders' batches are: 1.2 times as fast on a CPU
+        network.to(memory_format=torch.channels_last)  # the format of the batches; 1.2 times as fast on a CPU
     given: dict[str, Any] = {}
     for group, argument in GROUPS.items():
         node = config.get(group)
@@ -132,7 +132,7 @@ def build_system(config: DictConfig, typed: Sequence[str] = (), encoder: Encoder
 
 
 def _parts_of(group: DictConfig | None, path: str, raw: Any, plugins: Sequence[str]) -> dict[str, Any]:
-    """Build the parts of a group by name; its keys that are no parts serve interpolations."""
+    """Build the parts of a group, by name. Other keys of the group are only referred to by interpolations."""
     built = {}
     for name, node in (group or {}).items():
         if OmegaConf.is_dict(node) and "_target_" in node:
@@ -153,10 +153,10 @@ def _loss(node: DictConfig | None, raw: Any, plugins: Sequence[str]) -> Any:
 
 
 def check_data_kind(config: DictConfig, info: DataInfo, choices: Mapping[str, str]) -> None:
-    """Refuse data of a kind that the model does not train on, before any network is built for it.
+    """Check that the model can be trained on data of this kind.
 
     Raises:
-        UserError: naming both.
+        UserError: if it cannot.
     """
     takes: tuple[type[Batch], ...] = resolve_target(config.model["_target_"], config.plugins).takes  # type: ignore[attr-defined]
     if info.batch not in takes:

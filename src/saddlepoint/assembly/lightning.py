@@ -1,4 +1,4 @@
-"""What adapts Lightning to games: the trainer, the strategy for several ranks, the checkpoint files, the notices."""
+"""Lightning: the trainer, the strategy for several ranks, the checkpoint files and the log messages."""
 
 from __future__ import annotations
 
@@ -23,44 +23,44 @@ from saddlepoint.tracking import checkpoints
 from saddlepoint.types import DataInfo
 
 ROUNDS_OF_POINTS = 25
-"""A round on points takes a millisecond or two, about what Lightning's loop costs around it."""
+"""Rounds per step of Lightning's loop. A round on points takes 1 to 2 ms, about as long as Lightning's own overhead."""
 
 SMALLEST_SIDE_FOR_BF16 = 16
-"""On a CPU, below this many pixels the casts cost more than they save."""
+"""In pixels. On a CPU, the casts to bf16 take more time than they save for smaller images."""
 
 
 class GameStrategy(DDPStrategy):
-    """Several processes without a wrapper round the networks, for one flattened all-reduce a step.
+    """Distributed training without wrapping the networks; gradients are averaged by one flattened all-reduce per step.
 
-    Lightning's ``ddp`` fails for GANs, whose turns leave half of the weights without gradients, and its variant that
-    looks for unused parameters walks the graph in every step. Averaging the gradients of the players whose turn it is
-    gives the same bits on all ranks at a lower cost.
+    Lightning's ``ddp`` fails for GANs, because each turn leaves some of the weights without gradients, and
+    ``ddp_find_unused_parameters_true`` traverses the graph in every step. Averaging only the gradients of the player
+    whose turn it is also gives identical weights on all ranks, at a lower cost.
     """
 
     def configure_ddp(self) -> None:
-        """Give all ranks rank 0's weights and buffers; nothing is wrapped."""
+        """Broadcast the weights and buffers of rank 0; the module is not wrapped."""
         assert self.lightning_module is not None
         for tensor in (*self.lightning_module.parameters(), *self.lightning_module.buffers()):
             dist.broadcast(tensor.data, src=0)
         self.model = self.lightning_module
 
     def barrier(self, name: str | None = None) -> None:
-        """Wait for all ranks; but not to save, for rank 0 alone knows when a score has improved."""
+        """Synchronise all ranks, except for saving, since only rank 0 knows when a score has improved."""
         if name != "Trainer.save_checkpoint":
             super().barrier(name)
 
     def teardown(self) -> None:
-        """End the process group."""
+        """Destroy the process group."""
         super().teardown()
         if dist.is_initialized():
             dist.destroy_process_group()
 
 
 class AtomicCheckpointIO(CheckpointIO):
-    """Writes a temporary file in the same directory, syncs it, renames it, and puts its sha256 beside it.
+    """Writes checkpoints to a temporary file in the same directory, syncs and renames it, and writes a sha256 file.
 
-    Lightning's own staging in ``$TMPDIR`` moves across file systems without a sync: a kill or a full disk there
-    destroyed the previous checkpoint.
+    Lightning's own implementation stages files in ``$TMPDIR`` and moves them without a sync, possibly across file
+    systems, so that a kill or a full disk can destroy the previous checkpoint.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any | None = None) -> None:
@@ -79,28 +79,27 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 def rounds_per_step(config: DictConfig, info: DataInfo) -> int:
-    """Return how many rounds Lightning's loop hands over at a time; where they are short, its own cost is spread."""
+    """Return the number of rounds per step of Lightning's loop; several short rounds form a step to reduce overhead."""
     wanted: int | None = config.trainer.rounds_per_step
     return wanted or (1 if info.is_image else ROUNDS_OF_POINTS)
 
 
 def build_trainer(config: DictConfig, info: DataInfo) -> pl.Trainer:
-    """Build Lightning's trainer for a game: manual optimization, our own counters, checkpoints and bar.
+    """Build Lightning's trainer, without its own checkpoints, loggers and progress bar.
 
     Args:
-        config: the run's.
-        info: the data set's.
+        config: the run's config.
+        info: the description of the data.
 
     Raises:
-        UserError: the devices are not there, or nothing has started the processes that they need.
+        UserError: if the devices are not available, or their processes have not been started.
     """
     trainer = config.trainer
     several = trainer.devices * trainer.num_nodes > 1
     if several and not processes.launched():
         key = "trainer.num_nodes" if trainer.num_nodes > 1 else "trainer.devices"
-        raise UserError(
-            "nothing has started one process for each device", key, "start this program by torchrun or SLURM"
-        )
+        problem = "several devices need one process each, and these have not been started"
+        raise UserError(problem, key, "start the program with torchrun or SLURM")
     try:
         return pl.Trainer(
             accelerator=trainer.accelerator,
@@ -117,12 +116,12 @@ def build_trainer(config: DictConfig, info: DataInfo) -> pl.Trainer:
             logger=False,
             plugins=[AtomicCheckpointIO()],
         )
-    except (MisconfigurationException, RuntimeError) as error:  # the latter for what SLURM was told
-        raise UserError(f"trainer: {str(error).splitlines()[0]}") from None
+    except (MisconfigurationException, RuntimeError) as error:  # RuntimeError for invalid SLURM settings
+        raise UserError(str(error).splitlines()[0], "trainer") from None
 
 
 def precision(wanted: str, accelerator: str, info: DataInfo) -> Any:
-    """Resolve ``auto``: bf16 where the hardware computes in it and the work is large enough to gain."""
+    """Resolve ``auto``: bf16 for images if the hardware supports it and, on a CPU, if the images are large enough."""
     if wanted != "auto":
         return wanted
     if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
@@ -136,7 +135,7 @@ def precision(wanted: str, accelerator: str, info: DataInfo) -> Any:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep Lightning's notices off the terminal: they are about its own loops, which games do not use."""
+    """Suppress Lightning's warnings and messages, which are about features that are not used here."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

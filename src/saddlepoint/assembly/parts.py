@@ -1,4 +1,4 @@
-"""Instantiates single parts of a config, and says which key of it a part means when it refuses something."""
+"""Instantiates single parts of a config, and maps their errors to keys of the config."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from saddlepoint.config.targets import resolve_target
 from saddlepoint.errors import UserError
 
 GROUPS = {"loss": "loss", "regularizer": "regularizers", "augment": "augments"}
-"""Groups of parts that a system may take, each with the argument that it takes it by."""
+"""Groups of parts that a system may take, with the names of its arguments for them."""
 
 SHOWN_AS = {"data.shape": "data.image_size", "data.columns": "data.image_size"}
-"""Keys that are filled in, each with the one that a user sets instead."""
+"""Keys that are set when the data are inspected, with the keys that users set instead."""
 
 
 def part(node: DictConfig, plugins: Sequence[str], **provided: Any) -> Any:
-    """Instantiate one part; keys that only serve other parts' interpolations stay out."""
+    """Instantiate a part, without the keys that are only referred to by other parts."""
     content = arguments_of(node, plugins)
     try:
         if not provided:
             return instantiate(content, _convert_="all")
-        # Called by us, not by Hydra, which would take networks and dataclasses apart as if they were configs.
+        # Arguments of instantiate are treated as configs, so these are passed to the partial object instead.
         return instantiate(content, _convert_="all", _partial_=True)(**provided)
     except InstantiationException as error:
         cause = error.__cause__
         if isinstance(cause, UserError):
             raise cause from None
-        raise UserError(f"{node.get('_target_')}: {cause or str(error).splitlines()[0]}") from error
+        raise UserError(f"cannot build {node.get('_target_')}: {cause}") from error
 
 
 def arguments_of(node: DictConfig, plugins: Sequence[str]) -> Any:
@@ -50,21 +50,21 @@ def _stripped(node: Any, plugins: Sequence[str]) -> Any:
         return node
     if "_target_" in node:
         target = resolve_target(node["_target_"], plugins)
-        partial = inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)  # players give the parameters
+        partial = inspect.isclass(target) and issubclass(target, torch.optim.Optimizer)  # params follow later
         known = signature_of(target).keys() | {"_target_", *(["_partial_"] if partial else [])}
         node = {key: value for key, value in node.items() if key in known}
     return {key: _stripped(value, plugins) for key, value in node.items()}
 
 
 def located(error: UserError, path: str, raw: Any) -> UserError:
-    """Return a part's mistake with the key that a user sets.
+    """Return a part's error with the config key that the user has to set.
 
-    A part names its own argument, or a network's as ``role.argument``. Where the config takes that from elsewhere
-    (``norm: ${norm.discriminator}``), the key that it comes from is the one to set.
+    A part sets the error's key to one of its own arguments, or to ``role.argument`` for a network. If the argument is
+    an interpolation (``norm: ${norm.discriminator}``), the key is the one that it refers to.
 
     Args:
-        error: what the part raised.
-        path: the part's place in the config.
+        error: the error raised by the part.
+        path: the part's key in the config.
         raw: the config as plain containers, unresolved.
     """
     argument, _, rest = (error.key or "").partition(".")

@@ -1,4 +1,4 @@
-"""Systems from checkpoints: from the file alone, which can only choose among known parts."""
+"""Restores systems from checkpoint files, whose configs may only name allowed classes."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from saddlepoint.types import DataInfo
 
 @dataclass(frozen=True)
 class Restored:
-    """What a checkpoint holds.
+    """A restored system and the description of its run.
 
     Attributes:
-        path: the file.
-        system: with its weights, in evaluation mode.
+        path: the checkpoint file.
+        system: the system with its weights, in evaluation mode.
         about: config, choices, data, features and reference, as plain containers.
-        info: the data set that it was trained on.
+        info: the description of the training data.
     """
 
     path: Path
@@ -41,10 +41,10 @@ class Restored:
 
 
 def find(path: str | None) -> Path:
-    """Return the checkpoint file that ``path`` names: the file itself, or the best or newest checkpoint of a run.
+    """Return the checkpoint file for ``path``: the file itself, or for a run's folder its best or newest checkpoint.
 
     Raises:
-        UserError: there is none.
+        UserError: if there is no checkpoint.
     """
     if not path:
         raise UserError("no checkpoint given", "checkpoint", "give a .ckpt file or a run's folder")
@@ -63,15 +63,15 @@ def find(path: str | None) -> Path:
 
 
 def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Restored:
-    """Rebuild the system that a checkpoint holds.
+    """Restore the system of a checkpoint.
 
     Args:
-        path: the file.
-        device: where to put it; ``auto`` takes a GPU where there is one.
-        plugins: packages whose classes the checkpoint's config may name; its own list of them is ignored.
+        path: the checkpoint file.
+        device: device of the system; ``auto`` selects a GPU if there is one.
+        plugins: trusted packages whose classes the checkpoint's config may name; the config's own list is ignored.
 
     Raises:
-        UserError: the file cannot be used.
+        UserError: if the checkpoint cannot be used.
     """
     checkpoint = checkpoints.load(path)
     checkpoints.check_complete(checkpoint, path)
@@ -89,22 +89,24 @@ def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Re
         raise within(path, "checkpoint", error) from None
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError, RuntimeError) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise UserError(f"{path} does not fit this version ({type(error).__name__}: {first})", "checkpoint") from None
+        raise UserError(
+            f"{path} is not compatible with this version ({type(error).__name__}: {first})", "checkpoint"
+        ) from None
     return Restored(path, system.eval().to(pick_device(device)), about, info)
 
 
 def encoder_of(config: DictConfig, device: str = "auto") -> FrozenEncoder | None:
-    """Return the frozen model in whose latent space a run takes place, or None for the space of the samples.
+    """Return the frozen encoder in whose latent space a run trains, or None without one.
 
-    The run's checkpoints do not carry its weights. They carry its file's digest, so that no other model can take its
-    place.
+    Checkpoints of the run contain the sha256 of the encoder's file instead of its weights, so that the encoder cannot
+    be replaced by another.
 
     Args:
-        config: of the run; ``encoder.sha256`` is filled in where it is not known yet.
-        device: where to put it.
+        config: the run's config; ``encoder.sha256`` is set if it is null.
+        device: device of the encoder.
 
     Raises:
-        UserError: the checkpoint cannot be used, or is not the one that the run began with.
+        UserError: if the encoder's checkpoint cannot be used, or is not the one that the run started with.
     """
     if not config.get("encoder"):
         return None
@@ -112,27 +114,28 @@ def encoder_of(config: DictConfig, device: str = "auto") -> FrozenEncoder | None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if config.encoder.get("sha256") not in (None, digest):
         raise UserError(
-            f"{path} is not the encoder that the run began with", "encoder.checkpoint", "put that one there"
+            f"{path} is not the encoder that the run started with", "encoder.checkpoint", "restore the original file"
         )
     system = restore(path, device, config.plugins).system
     if not isinstance(system, Encodes):
-        raise UserError(f"{path} does not encode", "encoder.checkpoint", "choose a checkpoint of vae or bigan")
+        problem = f"the model of {path} has no encoder"
+        raise UserError(problem, "encoder.checkpoint", "choose a checkpoint of vae or bigan")
     with open_dict(config):
         config.encoder.sha256 = digest
     return FrozenEncoder(system)
 
 
 def within(path: Path, key: str, error: UserError) -> UserError:
-    """Return a mistake in a checkpoint's config as one of the setting that names the checkpoint."""
+    """Return an error in a checkpoint's config as an error of ``key``, the setting that names the checkpoint."""
     where = f"{error.key}: " if error.key else ""
     return UserError(f"{path}: {where}{error.problem}", key, error.remedy)
 
 
 def initialise(system: Game, path: Path, model: str) -> None:
-    """Load the networks' weights, averages included, from a checkpoint of the same model; nothing else.
+    """Load the networks' weights and their averages from a checkpoint of the same model.
 
     Raises:
-        UserError: the checkpoint is of another model, or its networks are others.
+        UserError: if the checkpoint is of another model or has different networks.
     """
     checkpoint = checkpoints.load(path)
     checkpoints.check_complete(checkpoint, path)
@@ -147,18 +150,18 @@ def initialise(system: Game, path: Path, model: str) -> None:
         if mine is None or its is None or mine.shape != its.shape:
             ours, other = (tuple(w.shape) if w is not None else "none" for w in (mine, its))
             raise UserError(
-                f"{path} has other networks: {key} is {other} there and {ours} here",
+                f"{path} has different networks: {key} is {other} there and {ours} here",
                 "init_from",
                 "choose the same network and image size",
             )
     system.load_state_dict(weights, strict=False)
-    # Early averages forget fast, so as to lose the untrained weights; this average must not.
+    # Averages decay faster in the first updates, to forget untrained weights; so continue the checkpoint's count.
     counters = checkpoint["progress"]
     system.progress.updates_before = counters["generator_updates"] + counters.get("updates_before", 0)
 
 
 def data_info(stored: dict[str, Any]) -> DataInfo:
-    """Return the description of the data set that a checkpoint holds."""
+    """Return the description of the data stored in a checkpoint."""
     names, columns = stored["class_names"], stored.get("columns")
     return DataInfo(
         stored["name"],
@@ -172,10 +175,10 @@ def data_info(stored: dict[str, Any]) -> DataInfo:
 
 
 def pick_device(name: str) -> torch.device:
-    """Return the device that a name stands for.
+    """Return the device for a name, which may be ``auto``.
 
     Raises:
-        UserError: this machine has none of that kind.
+        UserError: if this machine has no such device.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":

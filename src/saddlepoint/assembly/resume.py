@@ -1,4 +1,4 @@
-"""``resume=``: continue a run in its own folder, under its own config."""
+"""``resume=``: continues a run in its own folder, with its own config."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from saddlepoint.types import DataInfo
 log = logging.getLogger(__name__)
 
 MAY_CHANGE = ("budget", "trainer", "compile", "logger", "data.root", "data.a", "data.b", "data.cache_dir")
-"""What a resumed run may change. Data may have moved, since their content is checked. Only identical settings give
-identical bits."""
+"""Keys that may change when a run is resumed. Paths of data may change because the content of the data is checked. The
+results are bit-identical to those of an uninterrupted run only if nothing changes."""
 RECORD = ("best", "first", "latest", "evaluation_seconds", "wandb_id")
-"""What a checkpoint keeps of the run's record."""
-SAYS_WHERE = ("resume", "run", "plugins", "callbacks.progress", "hydra")
+"""Entries of a checkpoint that restore the run's record."""
+NOT_COMPARED = ("resume", "run", "plugins", "callbacks.progress", "hydra")
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Resumed:
     """A run to continue.
 
     Attributes:
-        directory: the run's own.
-        checkpoint: its newest intact one.
-        config: the run's config, with what may change taken from this command line.
-        choices: the run's.
+        directory: the run's folder.
+        checkpoint: the newest intact checkpoint.
+        config: the run's config, updated with those overrides of this command line that may change.
+        choices: the option chosen for each group when the run was started.
     """
 
     directory: Path
@@ -49,20 +49,21 @@ class Resumed:
 
 
 def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
-    """Return the run that ``resume`` names, or None where this is a new run.
+    """Return the run to resume, or None for a new run.
 
-    ``resume=auto`` continues the run in ``run.dir`` if that has a checkpoint, and else starts it: the same command line
-    serves a job's first start and every requeue. If the command line has changed since, what may change is taken from
-    it, such as a larger budget, and a warning names what may not.
+    ``resume=auto`` continues the run in ``run.dir`` if it has a checkpoint, and starts a new run otherwise, so that the
+    same command line can be used when a job is first started and whenever it is requeued. Overrides that differ from
+    the run's config are applied if they may change, such as a larger budget; the others are ignored with a warning.
 
     Raises:
-        UserError: there is nothing to resume, or the command line changes what may not change.
+        UserError: if there is nothing to resume, or the command line changes a key that may not change (unless
+            ``resume=auto``).
     """
     if not config.resume:
         return None
     if config.resume == "auto":
         if not config.run.dir:
-            raise UserError("resume=auto needs the folder of the run to continue or to start", "run.dir", "set it")
+            raise UserError("required by resume=auto", "run.dir", "set it to the folder of the run")
         directory = given_path(config.run.dir)
         if not any((directory / "checkpoints").glob("*.ckpt")):
             return None
@@ -72,11 +73,11 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
         checkpoint, folder = checkpoints.load(directory), directory.resolve().parent
         if folder.name != "checkpoints" or not (folder.parent / "config.yaml").is_file():
             raise UserError(
-                f"{directory} is not in a run's folder, where the run would continue",
+                f"{directory} is not in the folder of a run",
                 "resume",
                 "give the folder that holds its config.yaml and checkpoints/, or start a new run with init_from",
             )
-        directory = folder.parent  # also of a link, or of a name within checkpoints/
+        directory = folder.parent
     elif directory.is_dir():
         _, checkpoint = checkpoints.load_newest(directory / "checkpoints")
     else:
@@ -98,33 +99,34 @@ def find(config: DictConfig, overrides: Sequence[str]) -> Resumed | None:
         raise within(directory, "resume", error) from None
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise UserError(
-            f"the checkpoint in {directory} does not fit this version ({type(error).__name__}: {error})", "resume"
+            f"the checkpoint in {directory} is not compatible with this version ({type(error).__name__}: {error})",
+            "resume",
         ) from None
     return Resumed(directory, checkpoint, merged, choices)
 
 
 def check_data(directory: Path, checkpoint: Mapping[str, Any], info: DataInfo) -> None:
-    """Refuse data other than the run's own, of which every random draw would select other samples.
+    """Check that the data are those that the run was started with; with others, it could not be reproduced.
 
     Raises:
-        UserError: the content, the shape or the classes differ.
+        UserError: if the content, the shape or the classes differ.
     """
     stored = data_info(checkpoint["saddlepoint"]["data"])
     theirs, ours = ((one.fingerprint, one.shape, one.class_names) for one in (stored, info))
     if theirs != ours:
         now, before = info.fingerprint[:8], stored.fingerprint[:8]
         raise UserError(
-            f"{info.name} is not what {directory} was trained on (content {before}, and now {now})",
+            f"{info.name} differs from the data that {directory} was trained on (fingerprint {now}, was {before})",
             "resume",
             "restore the data, or start a new run from its weights with init_from",
         )
 
 
 def check_weights(directory: Path, checkpoint: Mapping[str, Any], system: Game) -> None:
-    """Refuse a checkpoint that does not fit the run's own networks, before anything is written.
+    """Check that the checkpoint matches the run's networks, before anything is written.
 
     Raises:
-        UserError: weights are missing, unknown or of other shapes, or the number of optimizers differs.
+        UserError: if weights are missing, unexpected or of other shapes, or the number of optimizers differs.
     """
     states = checkpoint["optimizer_states"]
     try:
@@ -133,25 +135,25 @@ def check_weights(directory: Path, checkpoint: Mapping[str, Any], system: Game) 
             raise RuntimeError(f"{len(states)} optimizers for {len(system.players)} players")
     except RuntimeError as error:
         first = " ".join(str(error).split())[:200]
-        raise UserError(f"the checkpoint in {directory} does not fit its own config: {first}", "resume") from None
+        raise UserError(f"the checkpoint in {directory} does not match its own config: {first}", "resume") from None
 
 
 def _changed(overrides: Sequence[str], choices: Mapping[str, str], leave: bool) -> list[str]:
     """Return the keys that the command line changes.
 
     Args:
-        overrides: as they were typed.
-        choices: the run's, which may be repeated: data.root exists only beside data.
-        leave: leave out those that may not change, since the command line is the one that started the run.
+        overrides: the overrides of the command line.
+        choices: the run's choices, which the command line may repeat: ``data.root`` requires ``data``, for example.
+        leave: ignore keys that may not change instead of raising an error, for ``resume=auto``.
 
     Raises:
-        UserError: one may not change.
+        UserError: if a key may not change.
     """
     typed = _typed(overrides)
     kept = [key for key, value in typed if not _may_change(key) and not _is_choice(key, value, choices)]
     if kept and not leave:
         raise UserError(
-            f"a resumed run keeps its own value (only {', '.join(MAY_CHANGE)} may change)",
+            f"cannot be changed when a run is resumed (only {', '.join(MAY_CHANGE)} can)",
             kept[0],
             "leave it out, or start a new run from its weights with init_from",
         )
@@ -168,14 +170,14 @@ def _may_change(key: str) -> bool:
 
 
 def _typed(overrides: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the keys and values of the overrides that set what the run is, not where it is."""
+    """Return the keys and values of the overrides, without those in ``NOT_COMPARED``, which are not compared."""
     pairs = [override.partition("=")[::2] for override in overrides]
     stripped = [(key.lstrip("+~"), value) for key, value in pairs]
-    return [(key, value) for key, value in stripped if not key.startswith(SAYS_WHERE)]
+    return [(key, value) for key, value in stripped if not key.startswith(NOT_COMPARED)]
 
 
 def _warn_of_ignored(overrides: Sequence[str], asked: DictConfig, about: Mapping[str, Any]) -> None:
-    """Warn of each typed key that differs from the run's own and may not change."""
+    """Warn of each override that differs from the run's config and may not change."""
     stored = OmegaConf.create(about["config"])
     for key, value in _typed(overrides):
         if _may_change(key):

@@ -1,4 +1,4 @@
-"""Alarms: signs of collapse and divergence, said once in the log and in W&B. They change nothing about the run."""
+"""Warnings of collapse and divergence, each given once in the log and as a W&B alert. They do not affect the run."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from saddlepoint.tracking.record import RunRecord
 log = logging.getLogger(__name__)
 
 DUPLICATES = 0.5
-"""Share of samples with a near duplicate above which a generator has collapsed; of real images it is near 0."""
+"""Share of samples with a near duplicate above which the generator counts as collapsed; near 0 for real images."""
 START = 0.3
-"""Share of the budget before which all samples look alike in a healthy run too."""
+"""Share of the budget before which samples may look alike in successful runs too."""
 LOSS = 1e4
-"""No objective here has losses of this size while it works."""
+"""Absolute value of a loss above which the run counts as diverged."""
 
 
 class Alarms(pl.Callback):
-    """Warns of a loss that has exploded, and of samples that are copies of one another once the start is past.
+    """Warns of diverging losses, and of near-duplicate samples after the first part of the run.
 
     Args:
-        record: the run's record, whose rows and cards are watched.
+        record: the run's record, whose rows and score cards are checked.
     """
 
     def __init__(self, record: RunRecord) -> None:
@@ -33,7 +33,7 @@ class Alarms(pl.Callback):
         self.raised: set[str] = set()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Look at what was logged anew."""
+        """Check the latest row and score cards."""
         if not trainer.is_global_zero:
             return
         system = game_of(pl_module)

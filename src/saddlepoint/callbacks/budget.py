@@ -1,4 +1,4 @@
-"""Stops a run when its budget is used up, counted in images, generator updates or hours."""
+"""Stops a run when its budget of images, generator updates or hours is used up."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from saddlepoint.callbacks.periodic import game_of
 
 
 class StopAtBudget(pl.Callback):
-    """Lightning's own ``max_steps`` counts optimizer steps, so that one round of WGAN would count six times."""
+    """Stops training when the budget is used up.
+
+    Lightning's ``max_steps`` counts optimizer steps, of which a round of WGAN has six.
+    """
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start the clock; a finished run that is resumed has no batch left to stop after."""
+        """Start the stopwatch; stop at once if a finished run is resumed."""
         game_of(pl_module).stopwatch.start()
         self.on_train_batch_end(trainer, pl_module)
 

@@ -1,4 +1,4 @@
-"""Keeps the last checkpoint, the one before it, and the best one."""
+"""Saves checkpoints: the last, the previous and the best one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from saddlepoint.tracking.record import RunRecord
 
 
 class Checkpoints(Periodic):
-    """Writes ``checkpoints/last.ckpt``, and ``checkpoints/best.ckpt`` when the monitored score has just improved.
+    """Saves ``checkpoints/last.ckpt`` periodically, and ``checkpoints/best.ckpt`` when the monitored score improves.
 
-    Comes after the scores in the list of callbacks.
+    Must come after ``Scores`` in the list of callbacks.
 
     Args:
         record: the run's record.
-        about: what makes the file self-describing: config, choices, data, features, reference.
-        every_images: images seen between two saves.
+        about: the description of the run that each checkpoint contains: config, choices, data, features, reference.
+        every_images: images seen between two saves; a tenth of ``budget.images`` by default.
     """
 
     at_start = False
@@ -35,31 +35,31 @@ class Checkpoints(Periodic):
         self.about = dict(about)
 
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
-        """Save last; the one before stays as ``previous.ckpt``."""
+        """Save ``last.ckpt``; the one before is kept as ``previous.ckpt``."""
         self.save_last(trainer)
 
     def save_last(self, trainer: pl.Trainer) -> None:
-        """Save last, whatever the cadence."""
+        """Save ``last.ckpt`` now."""
         if not trainer.is_global_zero:
             return
-        game_of(trainer.lightning_module).stepper.settle()  # or the last sound file would give way to NaN
+        game_of(trainer.lightning_module).stepper.settle()  # raises on NaN, before a finite checkpoint is replaced
         checkpoints.rotate(self.record.directory / "checkpoints" / "last.ckpt")
         trainer.save_checkpoint(self.record.directory / "checkpoints" / "last.ckpt", weights_only=False)
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Save best where the scores have just improved, then last when it is time."""
+        """Save ``best.ckpt`` if the score has just improved, and ``last.ckpt`` if it is due."""
         self._save_best(trainer, pl_module)
         super().on_train_batch_end(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Save both."""
+        """Save ``best.ckpt`` if the score has just improved, and ``last.ckpt``."""
         self._save_best(trainer, pl_module)
         super().on_train_end(trainer, pl_module)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Make the file self-describing."""
+        """Add the description of the run and its scores."""
         checkpoint["saddlepoint"] = {
             "format": FORMAT,
             "version": __version__,

@@ -14,11 +14,11 @@ from saddlepoint.tracking.record import RunRecord
 
 
 class History(pl.Callback):
-    """Writes a row every ``every_rounds`` rounds; the only place where training waits for the device.
+    """Logs a row every ``every_rounds`` rounds. Only then does training wait for the device.
 
     Args:
         record: the run's record.
-        every_rounds: rounds between two rows.
+        every_rounds: number of rounds between two rows.
     """
 
     def __init__(self, record: RunRecord, every_rounds: PositiveInt = 50) -> None:
@@ -28,13 +28,13 @@ class History(pl.Callback):
         self._logged_round = 0
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Log when it is time."""
+        """Log a row if it is due."""
         system = game_of(pl_module)
         if system.progress.rounds % self.every_rounds == 0 or system.progress.rounds == 1:
             self._log(system)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Log the last round, unless it has been."""
+        """Log the last round, unless it has been logged."""
         system = game_of(pl_module)
         if system.logs and self._logged_round != system.progress.rounds:
             self._log(system)
@@ -45,11 +45,11 @@ class History(pl.Callback):
 
     def _row(self, system: Game) -> dict[str, float]:
         logs = dict(system.logs)
-        for name, player in system.players.items():  # what clipping has not computed is computed for the row alone
-            if (norm := player.gradient_norm()) is not None:
+        for name, player in system.players.items():
+            if (norm := player.gradient_norm()) is not None:  # computed here only, unless gradients are clipped
                 logs.setdefault(f"{name}/weight_gradient_norm", norm)
         names, values = zip(*((key, value.float().mean()) for key, value in logs.items()), strict=True)
-        row = dict(zip(names, torch.stack(values).tolist(), strict=True))  # one transfer for all
+        row = dict(zip(names, torch.stack(values).tolist(), strict=True))  # a single transfer from the device
         for name, optimizer in zip(system.players, system.raw_optimizers, strict=True):
             row[f"{name}/learning_rate"] = optimizer.param_groups[0]["lr"]
         seconds, images = system.progress.seconds, system.progress.images_seen

@@ -1,4 +1,4 @@
-"""Where the samples are on a mixture, and how the losses move, over a whole run: two pictures at its end."""
+"""Mode hopping and oscillating losses: plots over a whole run on a mixture of Gaussians."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from saddlepoint.writing import append_json_line, read_json_lines, write_atomica
 
 COLUMNS = 100
 NEAR = 3.0
-"""In σ: what PacGAN calls a sample of high quality."""
+"""Standard deviations from a mode within which PacGAN counts a sample as of high quality."""
 
 
 class Hopping(OverBudget):
-    """Counts samples near each mode, in ``pictures/modes.jsonl``; at the end draws ``modes.png`` and ``losses.png``.
+    """Writes counts of samples near each mode to ``pictures/modes.jsonl``; plots them and the losses at the end.
 
     Args:
         record: the run's record.
-        means: the mixture's modes [M, D].
-        std: of each.
-        every_images: between two counts; null is a hundredth of the budget.
-        points: samples that are counted.
-        seed: of their latents.
+        means: means of the mixture's modes, [M, D].
+        std: standard deviation of each mode.
+        every_images: images seen between two counts; by default, a hundredth of the budget.
+        points: number of samples per count.
+        seed: seed of the latents, which are the same in every count.
     """
 
     events = COLUMNS
@@ -51,7 +51,7 @@ class Hopping(OverBudget):
         self.points, self.seed = points, seed
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Drop what a stopped run wrote after the checkpoint that it goes on from."""
+        """Remove rows written after the checkpoint that the run is resumed from."""
         path, seen = self.record.directory / "pictures" / "modes.jsonl", game_of(pl_module).progress.images_seen
         if trainer.is_global_zero and path.exists():
             rows = [row for row in read_json_lines(path) if row["images_seen"] <= seen]
@@ -59,7 +59,7 @@ class Hopping(OverBudget):
         super().on_train_start(trainer, pl_module)
 
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
-        """Count."""
+        """Append a row with the number of samples near each mode."""
         if not trainer.is_global_zero:
             return
         assert isinstance(system, Generates)
@@ -71,7 +71,7 @@ class Hopping(OverBudget):
         append_json_line(path, {"images_seen": system.progress.images_seen, "n": self.points, "counts": counts})
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw both pictures."""
+        """Plot ``modes.png`` and ``losses.png``."""
         super().on_train_end(trainer, pl_module)
         if not trainer.is_global_zero:
             return

@@ -1,4 +1,4 @@
-"""Signals: a run that is stopped keeps a checkpoint of the very round, and says by its exit code how it ended."""
+"""Signals: saves a checkpoint when a run is interrupted."""
 
 from __future__ import annotations
 
@@ -18,14 +18,15 @@ log = logging.getLogger(__name__)
 
 
 class Interruption(pl.Callback):
-    """On SIGTERM, Ctrl-C or SLURM's warning: finish the round, save ``last.ckpt``, exit with 128 plus the signal.
+    """On SIGTERM, SIGINT or SLURM's SIGUSR1, finishes the round, saves ``last.ckpt`` and exits with 128 + signal.
 
-    With several ranks, a signal to any of them stops all after the same round. A second Ctrl-C stops at once. A signal
-    that comes after the last round changes nothing: the run is about to end. Comes first in the list of callbacks, so
-    that signals are taken over before the untrained system is scored.
+    On SIGUSR1 the job is requeued, and the exit code is that of SIGTERM. With several ranks, a signal to any of them
+    stops all ranks after the same round. A second Ctrl-C stops immediately. Signals after the last round are ignored.
+    Must come first in the list of callbacks, so that the signal handlers are installed before the untrained system is
+    scored.
 
     Args:
-        checkpoints: saves.
+        checkpoints: the callback that saves ``last.ckpt``.
     """
 
     def __init__(self, checkpoints: Checkpoints) -> None:
@@ -34,12 +35,12 @@ class Interruption(pl.Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Take the signals over from Lightning, which would exit with 0, or wait for ranks from within a handler."""
+        """Replace Lightning's signal handlers, which exit with code 0 or synchronise ranks from within a handler."""
         signals = [signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])]
         self._before = {number: signal.signal(number, self._on_signal) for number in signals}
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Stop between two rounds, where all ranks know of a signal."""
+        """Stop before the round if this rank or, as agreed in the last step, any rank has received a signal."""
         stepper = game_of(pl_module).stepper
         stepper.stop_requested = self._received is not None
         agreed = stepper.stop_agreed if trainer.world_size > 1 else stepper.stop_requested
@@ -48,10 +49,10 @@ class Interruption(pl.Callback):
         number = self._received or signal.SIGTERM
         self.checkpoints.save_last(trainer)
         if not trainer.is_global_zero:
-            raise SystemExit(0)  # launchers end the other ranks, also rank 0 while it saves, when one ends in an error
+            raise SystemExit(0)  # after a failure, the launcher would kill rank 0 while it saves
         images = game_of(pl_module).progress.images_seen
         log.warning(
-            "stopped by %s after %s images; go on with: python train.py resume=%s",
+            "stopped by %s after %s images; continue with: python train.py resume=%s",
             signal.Signals(number).name, f"{images:,}", self.checkpoints.record.directory,
         )  # fmt: skip
         if number == signal.SIGUSR1:
@@ -59,11 +60,11 @@ class Interruption(pl.Callback):
         raise SystemExit(128 + (signal.SIGTERM if number == signal.SIGUSR1 else number))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Restore the previous signal handlers."""
         self._restore()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the signals back."""
+        """Restore the previous signal handlers."""
         self._restore()
 
     def _restore(self) -> None:

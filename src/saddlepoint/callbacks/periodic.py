@@ -1,4 +1,4 @@
-"""Things that happen every so many images."""
+"""Base classes of callbacks that are called at regular intervals of training."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from pydantic import PositiveInt
 from saddlepoint.systems.game import Game
 
 DEFAULT_EVENTS = 10
-"""How often, over a run with a budget of images, where the config does not say."""
+"""Number of events over a budget of images, if ``every_images`` is None."""
 DEFAULT_EVERY_IMAGES = 100_000
-"""For a run that has no budget of images."""
+"""Images between two events without a budget of images, if ``every_images`` is None."""
 
 
 class Periodic(pl.Callback):
-    """Calls :meth:`fire` whenever ``images_seen`` passes a multiple of ``every_images``, at the start and at the end.
+    """Calls :meth:`fire` whenever ``images_seen`` passes a multiple of ``every_images``, and at the end.
 
     Args:
-        every_images: data-set images between two events; a tenth of ``budget.images`` by default.
+        every_images: images seen between two calls; by default, a tenth of ``budget.images``, or 100,000 without one.
+
+    Attributes:
+        at_start: whether to call :meth:`fire` also before training.
     """
 
     at_start = True
@@ -29,11 +32,11 @@ class Periodic(pl.Callback):
         self._fired_at = -1
 
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
-        """Do it."""
-        raise NotImplementedError(f"{type(self).__name__} does nothing")
+        """Perform the action; subclasses must implement it."""
+        raise NotImplementedError(f"{type(self).__name__} must implement fire()")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Fire on the untrained system."""
+        """Fire for the untrained system, if ``at_start``."""
         system = game_of(pl_module)
         if self.every_images is None:
             images = system.budget.images
@@ -51,7 +54,7 @@ class Periodic(pl.Callback):
             self._fire(trainer, system)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Fire on the finished system, unless it has just been done."""
+        """Fire for the trained system, unless the last round has already fired."""
         system = game_of(pl_module)
         if self._fired_at != system.progress.images_seen:
             self._fire(trainer, system)
@@ -64,16 +67,16 @@ class Periodic(pl.Callback):
 
 
 class OverBudget(Periodic):
-    """Fires so many times over the budget, of whatever kind it is, unless ``every_images`` says how often.
+    """Calls :meth:`fire` at ``events`` equal parts of any kind of budget, unless ``every_images`` is given.
 
     Attributes:
-        events: how many times, not counting the start.
+        events: number of calls over the budget, in addition to the one before training.
     """
 
     events = DEFAULT_EVENTS
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Fire on the untrained system."""
+        """Fire for the untrained system, if ``at_start``."""
         if self.every_images is not None:
             super().on_train_start(trainer, pl_module)
             return
@@ -97,6 +100,6 @@ class OverBudget(Periodic):
 
 
 def game_of(module: pl.LightningModule) -> Game:
-    """Return the module as what it is here."""
+    """Return the Lightning module as a :class:`Game`."""
     assert isinstance(module, Game)
     return module

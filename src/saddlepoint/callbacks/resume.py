@@ -1,4 +1,4 @@
-"""Takes up a run where its checkpoint left it."""
+"""Restores the state of training from a checkpoint."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from saddlepoint.tracking.record import RunRecord
 
 
 class Resume(pl.Callback):
-    """Restores weights, averages, the state of every part, optimizers, scaler and counters.
+    """Restores weights, averages, the state of every part, optimizers, gradient scaler, counters and scores.
 
-    Nothing else is needed: the order of the data and every random draw are functions of the counters. Lightning's own
-    restoring of loops is left out, for it counts batches within epochs, which a stream of images has not.
+    The order of the data and all random numbers are functions of the counters. Lightning's own loop state is not used,
+    since it counts batches within epochs, and training is not divided into epochs.
 
     Args:
-        checkpoint: as :func:`saddlepoint.tracking.checkpoints.load` returned it.
+        checkpoint: the checkpoint, from :func:`saddlepoint.tracking.checkpoints.load`.
         record: the run's record.
     """
 
@@ -27,7 +27,7 @@ class Resume(pl.Callback):
         self.record = record
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Restore, once the optimizers exist and before the first batch is drawn."""
+        """Restore the state, after the optimizers have been created and before the first batch is loaded."""
         system = game_of(pl_module)
         system.load_state_dict(self.checkpoint["state_dict"])
         system.on_load_checkpoint(dict(self.checkpoint))

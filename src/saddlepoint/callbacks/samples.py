@@ -1,4 +1,4 @@
-"""Pictures of what the generator makes from the same latents, as training goes on."""
+"""Saves pictures of samples from fixed latents during training."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ from saddlepoint.tracking.record import RunRecord
 
 
 class Samples(Periodic):
-    """Saves what a system shows of itself, grids of images, or a scatter of the points that it generates.
-
-    They go to ``samples/`` and W&B.
+    """Saves the system's pictures, or a scatter plot for points, to ``samples/`` and W&B.
 
     Args:
         record: the run's record.
-        data: the run's; its first held-out samples are shown to systems that encode or translate.
-        every_images: images seen between two pictures.
-        n: images in a grid.
-        points: points in a scatter.
-        seed: of the fixed latents.
+        data: the run's data, whose first held-out samples are the inputs of systems that encode or translate.
+        every_images: images seen between two pictures; a tenth of ``budget.images`` by default.
+        n: number of images in a grid.
+        points: number of points in a scatter plot.
+        seed: seed of the fixed latents.
     """
 
     def __init__(
@@ -45,7 +43,7 @@ class Samples(Periodic):
         self.seed = seed
 
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
-        """Draw the pictures."""
+        """Save the pictures."""
         if not trainer.is_global_zero:
             return
         if self.data.info.is_image:

@@ -1,4 +1,4 @@
-"""What theory says of a GAN whose data has a known density, beside what its players do, as training goes on."""
+"""Plots that compare a GAN with theory during training, for data of known density."""
 
 from __future__ import annotations
 
@@ -28,28 +28,28 @@ from saddlepoint.tracking.record import RunRecord
 from saddlepoint.writing import read_json_lines
 
 FRAMES = 10
-"""Over a run, and one more of the untrained players."""
+"""Number of frames over a run, in addition to that of the untrained system."""
 PATHS = 41
-"""Latents whose way to x is drawn."""
+"""Number of latents that are connected with the points they are mapped to."""
 SCATTERED = 2_000
 DENSITIES, JUDGED = "theory/js_densities", "theory/js_discriminator"
 
 
 class Theory(OverBudget):
-    """Draws ``pictures/theory-*.png`` and, at the end, ``pictures/theory.gif``.
+    """Saves ``pictures/theory-*.png`` and, at the end, ``pictures/theory.gif``.
 
-    D's output stands beside the optimal discriminator, the Jensen-Shannon divergence that D implies beside the one of
-    the densities; on a line, the densities and the map from z to x too. The generator is the one that D meets, not its
-    average, in evaluation mode.
+    The plots compare the discriminator D with the optimal discriminator, and the Jensen-Shannon divergence implied by D
+    with that of the densities. In 1-D they also show the densities and the mapping from latents to points. The
+    generator is in evaluation mode and its weights are not averaged.
 
     Args:
         record: the run's record.
-        means: the mixture's modes [M, D].
-        std: of each.
-        real: held-out points [N, D].
-        every_images: between two frames; null is a tenth of the budget.
-        points: samples that p_g is estimated from.
-        seed: of their latents.
+        means: means of the mixture's modes, [M, D].
+        std: standard deviation of each mode.
+        real: held-out points, [N, D].
+        every_images: images seen between two frames; by default, a tenth of the budget.
+        points: number of samples from which the density p_g is estimated.
+        seed: seed of the latents, which are the same in every frame.
     """
 
     events = FRAMES
@@ -70,13 +70,13 @@ class Theory(OverBudget):
         self.points, self.seed = points, seed
 
     def fire(self, trainer: pl.Trainer, system: Game) -> None:
-        """Draw a frame, and log both divergences."""
+        """Save a frame and log both divergences."""
         if not trainer.is_global_zero:
             return
         assert isinstance(system, Generates)
         samples = system.sample(self.points, seed=self.seed, ema=False).float().cpu()
         if not torch.isfinite(samples).all():
-            return  # the alarm is given elsewhere
+            return  # divergence is reported elsewhere
         generated = self.grid.estimate(samples)
         row = {DENSITIES: self.grid.divergence(generated)}
         judge = self._judge(system)
@@ -87,7 +87,7 @@ class Theory(OverBudget):
         self.record.log_picture(system.progress, "theory", picture, folder="pictures")
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the last frame, and join all."""
+        """Save the last frame and the animation."""
         super().on_train_end(trainer, pl_module)
         if not trainer.is_global_zero:
             return
@@ -118,7 +118,7 @@ class Theory(OverBudget):
         )
 
     def _paths(self, system: Game) -> tuple[Any, Any] | None:
-        """Return latents along the first axis of the latent space, the others at 0, and what they become."""
+        """Return latents along the first axis of the latent space, and the points generated from them."""
         dim = getattr(system, "latent_dim", None)
         if dim is None or not isinstance(system, Generates):
             return None
@@ -128,10 +128,10 @@ class Theory(OverBudget):
         return z[:, 0].numpy(), system.sample(PATHS, latents=z, ema=False).cpu().flatten().numpy()
 
     def _judge(self, system: Game) -> Any:
-        """Return a function from points to the logits of D's probability, or None where there is no such thing."""
+        """Return a function from points to logits of D, or None if D does not estimate a probability for each point."""
         critic = system.networks.get("discriminator")
         if critic is None or compares_samples(critic):
-            return None  # with BatchNorm, what it says of x depends on the batch that x comes in
+            return None  # as with BatchNorm, D(x) depends on the other samples of the batch
         to_logits = probability_logits(getattr(system, "loss", None))
         if to_logits is None:
             return None
@@ -150,10 +150,11 @@ class Theory(OverBudget):
 
 
 def probability_logits(loss: nn.Module | None) -> Any:
-    """Return how a critic's outputs become logits of a probability whose optimum is D*, or None where they do not.
+    """Return a function from a critic's outputs to logits of a probability whose optimum is D*, or None.
 
-    Proposition 1 holds for the log-likelihood of both, unsmoothed; least squares with targets a and b are best at
-    (b p_data + a p_g) / (p_data + p_g) (Mao et al. 2017, equation 5).
+    The optimum is D* = p_data / (p_data + p_g) for the minimax and the non-saturating loss without label smoothing
+    (Goodfellow et al. 2014, proposition 1). For least squares with targets a and b, the optimal output is
+    (b p_data + a p_g) / (p_data + p_g) (Mao et al. 2017, equation 5), from which D* follows.
     """
     if isinstance(loss, Minimax | NonSaturating) and not getattr(loss, "label_smoothing", 0):
         return lambda outputs: outputs

@@ -1,1 +1,1 @@
-"""The commands: compose a config, check it, build its parts, run."""
+"""The command-line interface."""

@@ -1,4 +1,4 @@
-"""``python -m saddlepoint.commands train …``, the same as ``saddlepoint train …``."""
+"""``python -m saddlepoint.commands train …``, equivalent to ``saddlepoint train …``."""
 
 from saddlepoint.commands.main import main
 

@@ -1,4 +1,4 @@
-"""Samples by class: which classes ``labels`` names, and the samples of each."""
+"""Samples for ``sample.py``, from noise, optionally of the classes given by ``labels``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from saddlepoint.systems.capabilities import Generates
 
 
 class Labelled(NamedTuple):
-    """Samples [N, ...], their labels, long [N] or None, and the columns of their grid; None for a square."""
+    """Samples and their labels.
+
+    Attributes:
+        samples: [N, ...].
+        labels: long [N], or None for an unconditional generator.
+        columns: number of columns of the grid; None for a square grid.
+    """
 
     samples: Tensor
     labels: Tensor | None
@@ -23,18 +29,18 @@ class Labelled(NamedTuple):
 
 
 def draw(config: DictConfig, restored: Restored) -> Labelled:
-    """Return the samples for ``n``, ``labels`` and ``columns``, on the CPU.
+    """Draw the samples for the settings ``n``, ``labels`` and ``columns``, and return them on the CPU.
 
-    Each of several ``labels`` has a row of ``columns`` samples, by default so many that there are about ``n`` in all.
-    The latents of a column are the same.
+    With several ``labels``, the grid has one row per class, with ``columns`` samples each (default: ``n`` divided by
+    the number of classes). The samples in a column have the same latents.
 
     Raises:
-        UserError: the generator is unconditional, or there is no such class.
+        UserError: if the model does not generate samples, is unconditional, or does not have the class.
     """
     system = restored.system
     if not isinstance(system, Generates):
         name = restored.about["choices"]["model"]
-        raise UserError(f"model={name} does not generate samples from noise", None, "give it images by inputs=PATH")
+        raise UserError(f"model={name} does not generate samples from noise", "inputs", "set it to the path of images")
     settings = {"seed": config.seed, "truncation": float(config.truncation), "ema": config.ema}
     if config.labels is None:
         samples = system.sample(config.n, **settings)
@@ -51,19 +57,19 @@ def draw(config: DictConfig, restored: Restored) -> Labelled:
 
 
 def classes(wanted: str | int | ListConfig, names: Sequence[str]) -> list[int]:
-    """Return the numbers of the classes that ``labels`` names: ``all``, or names or numbers of classes.
+    """Return the class numbers for ``labels``, which may be ``all``, or names or numbers of classes.
 
     >>> classes("all", ("cat", "dog")), classes(["dog", 0], ("cat", "dog"))
     ([0, 1], [1, 0])
 
     Raises:
-        UserError: there is no such class, or none was named.
+        UserError: if a class does not exist, or the list is empty.
     """
     if wanted == "all" and "all" not in names:
         return list(range(len(names)))
     listed = [wanted] if isinstance(wanted, str | int) else list(wanted)
     if not listed:
-        raise UserError("no class is named", "labels", "use all, or names or numbers of classes")
+        raise UserError("the list is empty", "labels", "use all, or names or numbers of classes")
     return [_class(label, names) for label in listed]
 
 

@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The table printed at the end of a run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from saddlepoint.tracking.record import RunRecord
 
 
 def print_table(record: RunRecord, system: Game) -> None:
-    """Print scores, cost, the contents of the run's folder, and a command that samples from it."""
+    """Print the scores, the training time, the contents of the run's folder and a command that samples from the run."""
     console = Console(width=None if Console().is_terminal else 110)
     if record.latest:
         console.print(_scores(record))
@@ -50,7 +50,7 @@ def _contents(directory: Path) -> list[str]:
 
 
 def _sampler() -> str:
-    """Return the command to sample with: the script if the user trains by ``train.py``, else the installed one."""
+    """Return ``python sample.py`` if the run was started by ``train.py``, else the command of the console script."""
     script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
     return "python sample.py" if script.name == "train.py" else "saddlepoint sample"
 

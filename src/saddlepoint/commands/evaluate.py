@@ -1,4 +1,4 @@
-"""``python evaluate.py checkpoint=PATH`` or ``samples=PATH``: prints scores and appends their cards to a file."""
+"""``python evaluate.py checkpoint=PATH`` or ``samples=PATH``: prints scores and appends the score cards to a file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ REMEDY = "set out to a file that can be written"
 
 
 def run(config: DictConfig) -> None:
-    """Print the scores, and append their cards to ``scores.jsonl``."""
+    """Print the scores and append the score cards to ``scores.jsonl``."""
     check_schema(config, EvaluateConfig)
     if config.out:
         writing.check_appendable(Path(config.out), REMEDY)
     subject = subject_of(config, HydraConfig.get().runtime.choices.get("features") == "none")
     path = Path(config.out) if config.out else subject.out
-    if not config.out:  # only now it is known
+    if not config.out:  # the default depends on the subject
         writing.check_appendable(path, REMEDY)
     since = time.monotonic()
     seeds = range(config.seed, config.seed + config.seeds)
@@ -44,7 +44,7 @@ def run(config: DictConfig) -> None:
         remedy = "choose an earlier checkpoint, or other samples"
         raise UserError(f"cannot score {subject.title}: {error}", None, remedy) from None
     cards, seconds = over_seeds(runs), time.monotonic() - since
-    _print(cards, subject.title, config.seeds)  # before anything is written: a full disk takes no score away
+    _print(cards, subject.title, config.seeds)  # before writing, so that a full disk does not lose the scores
     with writing.explained(path, REMEDY):
         for card in cards:
             values = {"seeds": list(seeds), "values": _values(runs, card.metric)} if len(runs) > 1 else {}
@@ -55,7 +55,7 @@ def run(config: DictConfig) -> None:
 
 
 def _save(pictures: Mapping[str, Image.Image], cards: Path) -> list[str]:
-    """Save pictures beside the cards, under names that no other job of a sweep gives them."""
+    """Save pictures beside the cards; in a sweep, their names contain the job's number."""
     number = sweep.job_number()
     stem = cards.stem if number is None else f"{cards.stem}_{number}"
     places = {cards.with_name(f"{stem}_{name}.png"): picture for name, picture in pictures.items()}
@@ -70,7 +70,7 @@ def _say(line: str) -> None:
 
 
 def _values(runs: list[list[ScoreCard]], metric: str) -> list[float]:
-    """Return a score of each seed."""
+    """Return the values of a metric, one per seed."""
     return [card.value for run in runs for card in run if card.metric == metric]
 
 

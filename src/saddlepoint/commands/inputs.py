@@ -1,4 +1,4 @@
-"""``sample.py inputs=PATH``: what a model makes of given images, their translations or reconstructions."""
+"""``sample.py inputs=PATH``: translates or reconstructs given images."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from saddlepoint.systems.capabilities import Encodes, Picture, Translates, rows_
 
 
 class Made(NamedTuple):
-    """What was made of the inputs.
+    """Inputs and outputs of the model.
 
     Attributes:
-        inputs: float [N, C, H, W] in [-1, 1], as the model saw them.
-        outputs: float [N, C', H', W'] in [-1, 1]: translations or reconstructions.
-        codes: [N, Z], of which reconstructions were made; None for translations.
+        inputs: float [N, C, H, W] in [-1, 1], after resizing.
+        outputs: translations or reconstructions, float [N, C', H', W'] in [-1, 1].
+        codes: the codes of the reconstructions, [N, Z]; None for translations.
     """
 
     inputs: Tensor
@@ -34,10 +34,10 @@ class Made(NamedTuple):
 
 
 def make(config: DictConfig, restored: Restored) -> Made:
-    """Read ``config.inputs``, the first ``n`` images, and translate or reconstruct them.
+    """Translate or reconstruct the first ``n`` images of ``config.inputs``.
 
     Raises:
-        UserError: the images cannot be used, or the model maps no images to others.
+        UserError: if the images cannot be used, or the model neither translates nor reconstructs images.
     """
     system = restored.system
     if isinstance(system, Translates):
@@ -49,14 +49,15 @@ def make(config: DictConfig, restored: Restored) -> Made:
         raise UserError("this model does not translate images", "direction", "leave it out")
     if not (isinstance(system, Encodes) and restored.info.is_image):
         name = restored.about["choices"]["model"]
-        raise UserError(f"model={name} maps no images to images", "inputs", "leave it out to sample from noise")
+        problem = f"model={name} neither translates nor reconstructs images"
+        raise UserError(problem, "inputs", "leave it out to sample from noise")
     inputs = _read(config, restored, None)
     codes = system.encode(inputs, ema=config.ema)
     return Made(inputs, system.decode(codes, ema=config.ema).cpu(), codes.cpu())
 
 
 def _read(config: DictConfig, restored: Restored, column: str | None) -> Tensor:
-    """Return the first images at the size and with the channels that the model was trained on."""
+    """Read the first ``n`` images, with the size and the channels that the model was trained on."""
     info = restored.info
     channels, height, width = info.shape if column is None or info.columns is None else info.columns[column]
     fit = config.fit or restored.about["config"]["data"]["fit"]

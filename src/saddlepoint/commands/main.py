@@ -1,4 +1,4 @@
-"""The console: ``saddlepoint train|evaluate|sample …``, and the scripts of the same names."""
+"""The entry point of the console script ``saddlepoint`` and of ``train.py``, ``evaluate.py`` and ``sample.py``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from saddlepoint.commands import sweep
 from saddlepoint.config import compose, mistakes, overrides
 from saddlepoint.config.directory import all_options, config_directory
 from saddlepoint.config.secrets import refuse_secrets
-from saddlepoint.errors import RunError, UserError
+from saddlepoint.errors import RunError, UserError, choose
 
 COMMANDS = ("train", "evaluate", "sample")
 USAGE = f"""saddlepoint {__version__}: train, measure and compare GANs
@@ -33,11 +33,11 @@ In a checkout, `python train.py …` is the same as `saddlepoint train …`."""
 
 
 def main(command: str | None = None, arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0 when it worked, 2 for a mistake in the input, 1 for a failed run or sweep.
+    """Run a command. Exit with code 2 for invalid input, and with 1 for a failed run or sweep.
 
     Args:
-        command: its name; the first argument by default.
-        arguments: the command line; the process's own by default.
+        command: the command's name; by default the first argument.
+        arguments: the command line; by default that of the process.
     """
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if command is None:
@@ -50,30 +50,30 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
         command = arguments.pop(0)
     try:
         if command not in COMMANDS:
-            raise UserError(f"unknown command '{command}'", None, f"the commands are {', '.join(COMMANDS)}")
+            raise UserError(f"unknown command '{command}'", None, choose(command, COMMANDS))
         run(command, arguments)
     except (UserError, RunError) as error:
         if not processes.reported(error):
             sys.stderr.write(f"error: {error}\n")
         sys.exit(2 if isinstance(error, UserError) else 1)
-    except KeyboardInterrupt:  # before training or after it; within, the run saves first
+    except KeyboardInterrupt:  # before or after training; the Interruption callback handles it during training
         sys.stderr.write("interrupted\n")
         sys.exit(130)
 
 
 def run(command: str, arguments: Sequence[str]) -> None:
-    """Compose the command's config from the arguments, and run it; once, or once a job with ``-m``.
+    """Compose the command's config from the arguments and run the command: once, or with ``-m`` once per job.
 
     Raises:
-        UserError: a mistake in the input.
-        RunError: the run, or a job of the sweep, failed.
+        UserError: if the input is invalid.
+        RunError: if the run, or a job of the sweep, fails.
     """
-    # Before torch is imported by anything: no file that is loaded may run code, whoever loads it.
+    # Set before torch is imported: no call of torch.load, of any library, may then run code from a file.
     os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
     os.environ.pop("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", None)
     if not os.environ.get("SADDLEPOINT_DATA"):
-        os.environ.pop("SADDLEPOINT_DATA", None)  # set to nothing is as good as unset: no data belong here
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its errors, and does not print them
+        os.environ.pop("SADDLEPOINT_DATA", None)  # if it is empty, use the default
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them
     line = overrides.read(command, arguments)
     refuse_secrets(line.overrides)
     module = importlib.import_module(f"saddlepoint.commands.{command}")
@@ -81,7 +81,7 @@ def run(command: str, arguments: Sequence[str]) -> None:
     if line.multirun:
         compose.check_jobs(line)
     OmegaConf.register_new_resolver("choices", lambda: all_options(line.folder), replace=True)  # for conf/hydra/help
-    sys.argv = [f"{command}.py", *line.options, *line.overrides]  # which hydra.main reads
+    sys.argv = [f"{command}.py", *line.options, *line.overrides]  # read by hydra.main
     entry = hydra.main(config_path=str(config_directory()), config_name=command, version_base="1.3")(
         _task(module.run, line)
     )
@@ -93,14 +93,14 @@ def run(command: str, arguments: Sequence[str]) -> None:
     except Exception as error:
         if not sweep.is_running():
             raise
-        # Hydra has let every job finish, and raises the first failure; the table shows them all.
+        # All jobs have ended. Hydra raises only the first failure; the table lists all of them.
         sweep.print_table()
         raise RunError(f"a job of the sweep failed: {sweep.described(error)}") from None
     sweep.print_table()
 
 
 def _task(function: Callable[[DictConfig], Any], line: overrides.CommandLine) -> Callable[[DictConfig], Any]:
-    """Return what Hydra calls for each job: an error ends a single run at once, and in a sweep this job alone."""
+    """Return the function that Hydra calls for each job. In a sweep, an error ends only its own job."""
 
     def task(config: DictConfig) -> Any:
         hydra_config = HydraConfig.get()
@@ -122,15 +122,15 @@ def _task(function: Callable[[DictConfig], Any], line: overrides.CommandLine) ->
 
 
 class _Stderr(logging.Handler):
-    """Writes to the present ``sys.stderr``, which a live progress bar replaces to make room for the line."""
+    """Writes to the current ``sys.stderr``, which rich replaces while it shows a progress bar."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write the line."""
+        """Write a record as one line."""
         sys.stderr.write(self.format(record) + "\n")
 
 
 def set_up_logging() -> None:
-    """Print our own notices as plain lines, and of other libraries only errors."""
+    """Print log messages as plain lines, and only errors from other libraries."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Stderr()], force=True)
     for name in ("pytorch_lightning", "lightning_fabric", "wandb", "matplotlib", "PIL", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)

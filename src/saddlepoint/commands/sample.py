@@ -1,4 +1,4 @@
-"""``python sample.py checkpoint=PATH``: samples from a checkpoint alone; no data, W&B or GPU is needed."""
+"""``python sample.py checkpoint=PATH``: samples from a checkpoint, without needing the data, W&B or a GPU."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ REMEDY = "set out to a folder that can be written"
 
 
 def run(config: DictConfig) -> None:
-    """Write ``n`` samples into ``out``, or what becomes of ``inputs``, or the generator itself into ``export``."""
+    """Write samples, or translations or reconstructions of ``inputs``, to ``out``; or export networks to ``export``."""
     check_schema(config, SampleConfig)
     if config.truncation == 0:
-        raise UserError("at 0 all samples would be the same", "truncation", "choose a value in (0, 1]")
+        raise UserError("0 makes all samples identical", "truncation", "choose a value in (0, 1]")
     if config.export is not None:
         export.check_folder(sweep.own_folder(config.export))
     restored = restore(find(config.checkpoint), config.device, config.plugins)
@@ -41,7 +41,7 @@ def run(config: DictConfig) -> None:
         Console().print(f"{folder}: {', '.join(files)}", highlight=False, soft_wrap=True)
         return
     if "png" in config.format and not restored.info.is_image:
-        raise UserError("these samples are points, which png cannot hold", "format", "use grid and npz")
+        raise UserError("png is for images, and these samples are points", "format", "use grid and npz")
     out = sweep.own_folder(config.out)
     with writing.folder(out, _names(config), REMEDY):
         result = _sampled(config, restored) if config.inputs is None else _made(config, restored)
@@ -56,13 +56,13 @@ def run(config: DictConfig) -> None:
 
 
 class Result(NamedTuple):
-    """What is written.
+    """Samples to be written.
 
     Attributes:
-        kind: what it is, in the plural.
+        kind: a plural noun for the closing message, such as ``translations``.
         samples: images, uint8 [N, C, H, W], or points, float [N, D].
-        picture: of them.
-        arrays: what stands in the ``.npz`` beside the images or points.
+        picture: a grid of the images, or a scatter plot of the points.
+        arrays: additional arrays of the ``.npz`` file.
     """
 
     kind: str
@@ -126,7 +126,7 @@ def _write(config: DictConfig, out: Path, result: Result) -> list[Path]:
         written.append(out / f"000000.png … {len(samples) - 1:06d}.png")
     if "npz" in config.format:
         written.append(out / "samples.npz")
-        # The layout that evaluation tools share: uint8 [N, H, W, C].
+        # uint8 [N, H, W, C] is the layout that other evaluation tools read.
         arrays = {"images": samples.permute(0, 2, 3, 1)} if samples.dim() == 4 else {"points": samples}
         with whole(written[-1]) as file:
             np.savez(file, **{name: tensor.numpy() for name, tensor in {**arrays, **result.arrays}.items()})  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Sweeps: their folder, a record of each job, and the closing table."""
+"""Sweeps: the folder, a record of each job, and the table printed at the end."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _sweep_directory: Path | None = None
 
 
 class Carried(BaseException):
-    """Carries an error out of Hydra, which catches every ``Exception`` of callbacks and jobs.
+    """Wraps an exception to pass it through Hydra, which catches every ``Exception`` of callbacks and jobs.
 
     Args:
-        error: what ends the command.
+        error: the exception that ends the command.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -41,21 +41,22 @@ class Carried(BaseException):
 
 
 class SweepRecorder(Callback):
-    """Hydra's callback that finds the folder of a sweep before its first job.
+    """Hydra callback that checks and stores the folder of a sweep before its first job.
 
     Args:
-        keep: False where jobs write where they are told to, and nothing of the sweep itself shall stay.
+        keep: whether the sweep's folder is kept; False for commands whose jobs write elsewhere.
     """
 
     def __init__(self, keep: bool = True) -> None:
         self.keep = keep
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Find out that the sweep's folder can be written, and keep it for all jobs."""
+        """Check that the sweep's folder can be written, and store its name for all jobs."""
         own: Any = OmegaConf.to_container(config.hydra.overrides.hydra, resolve=False)
         given = [override.key_or_group for override in parse(own)]
         if not self.keep and "hydra.sweep.dir" not in given:
-            # Hydra needs a folder, for a file and a folder a job that nobody asked for. Jobs compose it anew.
+            # Hydra writes a file and a folder per job, which are of no use here, so it gets a temporary folder. The
+            # override is for the jobs, which compose Hydra's config again.
             scratch = tempfile.mkdtemp(prefix="saddlepoint-")
             weakref.finalize(self, shutil.rmtree, scratch, ignore_errors=True)
             config.hydra.sweep.dir = scratch
@@ -76,7 +77,7 @@ class SweepRecorder(Callback):
 
 
 def _names_one_folder(config: DictConfig) -> bool:
-    """Whether ``run.dir`` is set, also to several folders: with anything else varied, jobs would share them."""
+    """Whether ``run.dir`` is set, to one or several values; jobs that differ in other settings would share a folder."""
     return bool(config.run.dir) or any(
         override.key_or_group == "run.dir" and override.is_sweep_override() for override in parse(typed(config.hydra))
     )
@@ -84,7 +85,7 @@ def _names_one_folder(config: DictConfig) -> bool:
 
 @contextmanager
 def recorded() -> Iterator[None]:
-    """Append a line to ``jobs.jsonl`` when this job is done or has failed, whichever launcher runs it."""
+    """Append a line to ``jobs.jsonl`` when this job has finished or failed, with any of Hydra's launchers."""
     hydra = HydraConfig.get()
     path = Path(hydra.sweep.dir) / "jobs.jsonl"
     job = {"num": hydra.job.num, "overrides": typed(hydra)}
@@ -97,19 +98,19 @@ def recorded() -> Iterator[None]:
 
 
 def described(error: Exception) -> str:
-    """Return an error in one line, with its type unless it is one of ours."""
+    """Return an error as one line, with its type unless it is a UserError or a RunError."""
     known = isinstance(error, UserError | RunError)
     return (str(error) if known else f"{type(error).__name__}: {error}").splitlines()[0]
 
 
 def job_number() -> int | None:
-    """Return the number of this job in its sweep, from 0; None where there is no sweep."""
+    """Return the number of this job in its sweep, counting from 0, or None outside a sweep."""
     hydra = HydraConfig.get()
     return int(hydra.job.num) if hydra.mode is not None and hydra.mode.name == "MULTIRUN" else None
 
 
 def own_folder(folder: str) -> Path:
-    """Return ``folder``, or in a sweep a folder of this job's own in it."""
+    """Return ``folder``, or in a sweep the job's own subfolder of it."""
     number = job_number()
     return Path(folder) if number is None else Path(folder) / str(number)
 
@@ -120,7 +121,7 @@ def is_running() -> bool:
 
 
 def print_table() -> None:
-    """Print a row a job: what was varied, its scores, images, time and folder, or why it failed; once."""
+    """Print a table with one row per job: overrides, scores, images, time and folder, or the error; ends the sweep."""
     global _sweep_directory
     directory, _sweep_directory = _sweep_directory, None
     jobs = sorted(read_json_lines(directory / "jobs.jsonl"), key=lambda job: job["num"]) if directory else []
@@ -149,7 +150,7 @@ def print_table() -> None:
 
 
 def summary(directory: Path, num: int) -> dict[str, Any]:
-    """Return the summary of a job in a sweep's folder; empty if the job has failed."""
+    """Return the summary of a job of the sweep in ``directory``; empty if the job has failed."""
     for path in directory.glob(f"{num}_*/summary.json"):
         return json.loads(path.read_text())
     return {}

@@ -1,4 +1,4 @@
-"""``python train.py``: trains a run and prints a table of its scores."""
+"""``python train.py``: trains a model and prints a table of its scores."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from saddlepoint.config.schema import TrainConfig
 from saddlepoint.training import Launch, train
 
 SWEEP = "SADDLEPOINT_SWEEP"
-"""Environment variable of the processes of a job: the sweep's folder and the job's number, as JSON."""
+"""Environment variable that passes the sweep's folder and the job's number, as JSON, to the processes of a job."""
 
 
 def run(config: DictConfig) -> float | None:
-    """Train one run, or continue one; several devices take a process each.
+    """Train a new run or continue one, with one process per device.
 
     Returns:
-        The best monitored score, which a sweeper may optimise; None without scores.
+        The best value of the monitored score, for Hydra sweepers that optimize; None without scores.
     """
     check_schema(config, TrainConfig)
-    check_references(OmegaConf.to_container(config, resolve=False))  # a checkpoint that had others could not be read
+    check_references(OmegaConf.to_container(config, resolve=False))  # checked again when the checkpoint is loaded
     asked = launch()
     resumed = None if processes.launched() else resume.find(config, asked.overrides)
     trainer = (config if resumed is None else resumed.config).trainer
@@ -45,7 +45,7 @@ def run(config: DictConfig) -> float | None:
 
 
 def launch() -> Launch:
-    """Return how Hydra was told to start this job."""
+    """Return the choices, overrides and sweep of this job, from Hydra's config."""
     hydra = HydraConfig.get()
     of_sweep = os.environ.get(SWEEP)
     if of_sweep is not None:

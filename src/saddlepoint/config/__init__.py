@@ -1,1 +1,1 @@
-"""Composing a config and checking it: schema, signatures, and what a config may name."""
+"""Composing and validating configs."""

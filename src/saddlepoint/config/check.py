@@ -1,7 +1,7 @@
-"""Checks a composed config before anything is built from it.
+"""Validates a composed config before anything is built from it.
 
-The top level is checked against a typed schema, every part against the signature of its ``_target_``, and every
-``_target_`` against the list of what a config may name.
+The keys outside of parts are checked against a typed schema, the arguments of each part against the signature of its
+``_target_``, and each ``_target_`` against the list of allowed classes.
 """
 
 from __future__ import annotations
@@ -29,21 +29,21 @@ GROUPS_OF_PARTS: dict[str, set[str]] = {
     "regularizer": set(),
     "augment": set(),
 }
-"""Groups that hold several parts, and the keys that are read beside them."""
+"""Groups that consist of several parts, with the keys that they may hold besides parts."""
 
 GROUPS_OF_OPTIONS: dict[str, BaseModel] = {
     "norm": NormConfig(),
     "conditioning": ConditioningConfig(),
     "minibatch": MinibatchConfig(),
 }
-"""Groups whose keys parts refer to (``norm: ${norm.discriminator}``), if they have such an option; and the defaults."""
+"""Groups of options that parts refer to by interpolation (``norm: ${norm.discriminator}``), with their defaults."""
 
 
 def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
-    """Check a config's own keys against their types and ranges.
+    """Check a config against a schema: its keys, and the types and ranges of their values.
 
     Raises:
-        UserError: the first wrong key.
+        UserError: for the first invalid key.
     """
     try:
         content = OmegaConf.to_container(config, resolve=False)
@@ -77,17 +77,17 @@ def _fields(schema: type[BaseModel], path: Sequence[str | int]) -> list[str]:
 def check_parts(
     config: DictConfig, provided: Mapping[str, set[str]], plugins: Sequence[str] = (), typed: Sequence[str] = ()
 ) -> None:
-    """Check every node that has a ``_target_`` against its signature, and that a part reads every other key.
+    """Check the arguments of each part against its signature, and that all other keys are referenced.
 
     Args:
-        config: the config; interpolations that cannot be resolved yet are not looked into.
-        provided: for a part's key, the arguments that the code passes to it.
-        plugins: packages that the user trusts.
-        typed: the overrides that the user typed, which :func:`check_options` holds to more than what files say; none
-            for the config of a checkpoint.
+        config: the config; values whose interpolations cannot be resolved yet are not checked.
+        provided: the arguments that the code passes to parts, by the keys of the parts.
+        plugins: trusted packages.
+        typed: the overrides of the command line, which :func:`check_options` checks more strictly than the values in
+            files; empty for the config of a checkpoint.
 
     Raises:
-        UserError: the first wrong key.
+        UserError: for the first invalid key.
     """
     raw: Any = OmegaConf.to_container(config, resolve=False)
     read = set(re.findall(r"\$\{([\w.]+)\}", str(raw)))
@@ -96,14 +96,14 @@ def check_parts(
             _check_group(str(group), node or {}, read)
     check_options(raw, read, typed)
     parts = [found for group, node in raw.items() for found in _parts(node, str(group))]
-    for path, part in parts:  # all keys before all values: a misspelt key is also a value that others miss
+    for path, part in parts:  # all keys before all values: a misspelt key can also make a value invalid elsewhere
         _check_keys(path, part, provided.get(path, set()), read, plugins)
     for path, part in parts:
         _check_values(config, path, part, plugins)
 
 
 def _check_group(group: str, node: dict[str, Any], read: set[str]) -> None:
-    """Check that a group of several parts holds parts, and keys that are read."""
+    """Check that a group consists of parts and of keys that are referenced."""
     for key, value in node.items():
         if isinstance(value, dict) and "_target_" not in value:
             raise UserError("missing key", f"{group}.{key}._target_")
@@ -113,42 +113,43 @@ def _check_group(group: str, node: dict[str, Any], read: set[str]) -> None:
 
 
 def check_options(raw: Mapping[str, Any], read: set[str], typed: Sequence[str] = ()) -> None:
-    """Refuse what is asked of parts that do not have such an option.
+    """Check that the options set in ``norm``, ``conditioning`` and ``minibatch`` are used by a part.
 
-    A key of ``norm``, ``conditioning`` or ``minibatch`` *asks* for something if its value is neither the default nor
-    ``none`` or false. A typed choice of such a group, or a typed key of it, is refused if it asks for something and no
-    part reads any key by which it does. Of ``conditioning`` and ``minibatch``, every key that asks must be read,
-    whoever chose it: without it, another model would be trained. A model's own ``norm`` is let pass, so that its
-    networks can be exchanged.
+    An option is *set* if its value is neither the default nor ``none`` or false. The rules are:
+
+    * If an override of one of these groups or of its keys sets options, at least one of them must be used.
+    * Every option that is set in ``conditioning`` or ``minibatch`` must be used, also if a file sets it, because
+      another model would be trained otherwise.
+    * An option that a model's file sets in ``norm`` may be unused, so that the model's networks can be replaced.
 
     Args:
         raw: the config as plain containers, unresolved.
-        read: the keys that the config refers to.
-        typed: the overrides that the user typed.
+        read: the keys that interpolations in the config refer to.
+        typed: the overrides of the command line.
 
     Raises:
-        UserError: the first such choice or key.
+        UserError: for the first unused group or key.
 
     >>> raw = {"norm": {"generator": "batch", "discriminator": "layer", "spectral_norm": False}}
     >>> check_options(raw, {"norm.spectral_norm"}, ["seed=1"])
     >>> check_options(raw, {"norm.spectral_norm"}, ["norm=layer"])
     Traceback (most recent call last):
     ...
-    saddlepoint.errors.UserError: norm: no part of this run reads norm.discriminator; leave it out, or choose another \
+    saddlepoint.errors.UserError: norm: no part of this run uses norm.discriminator; leave it out, or choose another \
 network
     """
-    asked = {group: _asked(group, raw.get(group) or {}) for group in GROUPS_OF_OPTIONS}
+    options = {group: _set_options(group, raw.get(group) or {}) for group in GROUPS_OF_OPTIONS}
     for override in parse(typed):
         group, _, key = override.key_or_group.partition(".")
-        keys = [one for one in asked.get(group, []) if not key or one == f"{group}.{key}"]
+        keys = [one for one in options.get(group, []) if not key or one == f"{group}.{key}"]
         if keys and not override.is_delete() and not any(_is_read(one, read) for one in keys):
-            raise _unread(override.key_or_group, keys)
-    for key in (*asked["conditioning"], *asked["minibatch"]):
+            raise _unused(override.key_or_group, keys)
+    for key in (*options["conditioning"], *options["minibatch"]):
         if not _is_read(key, read):
-            raise _unread(key, [key])
+            raise _unused(key, [key])
 
 
-def _asked(group: str, node: Mapping[str, Any]) -> list[str]:
+def _set_options(group: str, node: Mapping[str, Any]) -> list[str]:
     default = GROUPS_OF_OPTIONS[group].model_dump()
     return [
         f"{group}.{key}" for key, value in node.items() if value != default.get(key) and value not in ("none", False)
@@ -156,12 +157,12 @@ def _asked(group: str, node: Mapping[str, Any]) -> list[str]:
 
 
 def _is_read(key: str, read: set[str]) -> bool:
-    """Whether a key is read, by itself or with its whole group."""
+    """Whether an interpolation refers to a key or to its whole group."""
     return key in read or key.partition(".")[0] in read
 
 
-def _unread(key: str, keys: Sequence[str]) -> UserError:
-    return UserError(f"no part of this run reads {' or '.join(keys)}", key, "leave it out, or choose another network")
+def _unused(key: str, keys: Sequence[str]) -> UserError:
+    return UserError(f"no part of this run uses {' or '.join(keys)}", key, "leave it out, or choose another network")
 
 
 def _parts(node: Any, path: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -190,7 +191,7 @@ def _check_keys(path: str, part: dict[str, Any], provided: set[str], read: set[s
     if not part.get("_partial_"):
         missing = [k for k, p in known.items() if p.default is p.empty and k not in part and k not in provided]
         if missing:
-            raise UserError(f"missing key, which {part['_target_']} needs", f"{path}.{missing[0]}")
+            raise UserError(f"missing key, required by {part['_target_']}", f"{path}.{missing[0]}")
 
 
 def _check_values(config: DictConfig, path: str, part: dict[str, Any], plugins: Sequence[str]) -> None:
@@ -204,7 +205,7 @@ def _check_value(key: str, value: Any, annotation: Any) -> None:
     if OmegaConf.is_config(value):
         value = OmegaConf.to_container(value, resolve=True)
     if isinstance(value, dict):
-        return  # parts in parts are checked as parts
+        return  # a nested part, which is checked as a part
     try:
         adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
     except (PydanticSchemaGenerationError, PydanticUserError):
@@ -222,5 +223,5 @@ def _check_value(key: str, value: Any, annotation: Any) -> None:
 
 
 def _wrong_value(key: str, value: Any, message: str) -> UserError:
-    """Return ``batch_size: input should be greater than 0, got -1``."""
+    """Return an error such as ``batch_size: input should be greater than 0, got -1``."""
     return UserError(f"{message[:1].lower()}{message[1:]}, got {value!r}", key)

@@ -1,4 +1,4 @@
-"""Composes configs from overrides, in any process and as often as needed, and leaves no Hydra state behind."""
+"""Composes configs from overrides, repeatedly if needed, without leaving global Hydra state behind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SEARCH_PATH = "hydra.searchpath"
 
 
 class Composed(NamedTuple):
-    """A config, and which option of each group was chosen for it: ``{"model": "dcgan", …}``."""
+    """A config and the option chosen for each group, such as ``{"model": "dcgan"}``."""
 
     config: DictConfig
     choices: dict[str, str]
@@ -38,12 +38,12 @@ def composed(command: str, overrides: Sequence[str] = (), folder: str | None = N
 
     Args:
         command: ``train``, ``evaluate`` or ``sample``.
-        overrides: such as ``model=wgan_gp``; :func:`saddlepoint.config.overrides.from_settings` makes them of Python
-            values.
-        folder: of more configs, as ``--config-dir``.
+        overrides: overrides such as ``model=wgan_gp``; see :func:`saddlepoint.config.overrides.from_settings` for
+            Python values.
+        folder: a folder of additional configs, like ``--config-dir``.
 
     Raises:
-        UserError: the overrides do not compose.
+        UserError: if the overrides are invalid.
     """
     line = CommandLine(command, tuple(overrides), folder=folder)
     with explained(line):
@@ -56,43 +56,43 @@ def composed(command: str, overrides: Sequence[str] = (), folder: str | None = N
 
 
 def choices_of(hydra: Any) -> dict[str, str]:
-    """Return which option of each group was chosen, by Hydra's own part of a config."""
+    """Return the option chosen for each group, from the ``hydra`` node of a config."""
     choices = {key: str(value) for key, value in hydra.runtime.choices.items() if "/" not in key}
     return {key: value for key, value in choices.items() if value not in ("None", "null") and key != "hydra"}
 
 
 def typed(hydra: Any) -> list[str]:
-    """Return a job's overrides of its own config as they were typed, with references in them left unresolved."""
+    """Return a job's overrides, without those of Hydra's own config, with interpolations unresolved."""
     given: Any = OmegaConf.to_container(hydra.overrides.task, resolve=False)
     return [str(override) for override in given]
 
 
 def check_choices(config: str, choices: Mapping[str, Any], overrides: Iterable[str]) -> None:
-    """Check that each group that takes one choice has one, which Hydra does not.
+    """Check that each group that takes a single choice has one; Hydra does not check this.
 
     Args:
         config: the name of the command's config.
-        choices: the choice of each group, as Hydra knows it; of a list it knows none.
-        overrides: those of the config, which may delete a group.
+        choices: Hydra's record of the choice of each group, which lacks groups whose choice is a list.
+        overrides: the overrides of the config, which may delete a group.
 
     Raises:
-        UserError: a list was chosen, or a file that only holds what choices share.
+        UserError: if the choice is a list, or a file that only holds settings shared by several choices.
     """
     for group, choice in choices.items():
         if not is_choice(str(choice)):
-            problem = f"'{choice}' holds what the choices share, and cannot be chosen"
-            raise UserError(problem, group, "to run all choices, exclude it: glob(*,exclude=_*)")
+            problem = f"'{choice}' holds settings that choices share, and is not a choice itself"
+            raise UserError(problem, group, "use glob(*,exclude=_*) to run all choices")
     given = {*choices, *(override.removeprefix("~") for override in overrides)}
     for group, default in defaults(config).items():
         if default != [] and group not in given:
-            raise UserError("this group takes one choice, not a list", group, f"to run several, {group}=a,b with -m")
+            raise UserError("this group takes one choice, not a list", group, f"use {group}=a,b with -m to run several")
 
 
 def check_jobs(line: CommandLine) -> None:
-    """Compose as many jobs of a sweep as it takes for each value to occur: so a mistake ends it before its first job.
+    """Compose enough jobs of a sweep for each value to occur once, so that errors are found before the first job.
 
     Raises:
-        UserError: a job does not compose.
+        UserError: if an override of a job is invalid.
     """
     with explained(line), _hydra():
         parser = OverridesParser.create(GlobalHydra.instance().config_loader())
@@ -110,7 +110,7 @@ def _jobs(values: Sequence[Sequence[str]]) -> Iterator[list[str]]:
 
 
 def _values(override: Override) -> list[str]:
-    """Return the overrides that one with several values stands for."""
+    """Return one override for each value of a sweep override."""
     value = override.value()
     if override.is_discrete_sweep():
         return [f"{override.get_key_element()}={one}" for one in override.sweep_string_iterator()]
@@ -121,10 +121,10 @@ def _values(override: Override) -> list[str]:
 
 @contextmanager
 def explained(line: CommandLine) -> Iterator[None]:
-    """Turn errors of composing this command line into the mistake that they mean.
+    """Convert errors of composing a command line to a UserError.
 
     Raises:
-        UserError: the mistake.
+        UserError: if composing fails because of the command line or a config file.
     """
     try:
         yield
@@ -144,7 +144,7 @@ def _plain(line: CommandLine) -> Callable[[Sequence[str]], dict[str, Any]]:
 
 
 def _composed(line: CommandLine, overrides: Sequence[str]) -> DictConfig:
-    """Return the config with Hydra's own part."""
+    """Return the config, including its ``hydra`` node."""
     overrides = [*overrides]
     if line.folder is not None:
         paths = [f"file://{Path(line.folder).absolute()}"]
@@ -152,14 +152,14 @@ def _composed(line: CommandLine, overrides: Sequence[str]) -> DictConfig:
             value: Any = override.value()
             if override.key_or_group == SEARCH_PATH and isinstance(value, list):
                 paths += value
-        overrides = [f"{SEARCH_PATH}=[{','.join(map(quote, paths))}]", *overrides]  # Hydra takes the first
+        overrides = [f"{SEARCH_PATH}=[{','.join(map(quote, paths))}]", *overrides]  # Hydra uses the first
     with _hydra():
         return compose(line.config or line.command, overrides, return_hydra_config=True)
 
 
 @contextmanager
 def _hydra() -> Iterator[None]:
-    """Initialise Hydra meanwhile; a Hydra application that this process runs finds its own state again."""
+    """Initialise Hydra temporarily; the state of a Hydra application running in this process is restored on exit."""
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

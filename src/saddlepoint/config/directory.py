@@ -1,4 +1,4 @@
-"""The folders of YAML files, and the choices that their groups offer."""
+"""The folders of YAML files, and the choices of their groups."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def groups(folder: str | None = None) -> set[str]:
     """Return the names of all groups, such as ``model`` and ``experiment/modes``.
 
     Args:
-        folder: of the user's own configs.
+        folder: the folder of the user's own configs.
     """
     return {
         path.relative_to(source).as_posix()
@@ -32,7 +32,7 @@ def groups(folder: str | None = None) -> set[str]:
 
 
 def is_choice(name: str) -> bool:
-    """Whether a file of a group is one of its choices; one whose name begins with ``_`` holds what choices share.
+    """Whether a file of a group is a choice. Files whose names begin with ``_`` hold settings that choices share.
 
     >>> is_choice("dcgan"), is_choice("_gan"), is_choice("quick/_base")
     (True, False, False)
@@ -41,7 +41,7 @@ def is_choice(name: str) -> bool:
 
 
 def options(group: str, folder: str | None = None) -> list[str]:
-    """Return the choices of a group, those in folders within it included, sorted.
+    """Return the choices of a group, including those in subfolders, sorted.
 
     >>> options("norm"), options("experiment")[0]
     (['batch', 'layer', 'none', 'spectral'], 'modes/grid')
@@ -52,7 +52,7 @@ def options(group: str, folder: str | None = None) -> list[str]:
 
 
 def all_options(folder: str | None = None) -> str:
-    """Return a line for each group with its choices, for ``--help``."""
+    """Return one line per group with its choices, for ``--help``."""
     lines = []
     for group in sorted(groups(folder)):
         names = [name for name in options(group, folder) if "/" not in name]
@@ -62,7 +62,7 @@ def all_options(folder: str | None = None) -> str:
 
 
 def defaults(config: str) -> dict[str, Any]:
-    """Return what a command's config chooses by default, by group; a list where the group takes any number.
+    """Return the default choice of each group of a command's config; a list if the group takes any number of choices.
 
     >>> defaults("train")["network"], defaults("train")["regularizer"], defaults("evaluate")["data"]
     ('dcgan', [], None)

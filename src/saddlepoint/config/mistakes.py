@@ -1,7 +1,7 @@
-"""Finds the mistake behind an error of Hydra or OmegaConf.
+"""Converts errors of Hydra and OmegaConf to UserErrors that name the setting and a remedy.
 
-Errors are told apart by their types and attributes. Where those do not say which override is wrong, the overrides are
-compared with the groups, their options and the keys that exist.
+Errors are distinguished by their types and attributes. If those do not identify the invalid override, the overrides are
+compared with the groups, options and keys that exist.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from saddlepoint.config.directory import defaults, groups, is_choice, options
 from saddlepoint.config.overrides import HELP, CommandLine, parse, quote, text_keys, unquoted
-from saddlepoint.errors import UserError, nearest, suggestion
+from saddlepoint.errors import UserError, choose, nearest
 
 COMPOSING = (HydraException, OmegaConfBaseException, yaml.MarkedYAMLError, ValueError)
-"""What composing a config can raise; a ValueError, where a group is set to what is no choice."""
+"""Exceptions that composing a config can raise; ValueError if a group is set to a number, for example."""
 
 Compose = Callable[[Sequence[str]], dict[str, Any]]
-"""Composes the command's config from overrides, as plain containers; may raise what composing can."""
+"""Composes the command's config from overrides, as plain containers; may raise any of ``COMPOSING``."""
 
 
 def in_composing(error: Exception, line: CommandLine, compose: Compose) -> UserError | None:
-    """Return the mistake in a command line or a file that an error of composing means, or None for another error.
+    """Convert an error of composing; return None if the command line and the files did not cause it.
 
     Args:
         error: one of ``COMPOSING``.
-        line: what was composed.
-        compose: to find out which keys there are.
+        line: the command line that was composed.
+        compose: composes other overrides, to find the keys that exist.
     """
     if isinstance(error, OverrideParseException):
         return _unreadable(error.override)
@@ -57,7 +57,7 @@ def in_composing(error: Exception, line: CommandLine, compose: Compose) -> UserE
 
 
 def _split(file: str, line: CommandLine) -> tuple[str, str]:
-    """Return the group and the choice that a file of the config folders stands for."""
+    """Return the group and the choice of a config file."""
     for group in defaults(line.config or line.command):
         if file.startswith(f"{group}/"):
             return group, file.removeprefix(f"{group}/")
@@ -66,7 +66,7 @@ def _split(file: str, line: CommandLine) -> tuple[str, str]:
 
 
 def in_reading(error: OmegaConfBaseException) -> UserError:
-    """Return the mistake that an error of OmegaConf means: a value is missing, or cannot be resolved."""
+    """Convert an error of OmegaConf: a missing value, or one that cannot be resolved."""
     if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
         key = _missing_key(error)
         return UserError("missing value", key, f"set {key}=…")
@@ -74,7 +74,7 @@ def in_reading(error: OmegaConfBaseException) -> UserError:
 
 
 def _missing_key(error: OmegaConfBaseException) -> str:
-    """Return the key that has no value, where another key refers to it too."""
+    """Return the key without a value, following the reference if the error names a key that refers to it."""
     if OmegaConf.is_dict(error.parent_node):
         raw: Any = OmegaConf.to_container(error.parent_node, resolve=False)
         if match := re.fullmatch(r"\$\{([\w.]+)\}", str(raw.get(error.key))):
@@ -89,7 +89,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _wrong_override(line: CommandLine, compose: Compose) -> UserError | None:
-    """Return what is wrong with the first wrong override, or None if none is."""
+    """Return the error of the first invalid override, or None if all are valid."""
     overrides = parse(line.overrides)
     if not line.multirun:
         for override in overrides:
@@ -112,7 +112,7 @@ def _is_choice(override: Override, known: set[str]) -> bool:
 
 def _several(override: Override, command: str) -> UserError:
     key, value = override.key_or_group, override.get_value_string()
-    tip = f", or put a single one in quotes: \"{key}='…'\"" if key in text_keys(command) else ""
+    tip = f", or quote it if it is a single value: \"{key}='…'\"" if key in text_keys(command) else ""
     return UserError(f"several values ({value})", key, f"add -m to run them all{tip}")
 
 
@@ -120,20 +120,19 @@ def _wrong_choice(override: Override, line: CommandLine) -> UserError | None:
     group, value = override.key_or_group, override.value()
     by_default = defaults(line.config or line.command)
     if (override.is_add() or override.is_force_add()) and group in by_default:
-        return UserError("this group is chosen already", group, "leave out the +")
+        return UserError("this group already has a choice", group, "leave out the +")
     if not override.is_delete() and not isinstance(value, str | list):
         empty = ", or [] for none" if by_default.get(group) == [] else ""
         shown = override.get_value_string()
-        return UserError(
-            f"{shown} is not a choice", group, f"choose one of {_listed(options(group, line.folder))}{empty}"
-        )
+        listed = ", ".join(options(group, line.folder))
+        return UserError(f"{shown} is not a choice", group, f"choose from {listed}{empty}")
     return None
 
 
 def _wrong_key(
     overrides: Sequence[Override], choices: Sequence[str], command: str, compose: Compose
 ) -> UserError | None:
-    """Return the first override of a key that does not exist, or that is added and does exist."""
+    """Return the error of the first override that changes a missing key or adds an existing one."""
     config = _composed(choices, compose)
     for override in overrides:
         key, value = override.key_or_group, override.value()
@@ -145,13 +144,13 @@ def _wrong_key(
                 if not _lookup(config, inner):
                     return _unknown_key(inner, config, choices, command)
         if override.is_add() and there and there[0] not in (None, "???") and not isinstance(value, dict | list):
-            return UserError("this key exists already", key, "leave out the +")
+            return UserError("this key already exists", key, "leave out the +")
         _assign(config, key, value)
     return None
 
 
 def _composed(choices: Sequence[str], compose: Compose) -> dict[str, Any]:
-    """Return the config of these choices, or, where they do not compose, of the default ones."""
+    """Return the config of these choices, or that of the default choices if these do not compose."""
     try:
         return compose(choices)
     except COMPOSING:
@@ -159,7 +158,7 @@ def _composed(choices: Sequence[str], compose: Compose) -> dict[str, Any]:
 
 
 def _lookup(config: dict[str, Any], key: str) -> list[Any]:
-    """Return the value of a key in a list, or an empty list if there is no such key."""
+    """Return a list with the value of a key, or an empty list if there is no such key."""
     node: Any = config
     for name in key.split("."):
         if isinstance(node, dict) and name in node:
@@ -172,7 +171,7 @@ def _lookup(config: dict[str, Any], key: str) -> list[Any]:
 
 
 def _leaves(key: str, value: Any) -> Iterator[str]:
-    """Yield the keys that an override sets: its own, or those within a dict."""
+    """Yield the keys that an override sets: its own, or those of a dict value."""
     if not isinstance(value, dict) or not value:
         yield key
         return
@@ -192,26 +191,19 @@ def _assign(config: dict[str, Any], key: str, value: Any) -> None:
 
 def _unreadable(override: str) -> UserError:
     key, equals, value = override.partition("=")
-    problem = f"cannot parse {' '.join(override.split())}"
     if not equals:
-        return UserError(problem, None, HELP)
-    return UserError(
-        problem, None, f'close its brackets and quotes, or put a text in quotes: "{key}={quote(unquoted(value))}"'
-    )
+        return UserError(f"cannot parse {' '.join(override.split())}", None, HELP)
+    quoted = f'"{key}={quote(unquoted(value))}"'
+    problem = f"cannot parse {' '.join(value.split())}"
+    return UserError(problem, key, f"close its brackets and quotes, or quote the value: {quoted}")
 
 
 def _unknown_choice(group: str, choice: str, known: Sequence[str]) -> UserError:
-    near = suggestion(choice, known)
-    remedy = f"{near} The choices are {_listed(known)}" if near else f"choose one of {_listed(known)}"
-    return UserError(f"unknown choice '{choice}'", group or None, remedy if known else None)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
+    return UserError(f"unknown choice '{choice}'", group or None, choose(choice, known) if known else None)
 
 
 def _unknown_key(key: str, config: dict[str, Any], choices: Sequence[str], command: str) -> UserError:
-    """Suggest a key that is spelt alike, or the same last part elsewhere, or how to list the keys of these choices."""
+    """Suggest a key with a similar spelling or a similar last part, or else how to list the keys of these choices."""
     known = [one for one in _keys(config) if one.startswith("hydra.") == key.startswith("hydra.")]
     known = [one for one in known if not f"{key}.".startswith(f"{one}.")]
     near = nearest(key, known)
@@ -225,7 +217,7 @@ def _unknown_key(key: str, config: dict[str, Any], choices: Sequence[str], comma
 
 
 def _keys(node: Any, prefix: str = "") -> Iterator[str]:
-    """Yield the keys that hold values, and the groups; the nodes between them are not for users to set."""
+    """Yield the groups and the keys that hold values, without the nodes in between."""
     if isinstance(node, dict):
         for key, value in node.items():
             if not prefix or not isinstance(value, dict):

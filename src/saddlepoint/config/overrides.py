@@ -1,4 +1,4 @@
-"""Overrides: the command line in Hydra's order, texts in quotes, and overrides from Python values."""
+"""Overrides: parsing of the command line, quoting of strings, and conversion of Python values to overrides."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HELP = "settings are key=value, and --help lists them"
 
 NOT_TEXT = re.compile(r"[+-]?(\d[\d_]*\.?[\d_]*|\.\d+)(e[+-]?\d+)?|true|false|nan|[+-]?inf", re.IGNORECASE)
 VALUE = re.compile(r"""(?:^|,)(\s*'(?:\\.|[^'\\])*'\s*(?=,|$)|\s*"(?:\\.|[^"\\])*"\s*(?=,|$)|[^,]*)""")
-"""One of several values that are separated by commas; a comma in quotes does not separate."""
+"""One of several comma-separated values; commas in quotes do not separate."""
 FUNCTION = re.compile(r"\w+\(")
 PATHS = (
     "data.root",
@@ -31,7 +31,7 @@ PATHS = (
     "encoder.checkpoint",
     "features.weights",
 )
-"""Texts that parts take, whose keys are in no schema."""
+"""Keys of strings that are not in a schema, since they belong to parts."""
 
 FLAGS = ("--help -h", "--hydra-help", "--version", "--run -r", "--multirun -m", "--resolve", "--shell-completion -sc")
 WITH_VALUE = ("--config-name -cn", "--config-dir -cd", "--package -p", "--experimental-rerun")
@@ -44,12 +44,12 @@ class CommandLine:
     """A command and its arguments.
 
     Attributes:
-        command: its name.
-        overrides: Hydra's, with texts in quotes where Hydra would misread them.
-        options: Hydra's own, such as ``--cfg job``.
-        multirun: whether they ask for a sweep.
-        folder: of more configs (``--config-dir``).
-        config: the config to compose in the place of the command's own (``--config-name``).
+        command: the command's name.
+        overrides: the overrides, with strings quoted where Hydra would misread them.
+        options: Hydra's options, such as ``--cfg job``.
+        multirun: whether the command line starts a sweep.
+        folder: a folder of additional configs (``--config-dir``).
+        config: the config to compose instead of the command's own (``--config-name``).
     """
 
     command: str
@@ -66,10 +66,10 @@ class _Parser(argparse.ArgumentParser):
 
 
 def read(command: str, arguments: Sequence[str]) -> CommandLine:
-    """Read a command line, whose options may be anywhere.
+    """Parse a command line. Options may stand before, between or after overrides.
 
     Raises:
-        UserError: an option is unknown, lacks its value, names no folder, or would unpickle a file.
+        UserError: if an option is unknown, lacks its value, does not name a folder, or would unpickle a file.
     """
     parser = _Parser(add_help=False, allow_abbrev=False)
     parser.add_argument("overrides", nargs="*")
@@ -98,19 +98,19 @@ def parse(overrides: Iterable[str]) -> list[Override]:
     """Parse overrides by Hydra's grammar.
 
     Raises:
-        hydra.errors.OverrideParseException: one cannot be parsed.
+        hydra.errors.OverrideParseException: if an override cannot be parsed.
     """
     return OverridesParser.create().parse_overrides(list(overrides))
 
 
 def from_settings(settings: Mapping[str, Any]) -> list[str]:
-    """Return the overrides that Python values stand for.
+    """Convert Python values to overrides.
 
     >>> from_settings({"model": "dcgan", "budget": {"images": 100}, "regularizer": ["r1"], "data.root": None})
     ["model='dcgan'", 'budget.images=100', "regularizer=['r1']", 'data.root=null']
 
     Raises:
-        UserError: a config cannot hold a value of this type.
+        UserError: if a config cannot hold a value of this type.
     """
     overrides: list[str] = []
     for key, value in settings.items():
@@ -133,17 +133,17 @@ def _written(value: Any, key: str) -> str:
     if isinstance(value, list | tuple):
         return f"[{','.join(_written(item, key) for item in value)}]"
     raise UserError(
-        f"a config cannot hold a value of type {type(value).__name__}", key, "use text, numbers, lists or dicts"
+        f"a config cannot hold a value of type {type(value).__name__}", key, "use strings, numbers, lists or dicts"
     )
 
 
 def text_keys(command: str) -> set[str]:
-    """Return the keys that hold texts: a command's own, and the paths that its parts take.
+    """Return the keys of strings: those in the command's schema, and the paths that are arguments of parts.
 
     >>> sorted(text_keys("sample"))[:2]
     ['checkpoint', 'export']
     """
-    from saddlepoint.config import schema  # it imports torch, which --help and --version do without
+    from saddlepoint.config import schema  # imports torch, which --help and --version do not need
 
     def keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
         for name, field in model.model_fields.items():
@@ -158,9 +158,9 @@ def text_keys(command: str) -> set[str]:
 
 
 def _quoted(override: str, texts: set[str], sweep: bool) -> str:
-    """Quote a text that Hydra would take for a number or a truth value (``run.name=1``) or cannot parse (``out=it's``).
+    """Quote a string that Hydra would read as a number or a Boolean (``run.name=1``) or cannot parse (``out=it's``).
 
-    What Hydra can parse stays as it is. Commas separate values in a sweep, and wherever Hydra can parse them.
+    Other values that Hydra can parse stay unchanged. Commas separate values in a sweep, and where Hydra can parse them.
     """
     key, equals, value = override.partition("=")
     if not equals or key.lstrip("+") not in texts:
@@ -169,7 +169,7 @@ def _quoted(override: str, texts: set[str], sweep: bool) -> str:
     if not _readable(",".join(values)):
         if not sweep:
             values = [_in_quotes(value)]
-        elif not FUNCTION.match(value):  # choice(a,b) is for Hydra to parse, or to refuse
+        elif not FUNCTION.match(value):  # Hydra parses functions such as choice(a,b)
             values = [one if _readable(one) else _in_quotes(one.strip()) for one in values]
     return f"{key}=" + ",".join(values)
 
@@ -187,7 +187,7 @@ def _in_quotes(value: str) -> str:
 
 
 def quote(text: str) -> str:
-    r"""Put a text in quotes, and escape what is special in it.
+    r"""Quote a string, escaping special characters.
 
     >>> print(quote("it's"))
     'it\'s'
@@ -196,5 +196,5 @@ def quote(text: str) -> str:
 
 
 def unquoted(value: str) -> str:
-    """Return a value without the quotes around it, if there are any."""
+    """Return a value without its surrounding quotes, if any."""
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" else value

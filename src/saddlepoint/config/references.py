@@ -1,4 +1,4 @@
-"""What the config of a checkpoint or of an export may refer to."""
+"""The interpolations that a config of a checkpoint or an export may contain."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ REFERENCE = re.compile(
 
 
 def check_references(node: Any, path: str = "") -> None:
-    """Check that a config refers to its own keys and to ``SADDLEPOINT_DATA`` only.
+    """Check that the interpolations of a config refer only to its own keys and to ``SADDLEPOINT_DATA``.
 
-    A reference to another environment variable could copy a secret into names, records and uploads.
+    Any other environment variable could hold a secret, which would then be written to names, records and uploads.
 
     Args:
-        node: plain containers, unresolved.
-        path: the node's key.
+        node: the config as plain containers, unresolved.
+        path: the key of ``node``.
 
     Raises:
-        UserError: the first reference to anything else.
+        UserError: for the first interpolation that refers to anything else.
 
     >>> check_references({"shape": "${data.shape}", "root": "${oc.env:SADDLEPOINT_DATA,data}"})
     """

@@ -1,4 +1,4 @@
-"""The typed schema of the configs' own keys; each part is checked against its own signature in ``check``."""
+"""Typed schemas of the configs. The arguments of parts are checked against signatures in ``check`` instead."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from saddlepoint.types import Fraction
 
 
 class Strict(BaseModel):
-    """Unknown keys are errors, and a text is no number."""
+    """A model that forbids unknown keys and does not convert strings to numbers."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class BudgetConfig(Strict):
-    """When the run ends."""
+    """Limits at which the run ends."""
 
     images: PositiveInt | None
     generator_updates: PositiveInt | None
@@ -28,7 +28,7 @@ class BudgetConfig(Strict):
 
 
 class RunConfig(Strict):
-    """Where the run lies."""
+    """Folder and name of the run."""
 
     root: str
     dir: str | None
@@ -36,7 +36,7 @@ class RunConfig(Strict):
 
 
 class TrainerConfig(Strict):
-    """What the run computes on."""
+    """Devices, processes and precision."""
 
     accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"]
     devices: PositiveInt
@@ -47,7 +47,7 @@ class TrainerConfig(Strict):
 
 
 class LoggerConfig(Strict):
-    """W&B."""
+    """Weights & Biases."""
 
     mode: Literal["auto", "online", "offline", "disabled"]
     project: str
@@ -56,7 +56,7 @@ class LoggerConfig(Strict):
 
 
 class NormConfig(Strict):
-    """Which normalisation the networks use."""
+    """Normalisation layers of the networks."""
 
     generator: NormKind = "batch"
     discriminator: NormKind = "batch"
@@ -64,21 +64,21 @@ class NormConfig(Strict):
 
 
 class ConditioningConfig(Strict):
-    """What the networks do with labels."""
+    """How the networks are conditioned on labels."""
 
     generator: GeneratorConditioning = "none"
     discriminator: DiscriminatorConditioning = "none"
 
 
 class MinibatchConfig(Strict):
-    """Whether the discriminator looks at several samples at once."""
+    """Whether the discriminator compares several samples."""
 
     layer: MinibatchKind = "none"
     packing: PositiveInt = 1
 
 
 class SamplesConfig(Strict):
-    """Pictures."""
+    """Pictures of samples."""
 
     every_images: PositiveInt | None
     n: PositiveInt
@@ -104,7 +104,7 @@ class CheckpointsConfig(Strict):
 
 
 class HistoryConfig(Strict):
-    """Rows of losses."""
+    """The history of losses."""
 
     every_rounds: PositiveInt
 
@@ -117,7 +117,7 @@ class ProgressConfig(Strict):
 
 
 class TheoryConfig(Strict):
-    """Pictures of the theory, for data of a known density."""
+    """Pictures that compare training with theory, for data of known density."""
 
     enabled: bool
     every_images: PositiveInt | None
@@ -126,7 +126,7 @@ class TheoryConfig(Strict):
 
 
 class CallbacksConfig(Strict):
-    """What happens during training."""
+    """Callbacks of a training run."""
 
     samples: SamplesConfig
     scores: ScoresConfig
@@ -137,7 +137,7 @@ class CallbacksConfig(Strict):
 
 
 class Part(BaseModel):
-    """A node that names a class; ``check`` compares the rest of it with that class's signature."""
+    """A node with a ``_target_``; ``check`` compares its other keys with the signature of that class."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -145,7 +145,7 @@ class Part(BaseModel):
 
 
 class OptimizerConfig(BaseModel):
-    """An optimizer a player, and what they share."""
+    """One optimizer per player, and their shared settings."""
 
     model_config = ConfigDict(extra="allow", strict=True)
 
@@ -154,7 +154,7 @@ class OptimizerConfig(BaseModel):
 
 
 class EncoderConfig(Strict):
-    """The model in whose latent space a run takes place."""
+    """The model in whose latent space the GAN is trained."""
 
     checkpoint: str
     sha256: str | None = None

@@ -1,4 +1,4 @@
-"""Secrets: refused on a command line, and removed from configs that are written to files."""
+"""Secrets: an error on the command line, and removed from configs that are written to files."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from saddlepoint.errors import UserError
 
 SECRET = re.compile(r"(api[_-]?key|secret|token|password|passwd|credential)", re.IGNORECASE)
-"""Keys that name secrets."""
+"""Matches keys of secrets."""
 
 
 def refuse_secrets(overrides: Iterable[str]) -> None:
-    """Refuse overrides whose key names a secret: other users can read a command line, and shells keep it.
+    """Check that no override sets a secret, since other users can see command lines and shells store them.
 
     Raises:
-        UserError: the first such key; the value is not shown.
+        UserError: for the first such key; the message does not contain the value.
     """
     for override in overrides:
         key, equals, _ = override.partition("=")
@@ -29,7 +29,7 @@ def refuse_secrets(overrides: Iterable[str]) -> None:
 
 
 def redacted(node: Any) -> Any:
-    """Return plain containers with the values of keys that name secrets replaced by ``…``.
+    """Return plain containers in which the values of secrets are replaced by ``…``.
 
     >>> redacted({"logger": {"api_key": "abc", "project": "x"}})
     {'logger': {'api_key': '…', 'project': 'x'}}

@@ -1,4 +1,4 @@
-"""The arguments that a class takes."""
+"""The arguments of classes and functions."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import Any
 
 @cache
 def signature_of(target: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return a class's or a function's named parameters, with evaluated annotations.
+    """Return the named parameters of a class or a function, with evaluated annotations.
 
-    Where ``__init__`` takes ``**kwargs``, the parameters of the next class in the method resolution order are included.
-    ``self`` and an optimizer's ``params`` are left out.
+    If ``__init__`` takes ``**kwargs``, the parameters of the next class in the method resolution order are included.
+    ``self`` and the ``params`` of optimizers are left out.
     """
     if not inspect.isclass(target):
         return _named(target)

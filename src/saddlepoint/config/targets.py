@@ -1,4 +1,4 @@
-"""What a config may name by ``_target_``: an exact list, and the packages that the user trusts."""
+"""The classes that a config may name by ``_target_``: a fixed list, and the classes of trusted packages."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PART_PACKAGES = (
 
 @cache
 def allowed_targets() -> dict[str, Target]:
-    """Return all classes that a config may name: what the part packages export, and torch's optimizers."""
+    """Return the classes that any config may name: those exported by the packages of parts, and torch's optimizers."""
     exported = (
         (f"{package.__name__}.{name}", getattr(package, name)) for package in PART_PACKAGES for name in package.__all__
     )
@@ -54,11 +54,11 @@ def resolve_target(target: Any, plugins: Sequence[str] = (), key: str | None = N
 
     Args:
         target: the dotted name.
-        plugins: packages that the user trusts.
-        key: the part's place in the config, for the error.
+        plugins: trusted packages.
+        key: the part's key in the config, for the error.
 
     Raises:
-        UserError: the name is neither on the list nor defined in one of the plugins.
+        UserError: if the class is neither in the list nor defined in one of the plugins.
     """
     allowed = allowed_targets()
     if target in allowed:
@@ -73,7 +73,7 @@ def resolve_target(target: Any, plugins: Sequence[str] = (), key: str | None = N
 
 
 def _imported(target: str, key: str | None) -> Target:
-    """Import a class of a trusted package; what that package merely imports is not trusted with it."""
+    """Import a class from a trusted package; classes that the package only imports from elsewhere are not trusted."""
     module, _, name = target.rpartition(".")
     try:
         found: Target = getattr(importlib.import_module(module), name)

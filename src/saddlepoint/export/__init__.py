@@ -1,1 +1,1 @@
-"""Networks in files that hold no code: safetensors, JSON, ONNX."""
+"""Exports networks to files that contain no code: safetensors, JSON and ONNX."""

@@ -1,7 +1,8 @@
-"""``python sample.py checkpoint=PATH export=DIR``: a system's networks in files that hold no code.
+"""``python sample.py checkpoint=PATH export=DIR``: exports a system's networks to files that contain no code.
 
-For a network called NAME (``generator`` for most systems), ``NAME.safetensors`` holds the weights, ``NAME.json`` what
-it takes to build the network and to feed it, and ``NAME.onnx`` the computation, for programs without PyTorch.
+For a network called NAME (``generator`` for most systems), ``NAME.safetensors`` contains the weights, ``NAME.json`` the
+arguments of the network and a description of its inputs and outputs, and ``NAME.onnx`` the graph, for use without
+PyTorch.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from saddlepoint.writing import write_atomically
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Raised whenever an older reader could misread a newer export."""
+"""Version of the format, incremented by incompatible changes."""
 
 REMEDY = "choose another folder"
 ABOUT, WEIGHTS, GRAPH = ".json", ".safetensors", ".onnx"
@@ -47,11 +48,11 @@ ABOUT, WEIGHTS, GRAPH = ".json", ".safetensors", ".onnx"
 
 @dataclass(frozen=True)
 class Exported:
-    """A network that was read back.
+    """A network loaded from an export.
 
     Attributes:
-        network: with its weights, in evaluation mode, on the CPU.
-        about: what its JSON file says.
+        network: the network with its weights, in evaluation mode, on the CPU.
+        about: the contents of its JSON file.
     """
 
     network: nn.Module
@@ -59,34 +60,34 @@ class Exported:
 
 
 def check_folder(folder: Path) -> None:
-    """Refuse a folder that holds something or cannot be written, before the checkpoint is read.
+    """Check that a folder is new or empty and can be written.
 
     Raises:
-        UserError: where it does or cannot, or is no folder.
+        UserError: if it is not empty, not a folder, or cannot be written.
     """
     if folder.exists() and not folder.is_dir():
-        raise UserError(f"export={folder} is a file; choose a new folder")
+        raise UserError(f"{folder} is not a folder", "export", REMEDY)
     if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"export={folder} is not empty; choose a new folder")
+        raise UserError(f"{folder} is not empty", "export", REMEDY)
     with writing.folder(folder, (), REMEDY):
         pass
 
 
 def write(restored: Restored, folder: Path, ema: bool = True, plugins: Sequence[str] = ()) -> list[str]:
-    """Write the networks of a checkpoint that its system exports into ``folder``: all files or none.
+    """Export the networks of a checkpoint to ``folder``. Either all files are written or none.
 
     Args:
-        restored: the checkpoint.
-        folder: new or empty.
-        ema: the averaged weights, where the checkpoint holds some.
-        plugins: packages whose classes the checkpoint may name.
+        restored: the restored checkpoint.
+        folder: a new or empty folder.
+        ema: export the averaged weights, if the checkpoint has them.
+        plugins: trusted packages whose classes the checkpoint may name.
 
     Returns:
-        The files' names. A graph is missing, and a line says why, where the network cannot be converted or the packages
-        for it are not installed.
+        The names of the files. If a network cannot be converted to ONNX, or the packages for this are not installed,
+        its graph is left out with a warning.
 
     Raises:
-        UserError: for a system that exports nothing, or a folder that cannot be written.
+        UserError: if the system exports no networks, or the folder cannot be written.
     """
     check_folder(folder)
     exports = restored.system.exports(ema)
@@ -121,15 +122,15 @@ def _files(restored: Restored, name: str, export: Export, plugins: Sequence[str]
 
 
 def load(folder: Path, plugins: Sequence[str] = (), name: str = "generator") -> Exported:
-    """Build a network that :func:`write` wrote, from its JSON and its safetensors alone.
+    """Load a network from its JSON and safetensors files.
 
     Args:
-        folder: the export.
-        plugins: packages whose classes the export may name; the export cannot name them itself.
-        name: of the network.
+        folder: the folder written by :func:`write`.
+        plugins: trusted packages whose classes the export may name.
+        name: the name of the network.
 
     Raises:
-        UserError: for files that are missing, damaged, newer, or name anything but a known network.
+        UserError: if files are missing or damaged, have another format version, or name a class that is not allowed.
     """
     weights, describes = name + WEIGHTS, folder / (name + ABOUT)
     try:
@@ -154,17 +155,19 @@ def load(folder: Path, plugins: Sequence[str] = (), name: str = "generator") -> 
         network.load_state_dict(safetensors.torch.load(data))
     except (KeyError, TypeError, AttributeError, RuntimeError, SafetensorError) as error:
         first = (str(error).splitlines() or [""])[0]
-        raise UserError(f"export {folder} does not fit this version: {type(error).__name__}: {first}") from None
+        raise UserError(
+            f"export {folder} is not compatible with this version ({type(error).__name__}: {first})"
+        ) from None
     return Exported(_at_rest(network), about)
 
 
 def _at_rest(network: nn.Module) -> nn.Module:
-    """In evaluation mode, and in the memory format that systems sample in, since the last bits depend on it."""
+    """Return the network in evaluation mode, in the memory format of sampling, on which the last bits depend."""
     return network.eval().requires_grad_(False).to(memory_format=torch.channels_last)
 
 
 def _tensors(network: nn.Module) -> dict[str, torch.Tensor]:
-    """Return weights and buffers by name, each with memory of its own, which safetensors demands."""
+    """Return weights and buffers by name, without shared memory, as safetensors requires."""
     return {key: value.detach().contiguous().clone() for key, value in network.state_dict().items()}
 
 
@@ -194,14 +197,14 @@ def _describe(restored: Restored, network: nn.Module, export: Export) -> dict[st
 
 
 def _network(restored: Restored, role: str, plugins: Sequence[str]) -> dict[str, Any]:
-    """Return a network's ``_target_`` and arguments, with nothing left to be looked up elsewhere."""
+    """Return a network's ``_target_`` and arguments, with interpolations resolved."""
     config: Any = OmegaConf.create(restored.about["config"])
     content: dict[str, Any] = parts.arguments_of(config.network[role], plugins)
     return content
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder that is there whole or not at all, whenever the machine stops."""
+    """Write a folder atomically: after a crash at any time, all of the files are there or none."""
     folder = folder.resolve()
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
     try:
@@ -210,6 +213,6 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             temporary.mkdir()
             for name, data in files.items():
                 write_atomically(temporary / name, data)
-            temporary.replace(folder)  # over an empty folder too; the system refuses one that was filled meanwhile
+            temporary.replace(folder)  # also replaces an empty folder; fails if it is not empty
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

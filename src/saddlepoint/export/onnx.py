@@ -1,4 +1,4 @@
-"""Networks as ONNX graphs."""
+"""Conversion of networks to ONNX."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ PACKAGES = ("onnx", "onnxscript")
 
 
 class ConversionError(Exception):
-    """Why there is no graph, in one line."""
+    """A network cannot be converted; the message gives the reason in one line."""
 
 
 def to_onnx(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
-    """Convert a network in evaluation mode on the CPU.
+    """Convert a network to ONNX.
 
     Args:
-        network: called with ``inputs`` by keyword.
-        inputs: an example of each input, two rows each; the number of rows is free.
-        outputs: the names of what it returns.
+        network: a network in evaluation mode on the CPU, called with ``inputs`` as keyword arguments.
+        inputs: an example of each input, with two rows; the exported graph accepts any number of rows.
+        outputs: the names of the outputs.
 
     Returns:
-        The graph and its weights as one file's bytes.
+        The content of an ``.onnx`` file: the graph and the weights.
 
     Raises:
-        ConversionError: the packages are missing, or ONNX cannot express the network.
+        ConversionError: if the packages are not installed, or the network cannot be expressed in ONNX.
     """
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
         raise ConversionError(f"{' and '.join(missing)} not installed; pip install 'saddlepoint[export]'")
@@ -54,7 +54,7 @@ def to_onnx(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[
             model: Any = program.model_proto
         _forget_places(model)
         data: bytes = model.SerializeToString()
-    except Exception as error:  # a converter's own, torch.export's, protobuf's for more than 2 GB …
+    except Exception as error:  # of the converter, of torch.export, or of protobuf for more than 2 GB
         cause = error.__cause__ or error
         first = next((line for line in str(cause).splitlines() if line.strip()), "")
         raise ConversionError(f"the network cannot be converted ({type(cause).__name__}: {first[:200]})") from error
@@ -62,11 +62,11 @@ def to_onnx(network: nn.Module, inputs: Mapping[str, Tensor], outputs: Sequence[
 
 
 def _plain(network: nn.Module) -> nn.Module:
-    """Copy a network with its parametrizations worked out: spectral norm's σ is a constant at rest."""
+    """Copy a network, replacing parametrized weights by their values, which are constant in evaluation mode."""
     network = copy.deepcopy(network)
     for module in list(network.modules()):
         if parametrize.is_parametrized(module):
-            # Copies share the class whose properties the removal deletes; so this one gets a class of its own.
+            # remove_parametrizations deletes properties of the class, which the copy shares with the original network.
             shared = type(module)
             own = {key: value for key, value in vars(shared).items() if key not in ("__dict__", "__weakref__")}
             module.__class__ = type(shared.__name__, shared.__bases__, own)
@@ -76,7 +76,7 @@ def _plain(network: nn.Module) -> nn.Module:
 
 
 def _forget_places(model: Any) -> None:
-    """Drop the converter's notes, which name this machine's folders in every node."""
+    """Remove the converter's metadata, which contains paths of this machine in every node."""
     graphs = [model.graph, *model.functions]
     while graphs:
         graph = graphs.pop()
@@ -93,7 +93,7 @@ def _forget_places(model: Any) -> None:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep the converter's reports off the terminal; what went wrong is said in one line."""
+    """Suppress the converter's output; the ConversionError gives the reason in one line."""
     level = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
 
-from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.errors import UserError, choose
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import uses_batch_statistics
 from saddlepoint.parts import Part
@@ -52,8 +52,7 @@ class Regularizer(Part):
         """
         super().check(networks)
         if self.network not in networks:
-            known = f"only {', '.join(networks)}{did_you_mean(self.network, networks)}"
-            raise UserError(f"there is no network '{self.network}', {known}", "network")
+            raise UserError(f"there is no network '{self.network}'", "network", choose(self.network, networks))
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return the penalty, including the factor ``weight``, a scalar; zero by default."""

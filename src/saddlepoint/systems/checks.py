@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import nn
 
-from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.errors import UserError, choose
 from saddlepoint.parts import Part
 from saddlepoint.regularizers.base import Regularizer
 
@@ -55,8 +55,7 @@ def check_part(path: str, part: nn.Module, networks: Mapping[str, nn.Module], pl
     assert isinstance(part, Part)
     with located(path, networks):
         if isinstance(part, Regularizer) and part.player not in players:
-            known = f"only {', '.join(players)}{did_you_mean(part.player, players)}"
-            raise UserError(f"there is no player '{part.player}', {known}", "player")
+            raise UserError(f"there is no player '{part.player}'", "player", choose(part.player, players))
         part.check(networks)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from saddlepoint import randomness
 from saddlepoint.compilation import uncompiled
-from saddlepoint.errors import UserError, did_you_mean
+from saddlepoint.errors import UserError, choose
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.sampling import evaluating
 
@@ -46,8 +46,7 @@ class Translating(Game):
         """
         direction = direction or next(iter(self.directions))
         if direction not in self.directions:
-            known = f"only {', '.join(self.directions)}{did_you_mean(direction, self.directions)}"
-            raise UserError(f"there is no direction '{direction}', {known}", "direction")
+            raise UserError(f"there is no direction '{direction}'", "direction", choose(direction, self.directions))
         network, made = self.network(self.translators[direction], ema), []
         with evaluating(network), torch.autocast(self.device.type, enabled=False), uncompiled():
             for index, block in enumerate(images.split(BLOCK)):

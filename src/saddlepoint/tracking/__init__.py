@@ -1,1 +1,1 @@
-"""Records of a run: its directory, its checkpoints, its history on disk and in W&B."""
+"""The output of a run: its directory, checkpoints, history, score cards and pictures, and W&B."""

@@ -1,8 +1,8 @@
-"""Checkpoint files: self-describing, written atomically, and read without running code.
+"""Checkpoint files: self-describing, written atomically, and loaded without running code.
 
-A checkpoint is one file that ``torch.load(weights_only=True)`` reads. Beside Lightning's own entries it holds
-``saddlepoint``: the format's version, the config as plain containers, the names of the parts that were chosen, the data
-set's shape and classes, and the features and reference statistics that scores need.
+A checkpoint is a file that ``torch.load(weights_only=True)`` can read. In addition to Lightning's entries it has an
+entry ``saddlepoint`` with the version of the format, the config as plain containers, the choice of each group, the
+shape and the classes of the data, and the features and real statistics that scores are computed from.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from saddlepoint.writing import write_atomically
 log = logging.getLogger(__name__)
 
 FORMAT = 1
-"""Raised whenever an older reader could misread a newer file."""
+"""Version of the format, incremented by incompatible changes."""
 
 
 def save(checkpoint: Mapping[str, Any], path: Path) -> None:
@@ -44,18 +44,18 @@ def remove(path: Path) -> None:
 
 
 def write_checkpoint_bytes(path: Path, data: bytes) -> None:
-    """Write a checkpoint's bytes and their sha256."""
+    """Write the content of a checkpoint file, and its sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    # With the old digest beside it, the new file would count as damaged if the machine stopped between the two writes.
+    # Otherwise, after a crash between the two writes, the new file would not match the old digest.
     _digest_path(path).unlink(missing_ok=True)
     write_atomically(path, data)
     write_atomically(_digest_path(path), f"{hashlib.sha256(data).hexdigest()}  {path.name}\n".encode())
 
 
 def rotate(last: Path) -> None:
-    """Keep the checkpoint at ``last`` as ``previous.ckpt`` before a new one takes its place.
+    """Rename the checkpoint ``last`` to ``previous.ckpt`` before a new one is written.
 
-    A damaged one is not kept: it would replace the only intact file of a run that was resumed from ``previous.ckpt``.
+    A damaged checkpoint is not renamed: if the run was resumed from ``previous.ckpt``, that is the only intact one.
     """
     previous = last.with_name("previous.ckpt")
     if last.exists() and _matches_digest(last, last.read_bytes()):
@@ -66,17 +66,21 @@ def rotate(last: Path) -> None:
 
 
 def load_newest(directory: Path) -> tuple[Path, dict[str, Any]]:
-    """Read the newest intact checkpoint of a run; a damaged one is skipped with a warning.
+    """Load the newest intact checkpoint of a run; damaged checkpoints are skipped with a warning.
 
     Args:
         directory: the run's ``checkpoints`` folder.
 
+    Returns:
+        The path and the content.
+
     Raises:
-        UserError: there is none, or none is intact.
+        UserError: if there is no checkpoint, or none is intact.
     """
     candidates = [path for name in ("last", "previous", "best") if (path := directory / f"{name}.ckpt").exists()]
     if not candidates:
-        raise UserError(f"no checkpoint in {directory}: the run was stopped before its first", None, "start a new run")
+        problem = f"no checkpoint in {directory}: the run was stopped before the first was written"
+        raise UserError(problem, None, "start a new run")
     for path in candidates:
         try:
             return path, load(path)
@@ -86,10 +90,10 @@ def load_newest(directory: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Read a checkpoint of this format; nothing in it can run.
+    """Load a checkpoint, without running any code that the file may contain.
 
     Raises:
-        UserError: the file is missing, damaged, malicious, newer, or of another program.
+        UserError: if the file is missing or damaged, contains code, has another format version, or is not a checkpoint.
     """
     try:
         data = path.read_bytes()
@@ -100,7 +104,7 @@ def load(path: Path) -> dict[str, Any]:
         raise UserError(f"damaged checkpoint {path}: its content does not match {name}", None, "use another checkpoint")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, on foreign pickles, which are refused below
+            warnings.simplefilter("ignore")  # of torch, for pickles of other programs
             checkpoint = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         if "global" in str(error).lower() or _names_functions(data):
@@ -112,7 +116,7 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def _names_functions(data: bytes) -> bool:
-    """Whether a file that the safe unpickler refused is a pickle that calls functions; it is not run."""
+    """Whether a file that ``weights_only`` rejects is a pickle that calls functions; it is only parsed, not run."""
     try:
         if zipfile.is_zipfile(io.BytesIO(data)):
             archive = zipfile.ZipFile(io.BytesIO(data))
@@ -129,7 +133,7 @@ def _validated(checkpoint: Any, path: Path) -> dict[str, Any]:
     if about["format"] != FORMAT:
         raise UserError(
             f"{path} has checkpoint format {about['format']} (written by saddlepoint {about.get('version')}), "
-            f"and saddlepoint {__version__} reads format {FORMAT}",
+            f"but saddlepoint {__version__} reads format {FORMAT}",
             None,
             "install the version that wrote it",
         )
@@ -137,10 +141,10 @@ def _validated(checkpoint: Any, path: Path) -> dict[str, Any]:
 
 
 def check_complete(checkpoint: Mapping[str, Any], path: Path) -> None:
-    """Check that a checkpoint has all entries.
+    """Check that a checkpoint has all required entries.
 
     Raises:
-        UserError: one is missing or damaged.
+        UserError: if an entry is missing or damaged.
     """
     about = checkpoint["saddlepoint"]
     parts = {
@@ -156,7 +160,7 @@ def check_complete(checkpoint: Mapping[str, Any], path: Path) -> None:
 
 
 def _matches_digest(path: Path, data: bytes) -> bool:
-    """Whether a file's content matches its sha256; true where there is none."""
+    """Whether ``data`` matches the sha256 file beside ``path``; true if there is no such file."""
     digest = _digest_path(path)
     return not digest.exists() or digest.read_bytes().split()[:1] == [hashlib.sha256(data).hexdigest().encode()]
 

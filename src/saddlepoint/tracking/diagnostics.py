@@ -1,4 +1,4 @@
-"""Pictures of diagnostics: the closest pairs, P(duplicate) as samples are drawn, and the classes of samples."""
+"""Plots of diagnostics: the closest pairs of samples, the probability of duplicates, and the classes of samples."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from saddlepoint.tracking.pictures import to_picture
 
 PAIRS_ACROSS = 5
 TILE, GAP, TEXT = 96, 6, 24
-"""Pixels: about how wide an image is drawn, between two of them, and the height of a line of words."""
+"""In pixels: approximate width of an image, gap between images, and height of a line of text."""
 COPIES = "#d62728"
 REAL, GENERATED = "0.45", "tab:red"
 
@@ -26,14 +26,14 @@ REAL, GENERATED = "0.45", "tab:red"
 def closest_pairs(
     pairs: Tensor, nearest: Tensor | None, distances: Sequence[float], radius: float, title: str
 ) -> Image.Image:
-    """Draw the closest pairs of samples, each sample above its nearest training image.
+    """Draw the closest pairs of samples, with the nearest training image below each sample.
 
     Args:
         pairs: uint8 [P, 2, C, H, W].
-        nearest: the training images nearest to each, uint8 [P, 2, C, H, W]; None leaves their row out.
-        distances: of the pairs, ascending.
-        radius: the distance up to which a pair counts as near copies; their frames are drawn in red.
-        title: of the whole picture.
+        nearest: the nearest training image of each sample, uint8 [P, 2, C, H, W]; None to leave out this row.
+        distances: distances of the pairs, in ascending order.
+        radius: pairs up to this distance are near copies and get a red frame.
+        title: title of the picture.
     """
     height, width = pairs.shape[-2:]
     scale = max(1, round(TILE / width))
@@ -62,18 +62,20 @@ def closest_pairs(
 
 
 def duplicate_curve(first: Tensor, real_first: Tensor, found: Support, real: Support, title: str) -> Image.Image:
-    """Draw P(a near copy among s samples) over s, for samples and for real images.
+    """Plot the probability that s samples contain a near copy over s, for samples and for real images.
+
+    Thin lines show the probability for equally likely samples with the estimated effective support.
 
     Args:
-        first: of the samples, from :func:`~saddlepoint.metrics.support.first_collisions`.
-        real_first: of real images.
-        found: of the samples; the thin line is the curve of as many equally likely samples.
-        real: of real images.
-        title: of the picture.
+        first: first collisions of the samples, from :func:`~saddlepoint.metrics.support.first_collisions`.
+        real_first: first collisions of real images.
+        found: estimated support of the samples.
+        real: estimated support of real images.
+        title: title of the plot.
     """
     figure = Figure(figsize=(6.4, 4.6), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    end = max(found.n, real.n, 3)  # two samples alone would make an axis from 2 to 2
+    end = max(found.n, real.n, 3)  # at least 3, since the axis begins at 2
     s = np.unique(np.geomspace(2, end, 400).round())
     axes.axhline(0.5, color="0.8", linewidth=0.8, zorder=0)
     for name, times, one, colour in (("real images", real_first, real, REAL), ("samples", first, found, GENERATED)):
@@ -95,12 +97,12 @@ def duplicate_curve(first: Tensor, real_first: Tensor, found: Support, real: Sup
 
 
 def drawn(found: Support) -> bool:
-    """Whether there are pairs enough for a curve; among fewer, every order of the same samples ends with a pair."""
+    """Whether there are enough pairs of near copies to draw an empirical curve."""
     return found.pairs >= support.ENOUGH_PAIRS
 
 
 def bounds(found: Support) -> str:
-    """Return the effective support's interval in words.
+    """Return the confidence interval of the effective support as text.
 
     >>> bounds(Support(1000, 0, 0.0, 0.0, 1e-4))
     'at least 10,000'
@@ -111,12 +113,12 @@ def bounds(found: Support) -> str:
 
 
 def class_histogram(counts: Tensor, real: Tensor | None, title: str) -> Image.Image:
-    """Draw how many samples each class got, beside what the real labels would give as many samples.
+    """Plot the number of samples in each class, and the number expected from the real labels.
 
     Args:
-        counts: of the samples, long [K].
-        real: counts of real labels, long [K]; None for equally frequent classes.
-        title: of the picture.
+        counts: number of samples in each class, long [K].
+        real: number of real labels of each class, long [K]; None for equally frequent classes.
+        title: title of the plot.
     """
     total, classes = int(counts.sum()), len(counts)
     shares = torch.ones(classes) if real is None else real.double()
@@ -124,7 +126,7 @@ def class_histogram(counts: Tensor, real: Tensor | None, title: str) -> Image.Im
     deviation = 2 * np.sqrt(expected * (1 - expected / total))
     figure = Figure(figsize=(6.4, 3.6), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    if classes > 100:  # single classes can no longer be read: how many got how many?
+    if classes > 100:  # too many to show each; plot a histogram of the counts
         wide = -(-int(counts.max()) // 60) or 1
         edges = (np.arange(0, int(counts.max()) + wide + 1, wide) - 0.5).tolist()
         axes.hist(counts.numpy(), edges, color=GENERATED, alpha=0.8)
@@ -137,14 +139,14 @@ def class_histogram(counts: Tensor, real: Tensor | None, title: str) -> Image.Im
             np.arange(classes), expected, deviation, color=REAL, fmt="_", markersize=14, label="real share ± 2σ"
         )
         axes.set(xlabel="class", ylabel="samples", xticks=np.arange(classes) if classes <= 20 else [])
-        axes.set_ylim(0, 1.2 * max(float(counts.max()), float((expected + deviation).max())))  # the legend's place
+        axes.set_ylim(0, 1.2 * max(float(counts.max()), float((expected + deviation).max())))  # room for the legend
     axes.set_title(title, fontsize=9, wrap=True)
     axes.legend(fontsize=8)
     return picture_of(figure)
 
 
 def picture_of(figure: Figure) -> Image.Image:
-    """Render a figure."""
+    """Render a figure as an RGB image."""
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return Image.open(buffer).convert("RGB")

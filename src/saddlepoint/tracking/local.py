@@ -1,4 +1,4 @@
-"""The local history: every logged number as a JSON line, which survives a crash and a lost network."""
+"""A Lightning logger that writes a local history as JSON lines."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class LocalLogger(Logger):
 
     @property
     def name(self) -> str:
-        """The record's name."""
+        """Name of the logger."""
         return "history"
 
     @property
     def version(self) -> str:
-        """The same for all runs: each has one history."""
+        """Constant, since each run has a single history."""
         return "0"
 
     @property
@@ -40,12 +40,12 @@ class LocalLogger(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Append a row; NaN and infinities, which JSON lacks, are written as text."""
+        """Append a row; NaN and infinities, which JSON does not support, are written as strings."""
         row = {key: value if _is_finite(value) else str(value) for key, value in metrics.items()}
         append_json_line(self.path, row)
 
     def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing: the run's ``config.yaml`` has the hyperparameters."""
+        """Do nothing; the hyperparameters are in the run's ``config.yaml``."""
 
 
 def _is_finite(value: float) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures of samples: grids of images, and scatters of points."""
+"""Pictures of samples: grids of images and scatter plots of points."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from PIL import Image
 from torch import Tensor
 
 GRID_SIDE = 800
-"""Small images are enlarged, by whole factors and without smoothing, until their grid is about this wide."""
+"""Approximate width in pixels to which grids of small images are enlarged, by an integer factor, without smoothing."""
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
-    """Lay images out in rows.
+    """Arrange images in a grid.
 
     Args:
-        images: uint8 [N, C, H, W]; one channel is gray, three RGB, four RGBA (shown on white).
-        columns: images a row; the square root of N by default.
+        images: uint8 [N, C, H, W] with one channel (gray), three (RGB) or four (RGBA, composited on white).
+        columns: number of images per row; by default the square root of N, rounded up.
     """
     images = _on_white(images.cpu()) if images.shape[1] == 4 else images.cpu()
     n, channels, height, width = images.shape
@@ -37,13 +37,13 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
 
 
 def _on_white(images: Tensor) -> Tensor:
-    """Composite uint8 [N, 4, H, W] on white, rounding: [N, 3, H, W]."""
+    """Composite images uint8 [N, 4, H, W] on white; return uint8 [N, 3, H, W]."""
     colour, alpha = images[:, :3].int(), images[:, 3:].int()
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).to(torch.uint8)
 
 
 def to_picture(image: Tensor) -> Image.Image:
-    """Turn uint8 [C, H, W] into a picture; two channels are shown as their mean."""
+    """Convert an image uint8 [C, H, W]; two channels are averaged."""
     array = image.cpu().numpy()
     if array.shape[0] == 2:
         array = array.mean(axis=0, keepdims=True).astype(np.uint8)
@@ -53,7 +53,7 @@ def to_picture(image: Tensor) -> Image.Image:
 
 
 def scatter(points: Tensor, real: Tensor, title: str) -> Image.Image:
-    """Draw generated points [N, D] over real ones [M, D]: a scatter in 2-D, two histograms in 1-D."""
+    """Plot generated points [N, D] over real points [M, D]: a scatter plot in 2-D, two histograms in 1-D."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -1,4 +1,4 @@
-"""A run's records so far: callbacks write them, and the closing table reads them."""
+"""The record of a run: its scores so far, and the loggers and files that rows, cards and pictures are written to."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from saddlepoint.writing import append_json_line, read_json_lines, write_atomica
 
 @dataclass
 class RunRecord:
-    """A run's directory and loggers, and its scores: latest and best.
+    """The directory, loggers and scores of a run.
 
     Attributes:
         directory: the run's folder.
         loggers: the local history and, unless disabled, W&B.
-        monitor: the metric that says which checkpoint is best, or None without scores.
-        first: the first card of each metric: the untrained network's, unless ``scores.at_start=false``.
-        latest: the newest card of each metric.
+        monitor: the metric that selects the best checkpoint, or None without scores.
+        first: the first card of each metric, of the untrained system unless ``scores.at_start=false``.
+        latest: the latest card of each metric.
         best: the card of ``monitor`` with the best value so far.
-        evaluation_seconds: time spent on scores.
-        wandb_id: of the W&B run, which a resumed run continues.
-        row: the newest row of the history.
-        release: unlocks the directory for other processes.
+        evaluation_seconds: time spent on computing scores.
+        wandb_id: id of the W&B run, which is continued when the run is resumed.
+        row: the latest row of the history.
+        release: releases the lock on the directory.
     """
 
     directory: Path
@@ -50,7 +50,7 @@ class RunRecord:
     release: Callable[[], None] = field(default=lambda: None, repr=False)
 
     def log(self, progress: Progress, metrics: Mapping[str, float]) -> None:
-        """Write a row to every logger, with images seen and generator updates, the axes of plots."""
+        """Write a row to every logger, adding images seen, generator updates and seconds."""
         row = {
             "images_seen": progress.images_seen,
             "generator_updates": progress.generator_updates,
@@ -67,11 +67,11 @@ class RunRecord:
         """Save a picture under ``folder`` of the run's directory and log it to W&B.
 
         Args:
-            progress: the run's.
-            key: its name.
-            picture: what is saved.
-            folder: in the run's directory.
-            stamped: whether the file's name says how many images have been seen; without, there is one a run.
+            progress: the run's progress.
+            key: name of the picture.
+            picture: the picture.
+            folder: subfolder of the run's directory.
+            stamped: whether the file name contains the number of images seen; if not, earlier pictures are overwritten.
         """
         name = f"{key}-{progress.images_seen:09d}.png" if stamped else f"{key}.png"
         path = self.directory / folder / name
@@ -79,18 +79,18 @@ class RunRecord:
         picture.save(path)
         for logger in self.loggers:
             if isinstance(logger, WandbLogger):
-                # Not log_image, which does not take the axis in the same call.
+                # WandbLogger.log_image cannot log images_seen in the same call.
                 logger.experiment.log({key: wandb.Image(picture), "images_seen": progress.images_seen})
         return path
 
     def log_animation(self, progress: Progress, key: str, path: Path) -> None:
-        """Log a GIF of the run's directory to W&B."""
+        """Log a GIF file to W&B."""
         for logger in self.loggers:
             if isinstance(logger, WandbLogger):
                 logger.experiment.log({key: wandb.Video(str(path)), "images_seen": progress.images_seen})
 
     def add(self, progress: Progress, cards: Iterable[ScoreCard], seconds: float) -> None:
-        """Record an evaluation: a card a line in ``scores.jsonl``, the values in the history."""
+        """Record an evaluation: append its cards to ``scores.jsonl`` and log their values."""
         row: dict[str, float] = {}
         self.evaluation_seconds += seconds
         for card in cards:
@@ -101,17 +101,17 @@ class RunRecord:
             if card.metric == self.monitor and self._improves(card):
                 self.best = card
         if self.best is not None:
-            # The plain key too: sweeps optimise it, and W&B's summary="min" would drop it.
+            # A separate key: define_metric(summary="min") would remove the plain one, which W&B sweeps optimise.
             row[f"{self.best.metric}_best"] = self.best.value
         row["evaluation_seconds"] = round(seconds, 3)
         self.log(progress, row)
 
     def is_best(self, progress: Progress) -> bool:
-        """Whether the evaluation at this point of the run is the best so far."""
+        """Whether the best card so far is from this point of the run."""
         return self.best is not None and self.best.images_seen == progress.images_seen
 
     def headlines(self) -> list[ScoreCard]:
-        """Return the newest cards for the progress bar: the monitored score and the first two others."""
+        """Return the latest cards for the progress bar: the monitored score, if any, and the first two others."""
         cards = list(self.latest.values())
         return sorted(cards, key=lambda card: card.metric != self.monitor)[:3]
 
@@ -121,7 +121,7 @@ class RunRecord:
         return card.value < self.best.value if lower_is_better(card.metric) else card.value > self.best.value
 
     def state(self) -> dict[str, Any]:
-        """Return the scores so far as plain containers, for a checkpoint."""
+        """Return the scores as plain containers, to be saved in a checkpoint."""
         return {
             "best": None if self.best is None else self.best.to_json(),
             "first": [card.to_json() for card in self.first.values()],
@@ -131,10 +131,7 @@ class RunRecord:
         }
 
     def restore(self, state: Mapping[str, Any], progress: Progress) -> None:
-        """Restore the scores of a checkpoint, and drop the rows that were written after it.
-
-        The resumed run writes the same rows again.
-        """
+        """Restore the scores from a checkpoint, and remove the rows of the history that were written after it."""
         self.best = None if state["best"] is None else ScoreCard.from_json(state["best"])
         for cards, lines in ((self.first, state["first"]), (self.latest, state["latest"])):
             cards.update((card.metric, card) for card in map(ScoreCard.from_json, lines))

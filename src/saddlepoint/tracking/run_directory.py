@@ -1,4 +1,4 @@
-"""A run's own directory, which no two runs share, even if they start in the same second."""
+"""Creating and locking the directory of a run, so that no two runs share one."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from saddlepoint.errors import UserError
 
 
 def create(root: Path, name: str) -> Path:
-    """Make ``root/name``, or ``root/name-2`` and so on where that exists, and return it.
+    """Create and return ``root/name``, or ``root/name-2`` and so on if that exists.
 
     Raises:
-        UserError: nothing can be written there.
+        UserError: if the directory cannot be created.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
         for attempt in itertools.count(1):
             directory = root / (name if attempt == 1 else f"{name}-{attempt}")
             try:
-                directory.mkdir()  # the operating system lets one of two runs win
+                directory.mkdir()  # atomic: of two runs, only one succeeds
             except FileExistsError:
                 continue
             return directory
@@ -35,14 +35,14 @@ def create(root: Path, name: str) -> Path:
 
 
 def claim(directory: Path, again: bool = False) -> Path:
-    """Make exactly ``directory``, which must be new or empty.
+    """Create ``directory``, which must be new or empty.
 
     Args:
-        directory: the run's.
-        again: start over a run that was stopped there before its first checkpoint; its rows are dropped.
+        directory: the run's directory.
+        again: allow the directory of a run that was stopped before its first checkpoint, and delete its history.
 
     Raises:
-        UserError: it is not empty, or cannot be made.
+        UserError: if it is not empty or cannot be created.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -50,19 +50,19 @@ def claim(directory: Path, again: bool = False) -> Path:
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror}", "run.dir", "choose another folder") from None
     if occupied and again and (directory / "config.yaml").exists():
-        hold(directory)()  # refuses where a process is still training there, before its first checkpoint
+        hold(directory)()  # raises if a process is still training there
         for name in ("history.jsonl", "scores.jsonl"):
             (directory / name).unlink(missing_ok=True)
     elif occupied:
-        raise UserError(f"{directory} is not empty", "run.dir", "choose another folder: two runs never share one")
+        raise UserError(f"{directory} is not empty", "run.dir", "choose another folder")
     return directory
 
 
 def hold(directory: Path) -> Callable[[], None]:
-    """Lock a run's directory for this process, until it ends or calls the function that is returned.
+    """Lock a run's directory until this process ends or calls the returned function.
 
     Raises:
-        UserError: another process has locked it.
+        UserError: if another process holds the lock.
     """
     if sys.platform == "win32":
         return lambda: None
@@ -70,7 +70,7 @@ def hold(directory: Path) -> Callable[[], None]:
 
     descriptor = os.open(directory, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released however the process ends
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # released even if the process is killed
     except BlockingIOError:
         os.close(descriptor)
         raise UserError(
@@ -91,7 +91,7 @@ _held: set[int] = set()
 
 
 def _release_all() -> None:
-    """Release the locks in a forked child, such as a loader's worker, which may outlive its parent."""
+    """Release the locks in a forked child process, such as a data loader's worker, which may outlive its parent."""
     while _held:
         os.close(_held.pop())
 
@@ -101,8 +101,8 @@ if hasattr(os, "register_at_fork"):
 
 
 def one_folder() -> UserError:
-    """Return the mistake of giving ``run.dir`` to a sweep."""
-    return UserError("one folder cannot hold the runs of a sweep", "run.dir", "with -m, set hydra.sweep.dir instead")
+    """Return the error of setting ``run.dir`` in a sweep."""
+    return UserError("the runs of a sweep cannot share a folder", "run.dir", "with -m, set hydra.sweep.dir instead")
 
 
 def stamp() -> str:

@@ -1,4 +1,4 @@
-"""Pictures of the theory: densities, discriminators, divergences, hopping modes and swinging losses."""
+"""Plots that compare training with theory: densities, discriminators, divergences, mode hopping and oscillations."""
 
 from __future__ import annotations
 
@@ -21,27 +21,28 @@ if TYPE_CHECKING:
 Array = NDArray[np.float64]
 
 REAL, FAKE, JUDGE, BEST = "0.35", "tab:green", "tab:blue", "tab:orange"
-"""The colours of Goodfellow et al. 2014, figure 1: data in black, the generator in green, D in blue."""
+"""The colours of Goodfellow et al. 2014, figure 1: data in black, generator in green, discriminator in blue."""
 FRAME_MILLISECONDS, LAST_MILLISECONDS = 400, 2000
 SIGNIFICANT = 0.01
 
 
 @dataclass(frozen=True)
 class Frame:
-    """What is known at one moment of training.
+    """Values of one frame of the animation, on the cells of a grid.
 
     Attributes:
-        title: of the picture.
-        axes: centres of the cells that are shown, one array a dimension.
-        data: p_data there, [K] or [K, L].
-        generated: p_g there.
-        best: D* there, NaN where there is no mass.
-        judge: D there, or None where the critic's output is no probability, or compares the samples of a batch.
-        points: generated, [N, D].
-        paths: latents [P] and what they are mapped to [P], on a line; or None.
-        images: of the history below, [T].
-        densities: the divergence from the densities, [T].
-        judged: the one that D implies, [T], NaN where it has none.
+        title: title of the plot.
+        axes: centres of the cells, one array per dimension.
+        data: the density p_data, [K] or [K, L].
+        generated: the density p_g, of the same shape.
+        best: the optimal discriminator D*, of the same shape; NaN where both densities are 0.
+        judge: the discriminator D, of the same shape; None if its output is not a probability or depends on the other
+            samples of the batch.
+        points: generated points, [N, D].
+        paths: latents [P] and the points [P] that they are mapped to, for data in 1-D; or None.
+        images: images seen at each evaluation so far, [T].
+        densities: the Jensen-Shannon divergence of the densities, [T].
+        judged: the divergence implied by D, [T]; NaN if D is None.
     """
 
     title: str
@@ -58,7 +59,7 @@ class Frame:
 
 
 def draw(frame: Frame) -> Image.Image:
-    """Draw one frame: on a line as in figure 1 of Goodfellow et al. 2014, in the plane as maps side by side."""
+    """Draw a frame: in 1-D as figure 1 of Goodfellow et al. 2014, in 2-D as maps side by side."""
     return _line(frame) if frame.data.ndim == 1 else _plane(frame)
 
 
@@ -91,7 +92,7 @@ def _line(frame: Frame) -> Image.Image:
 
 
 def _paths(axes: Axes, frame: Frame) -> None:
-    """Draw where latents go: z at the bottom, stretched over the width, x at the top."""
+    """Draw lines from latents z at the bottom, scaled to the width of the plot, to generated points x at the top."""
     axes.set_ylim(0, 1)
     axes.set_yticks([0.06, 0.9], ["z", "x"])
     axes.tick_params(axis="y", length=0)
@@ -129,7 +130,7 @@ def _plane(frame: Frame) -> Image.Image:
 
 
 def _visible(density: Array) -> Array:
-    """Lift a density of tiny peaks so that the eye finds them."""
+    """Return the square root of a density, scaled to a maximum of 1, to make small peaks visible."""
     visible: Array = np.sqrt(density / density.max())
     return visible
 
@@ -148,7 +149,7 @@ def _divergences(axes: Axes, frame: Frame) -> None:
 
 
 def animate(frames: Sequence[Path], target: Path) -> None:
-    """Join pictures of equal size to a GIF that stays a while on its last."""
+    """Join pictures of equal size to a GIF, which shows the last one for longer."""
     pictures = []
     for path in frames:
         with Image.open(path) as picture:
@@ -158,11 +159,11 @@ def animate(frames: Sequence[Path], target: Path) -> None:
 
 
 def hopping(images: Sequence[int], shares: Array) -> Image.Image:
-    """Draw the share of samples that each mode has over time.
+    """Plot the share of samples near each mode over time.
 
     Args:
-        images: images seen, ascending, [T].
-        shares: [T, M]; what a row lacks to 1 was near no mode.
+        images: images seen, in ascending order, [T].
+        shares: share of samples near each mode, [T, M]; samples that are not near any mode are missing from the sum.
     """
     figure = _figure(8.5, 4.2)
     grid = figure.add_gridspec(2, 1, height_ratios=[3, 1], hspace=0.12)
@@ -186,11 +187,11 @@ def hopping(images: Sequence[int], shares: Array) -> Image.Image:
 
 
 def losses(images: Array, rows: dict[str, Array]) -> Image.Image:
-    """Draw losses over images with a smoothed line, and say whether they swing.
+    """Plot losses over images seen, with a moving average; the titles report whether they oscillate.
 
     Args:
         images: images seen, [T].
-        rows: each player's loss by name, [T].
+        rows: the loss of each player, [T], by name.
     """
     figure = _figure(8.5, 2.6 * len(rows) + 0.4)
     grid = figure.add_gridspec(len(rows), 1, hspace=0.35)
@@ -212,11 +213,11 @@ def losses(images: Array, rows: dict[str, Array]) -> Image.Image:
 def _swing(values: Array, images: Array) -> str:
     found = oscillation(values, images)
     if found is None:
-        return "too short to judge"
+        return "too few rows to test for oscillation"
     if found.p_value > SIGNIFICANT:
         return f"no oscillation beyond noise (strongest frequency {found.share:.0%} of the variance)"
     return (
-        f"swings by ±{found.swing:.2g} every {found.period:,.0f} samples, {found.share:.0%} of the variance "
+        f"oscillates by ±{found.swing:.2g} every {found.period:,.0f} samples, {found.share:.0%} of the variance "
         f"(p = {found.p_value:.1g})"
     )
 
@@ -228,7 +229,7 @@ def _figure(width: float, height: float) -> Figure:
 
 
 def _place(grid: Any, left: float, right: float, bottom: float, top: float) -> None:
-    """Set margins by hand: a layout engine costs as much as all the drawing."""
+    """Set margins explicitly, since a layout engine takes as long as all of the drawing."""
     grid.update(left=left, right=right, bottom=bottom, top=top)
 
 

@@ -1,4 +1,4 @@
-"""W&B: online if there are a key and a network, else offline with a line of notice; never a login prompt."""
+"""The W&B logger: online if there are an API key and a network, else offline; it never prompts for a login."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Mode = Literal["auto", "online", "offline", "disabled"]
 SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_START = 20.0
 SECONDS_TO_FINISH = 60.0
-"""By default W&B waits for a lost network without a limit. What has not been uploaded stays on disk."""
+"""Timeouts. By default, W&B waits indefinitely for a lost connection. Data that are not uploaded stay on disk."""
 
 
 def build(
@@ -37,21 +37,21 @@ def build(
     tags: list[str] | None = None,
     run_id: str | None = None,
 ) -> WandbLogger | None:
-    """Start a W&B record of the run in ``directory/wandb``.
+    """Start a W&B run, with its files in ``directory/wandb``.
 
     Args:
         directory: the run's directory.
         config: the run's config as plain containers.
-        mode: ``auto`` goes offline where a key or the network is missing; ``disabled`` keeps no record.
+        mode: ``auto``: online, or offline without an API key or a network; ``disabled``: no W&B.
         project: W&B project.
         entity: W&B team or user.
-        name: the run's name.
-        group: the sweep's name; groups its runs.
-        tags: the run's tags.
-        run_id: of the W&B run to continue.
+        name: name of the run.
+        group: name of the sweep, which groups its runs.
+        tags: tags of the run.
+        run_id: id of the W&B run to continue, or None for a new one.
 
     Returns:
-        The logger, or None when disabled.
+        The logger, or None if disabled.
     """
     if mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
         return None
@@ -69,7 +69,7 @@ def build(
 
 
 def finish() -> None:
-    """Close the open W&B run, if any, so that a sweep's next job does not log into it."""
+    """Finish the current W&B run, if any, so that the next job of a sweep does not log to it."""
     if wandb.run is not None:
         wandb.finish()
 
@@ -85,9 +85,9 @@ def _start(
     run_id: str | None,
     offline: bool,
 ) -> WandbLogger:
-    # WandbLogger(offline=True) would set WANDB_MODE for the whole process, sweeps' later jobs included.
+    # WandbLogger(offline=True) would set WANDB_MODE for the whole process, including later jobs of a sweep.
     run = wandb.init(
-        dir=str(directory.resolve()),  # W&B's service is another process, maybe with another working directory
+        dir=str(directory.resolve()),  # absolute: W&B's service process may have another working directory
         config=dict(config),
         mode="offline" if offline else "online",
         project=project,
@@ -114,7 +114,7 @@ def _start(
 
 def _why_offline(mode: Mode) -> str | None:
     if mode == "offline" or (mode == "auto" and os.environ.get("WANDB_MODE") == "offline"):
-        return "offline by setting"
+        return "offline mode is set"
     base_url = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
     host = urlparse(base_url).hostname or "api.wandb.ai"
     if not _has_key(host):

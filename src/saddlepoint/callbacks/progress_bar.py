@@ -1,4 +1,4 @@
-"""The progress bar: losses, images a second, the latest scores; plain lines where there is no terminal."""
+"""The progress bar, with losses, images per second and the latest scores; plain lines if stderr is not a terminal."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from saddlepoint.tracking.record import RunRecord
 
 
 class ProgressBar(pl.Callback):
-    """Shows how far the run is.
+    """Shows the progress of a run.
 
     Args:
         record: the run's record.
-        seconds: between two refreshes of the bar.
-        line_seconds: between two lines where the output is no terminal.
+        seconds: seconds between two updates of the bar.
+        line_seconds: seconds between two lines if stderr is not a terminal.
     """
 
     def __init__(self, record: RunRecord, seconds: PositiveFloat = 0.5, line_seconds: PositiveFloat = 30.0) -> None:
@@ -54,20 +54,20 @@ class ProgressBar(pl.Callback):
             self._bar.start()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
-        """Refresh, when it is time."""
+        """Update the bar if it is due."""
         now = time.monotonic()
         if trainer.is_global_zero and now - self._shown_at >= self.seconds:
             self._shown_at = now
             self._show(game_of(pl_module))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the last state and end the bar."""
+        """Show the final state and stop the bar."""
         if trainer.is_global_zero:
             self._show(game_of(pl_module))
         self._stop()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """Give the terminal back."""
+        """Stop the bar, which restores the terminal."""
         self._stop()
 
     def _stop(self) -> None:
