@@ -159,7 +159,7 @@ def test_every_score_knows_which_way_is_up() -> None:
 
 def test_directions_of_scores_of_pairs_likelihoods_and_codes() -> None:
     ups = ["psnr", "ssim", "ms_ssim", "elbo", "code_accuracy", "nearest_neighbour_accuracy"]
-    downs = ["l1", "lpips", "nll", "bits_per_dim"]
+    downs = ["l1", "lpips", "features", "nll", "bits_per_dim"]
     for suffix in ("", "_a_to_b"):
         for prefix in ("", "reconstruction_"):
             assert {lower_is_better(f"{prefix}{score}{suffix}") for score in ups} == {False}
