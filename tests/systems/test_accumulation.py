@@ -15,13 +15,13 @@ from saddlepoint.networks import (
     MLPDiscriminator,
     MLPGenerator,
     PatchDiscriminator,
-    RecognitionHead,
     ResNetDiscriminator,
     ResNetGenerator,
     UNetGenerator,
     VAEDecoder,
     VAEEncoder,
 )
+from saddlepoint.networks.infogan import CodeLogits
 from saddlepoint.regularizers import GradientPenalty, Regularizer
 from saddlepoint.systems import GAN, VAE, BiGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.accumulation import pieces
@@ -224,6 +224,18 @@ class Encoder(nn.Module):
         return torch.tanh(self.layer(samples.flatten(1)))
 
 
+class Recognition(nn.Module):
+    """Reads InfoGAN's codes of MNIST without BatchNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.layer = 8, nn.Linear(8, 14)
+
+    def forward(self, features: Tensor) -> CodeLogits:
+        read = self.layer(features)
+        return CodeLogits((read[:, :10],), read[:, 10:12], read[:, 12:])
+
+
 class OneDraw(InfoGAN):
     """InfoGAN whose turns all begin from the same latents, whatever the pieces: codes are drawn after all noise."""
 
@@ -254,7 +266,7 @@ def other_game(name: str, accumulate: int) -> Any:
     if name == "vae":
         game: Any = VAE({"encoder": VAEEncoder(IMAGE, Z, [8]), "decoder": VAEDecoder(IMAGE, Z, [8])}, Z, **options)
     elif name == "infogan":
-        game = OneDraw({**plain, "recognition": RecognitionHead(8, hidden=4)}, Z, loss=NonSaturating(), **options)
+        game = OneDraw({**plain, "recognition": Recognition()}, Z, loss=NonSaturating(), **options)
     elif name == "bigan":
         networks = {"generator": plain["generator"], "encoder": Encoder(), "discriminator": Pairs()}
         game = BiGAN(networks, NonSaturating(), latent_dim=Z, **options)
