@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
 import pytest
 import torch
 import wandb
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from PIL import Image
 
 from saddlepoint.commands import sweep
 from saddlepoint.commands.main import main
@@ -107,6 +109,59 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache_home: Path, tiny: tu
     torch.set_num_threads(threads)
     assert outcome.code == 0, outcome.err
     return folder / "run"
+
+
+OTHER_GAMES: dict[str, tuple[str, ...]] = {
+    "vae": ("network.encoder.hidden=[8]", "network.decoder.hidden=[8]"),
+    "infogan": ("network.width=4", "network.units=16"),
+    "bigan": ("network.units=16",),
+    "pix2pix": (
+        *("data=paired_folder", "data.root=pairs", "data.image_size=8", "data.jitter=2"),
+        *("network.width=4", "network.discriminator.receptive_field=1"),
+    ),
+    "cyclegan": (
+        *("data=unpaired_folder", "data.root=domains", "data.image_size=8", "data.jitter=2", "network.width=2"),
+        *(f"network.generator_{way}.blocks=1" for way in ("ab", "ba")),
+        *(f"network.discriminator_{domain}.receptive_field=1" for domain in ("a", "b")),
+    ),
+}
+"""Models that are no GAN from latents, with settings for runs of a second."""
+OF_OTHER_GAMES = ("batch_size=8", "budget.images=24", "features=random", "logger=none", "callbacks.samples.n=6")
+
+
+def draw_images(folder: Path) -> None:
+    """Draw pairs of 8 px into the folder ``pairs``, and images of two domains into ``domains``."""
+    random = np.random.default_rng(0)
+    for split, number in (("train", 12), ("test", 8)):
+        for name, width in ((f"pairs/{split}", 16), (f"domains/{split}A", 8), (f"domains/{split}B", 8)):
+            (folder / name).mkdir(parents=True)
+            for index in range(number):
+                image = Image.fromarray(random.integers(0, 256, (8, width, 3), dtype=np.uint8))
+                image.save(folder / name / f"{index:02d}.png")
+
+
+@pytest.fixture
+def other_games() -> dict[str, tuple[str, ...]]:
+    """The settings of :data:`OTHER_GAMES`."""
+    return OTHER_GAMES
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> None:
+    """Images in ``pairs`` and ``domains``."""
+    draw_images(tmp_path)
+
+
+@pytest.fixture(scope="session", params=OTHER_GAMES)
+def other_game(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cache_home: Path) -> Path:
+    """The run directory of a tiny model that is no GAN from latents, named after it, beside its images."""
+    folder, model = tmp_path_factory.mktemp("other"), request.param
+    draw_images(folder)
+    with user(folder, cache_home) as run:
+        options = (*OF_OTHER_GAMES, "callbacks.scores.n=8", "callbacks.scores.splits=1")
+        outcome = run("train", f"model={model}", *OTHER_GAMES[model], *options, f"run.dir={model}")
+    assert outcome.code == 0, outcome.err
+    return folder / model
 
 
 PROGRESS = re.compile(r"\s*$|classifier on |Looking at images|Decoding images|W&B: ")

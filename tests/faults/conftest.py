@@ -16,12 +16,31 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from saddlepoint.tracking.checkpoints import load
 from saddlepoint.writing import read_json_lines
 
+ON_PAIRS = ("data=paired_folder", "data.root=pairs", "data.image_size=8", "data.jitter=2")
+ON_DOMAINS = ("data=unpaired_folder", "data.root=domains", "data.image_size=8", "data.jitter=2")
+OTHER_GAMES: dict[str, tuple[str, ...]] = {
+    "vae": ("network.encoder.hidden=[8]", "network.decoder.hidden=[8]", "model.ema_decay=0.9"),
+    "infogan": ("network.width=4", "network.units=16"),
+    "bigan": ("network.units=16",),
+    "pix2pix": (*ON_PAIRS, "network.width=4", "network.discriminator.receptive_field=1", "model.ema_decay=0.9"),
+    "cyclegan": (
+        *ON_DOMAINS,
+        "network.width=2",
+        "network.generator_ab.blocks=1",
+        "network.generator_ba.blocks=1",
+        "network.discriminator_a.receptive_field=1",
+        "network.discriminator_b.receptive_field=1",
+    ),
+}
+"""Models that are no GAN from latents, each with settings whose rounds take some milliseconds."""
 WAIT = 90.0
 """Timeout in seconds for anything that a process is expected to do."""
 AT_ONCE = 3
@@ -147,6 +166,15 @@ class User:
     """A budget that no test reaches."""
     saves = ("budget.images=320", "callbacks.checkpoints.every_images=64")
 
+    def draw_images(self) -> None:
+        """Draw 24 pairs of 8 px into the folder ``pairs``, and as many images a domain into ``domains``."""
+        random = np.random.default_rng(0)
+        for folder, width in (("pairs", 16), ("domains/trainA", 8), ("domains/trainB", 8)):
+            (self.folder / folder).mkdir(parents=True)
+            for index in range(24):
+                image = Image.fromarray(random.integers(0, 256, (8, width, 3), dtype=np.uint8))
+                image.save(self.folder / folder / f"{index:02d}.png")
+
     def start(
         self,
         *arguments: str,
@@ -243,6 +271,13 @@ class User:
         for part in _leaves([content["state_dict"], content["optimizer_states"], progress]):
             digest.update(part)
         return digest.hexdigest()
+
+
+@pytest.fixture(params=OTHER_GAMES)
+def other_game(user: User, request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """The arguments of a model that is no GAN from latents, whose images have been drawn."""
+    user.draw_images()
+    return (f"model={request.param}", *OTHER_GAMES[request.param], *user.tiny[1:])
 
 
 @pytest.fixture(scope="session")

@@ -41,11 +41,15 @@ def kill_at_a_random_step(process: Any, run: Path, before: int | None, draw: ran
     assert process.no_orphans()
 
 
-def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: int) -> None:
-    """Kill and resume a run ``kills`` times, and compare it with an uninterrupted run."""
+def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: int, tiny: bool = False) -> None:
+    """Kill and resume a run ``kills`` times, and compare it with an uninterrupted run.
+
+    ``tiny`` says that the arguments make the run small by themselves; otherwise :attr:`User.tiny` is added.
+    """
     a_round = 32 if "trainer=ddp" in arguments else 16
     images = a_round * (ROUNDS_BETWEEN_KILLS + 6) * (kills + 1)
-    command = (*arguments, *user.tiny, f"budget.images={images + 7}", "callbacks.checkpoints.every_images=50")
+    small = () if tiny else user.tiny
+    command = (*arguments, *small, f"budget.images={images + 7}", "callbacks.checkpoints.every_images=50")
     user.finish(*command, "run.dir=alone", seconds=600)
     run, draw = user.folder / "killed", random.Random(0)
     for _ in range(kills):
@@ -56,7 +60,7 @@ def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: in
     assert user.fingerprint(run) == user.fingerprint(user.folder / "alone")
     # The history too, except for losses of players that have had no turn since the last start.
     alone = {row["images_seen"]: row for row in user.rows(user.folder / "alone")}
-    changing = ("seconds", "images_per_second")
+    changing = ("seconds", "images_per_second", "evaluation_seconds")
     for row in user.rows(run):
         there = alone[row["images_seen"]]
         assert {k: v for k, v in row.items() if k not in changing} == {k: there[k] for k in row if k not in changing}
@@ -66,6 +70,20 @@ def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: in
 
 def test_killed_twice(user: Any) -> None:
     assert_kills_change_nothing(user, MODELS["dcgan"], 2)
+
+
+def test_other_games_killed_once(user: Any, other_game: tuple[str, ...]) -> None:
+    """CycleGAN's pools too, which are full by then and exchange images."""
+    assert_kills_change_nothing(user, other_game, 1, tiny=True)
+    state = load(user.folder / "killed" / "checkpoints" / "last.ckpt")["state_dict"]
+    if other_game[0] == "model=cyclegan":
+        assert [state[f"pools.{domain}.count"].item() for domain in ("a", "b")] == [50, 50]
+        assert all(image.any() for domain in ("a", "b") for image in state[f"pools.{domain}.images"])
+
+
+@pytest.mark.slow
+def test_other_games_killed_twice_on_two_ranks(user: Any, other_game: tuple[str, ...]) -> None:
+    assert_kills_change_nothing(user, (*other_game, "trainer=ddp", "trainer.accelerator=cpu"), 2, tiny=True)
 
 
 @pytest.mark.slow

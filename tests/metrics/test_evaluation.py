@@ -163,7 +163,7 @@ def test_directions_of_scores() -> None:
 
 def test_directions_of_scores_of_pairs_likelihoods_and_codes() -> None:
     ups = ["psnr", "ssim", "ms_ssim", "elbo", "code_accuracy", "nearest_neighbour_accuracy"]
-    downs = ["l1", "lpips", "nll", "bits_per_dim"]
+    downs = ["l1", "lpips", "features", "nll", "bits_per_dim"]
     for suffix in ("", "_a_to_b"):
         for prefix in ("", "reconstruction_"):
             assert {lower_is_better(f"{prefix}{score}{suffix}") for score in ups} == {False}

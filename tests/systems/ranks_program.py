@@ -14,13 +14,27 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from saddlepoint import ranks, trees
-from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, RelativisticAverage
-from saddlepoint.networks import MLPDiscriminator, MLPGenerator
-from saddlepoint.systems import GAN
+from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, LeastSquares, NonSaturating, RelativisticAverage
+from saddlepoint.networks import (
+    BiGANEncoder,
+    BiGANGenerator,
+    InfoGANDiscriminator,
+    InfoGANGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    PairDiscriminator,
+    PatchDiscriminator,
+    RecognitionHead,
+    TranslationGenerator,
+    UNetGenerator,
+    VAEDecoder,
+    VAEEncoder,
+)
+from saddlepoint.systems import GAN, VAE, BiGAN, CycleGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
 from saddlepoint.turns import Turn
-from saddlepoint.types import CriticOutput, Unpaired
+from saddlepoint.types import Batch, CriticOutput, ImageBatch, Paired, Unpaired
 
 SHARES = (slice(0, 7), slice(7, 12))
 """The samples of each rank, out of twelve."""
@@ -113,6 +127,67 @@ def cycle(rank: int, world_size: int) -> dict[str, Any]:
     }
 
 
+def pix2pix(norm: Any, noise: Any, options: Mapping[str, Any]) -> Game:
+    """Return Pix2Pix from three channels to one."""
+    networks: dict[str, nn.Module] = {
+        "generator": UNetGenerator((1, 8, 8), 3, 2, norm, noise),
+        "discriminator": PatchDiscriminator((1, 8, 8), 3, 1, 2, norm),
+    }
+    return Pix2Pix(networks, NonSaturating(), **options)
+
+
+def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]]]:
+    """Return small games of all kinds, with the batches that they take."""
+    x, y = (1, 8, 8), (3, 8, 8)
+    infogan: dict[str, nn.Module] = {
+        "generator": InfoGANGenerator(x, 14, 2, 4),
+        "discriminator": InfoGANDiscriminator(x, 2, 4),
+        "recognition": RecognitionHead(4, hidden=4),
+    }
+    bigan: dict[str, nn.Module] = {
+        "generator": BiGANGenerator(x, 3, 4),
+        "encoder": BiGANEncoder(x, 3, 4),
+        "discriminator": PairDiscriminator(x, 3, 4),
+    }
+    cyclegan: dict[str, nn.Module] = {
+        "generator_ab": TranslationGenerator(x, 3, 2, 1),
+        "generator_ba": TranslationGenerator(y, 1, 2, 1),
+        "discriminator_a": PatchDiscriminator(y, 0, 1, 2, "instance"),
+        "discriminator_b": PatchDiscriminator(x, 0, 1, 2, "instance"),
+    }
+    return {
+        "vae": (VAE({"encoder": VAEEncoder(x, 3, [4]), "decoder": VAEDecoder(x, 3, [4])}, 3, **options), ImageBatch),
+        "infogan": (InfoGAN(infogan, 14, loss=NonSaturating(), **options), ImageBatch),
+        "bigan": (BiGAN(bigan, NonSaturating(), latent_dim=3, prior="uniform", **options), ImageBatch),
+        "pix2pix": (pix2pix("batch", "dropout", options), Paired),
+        "pix2pix without noise": (pix2pix("instance", "none", options), Paired),
+        "cyclegan": (CycleGAN(cyclegan, LeastSquares(), pool_size=6, **options), Unpaired),
+    }
+
+
+def play_other_games(rank: int, world_size: int) -> dict[str, dict[str, list[float]]]:
+    """Return the weights, averages, statistics and pools of games after three rounds on shares of eight samples."""
+    torch.manual_seed(0)
+    roles = ("autoencoder", "generator", "discriminator", "encoder", "recognition")
+    roles += ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
+    options = {"optimizers": dict.fromkeys(roles, partial(torch.optim.SGD, lr=0.01)), "ema_decay": 0.5}
+    found = {}
+    for name, (game, kind) in other_games(options).items():
+        exact = name in ("pix2pix without noise", "cyclegan")  # instance norm of few pixels magnifies rounding
+        game.to(torch.float64 if exact else torch.float32)
+        game.trainer = OnRank(rank, world_size)  # type: ignore[assignment]
+        game.configure_optimizers()
+        game.on_fit_start()
+        random = torch.Generator().manual_seed(1)
+        for _ in range(3):
+            x, y = (torch.rand(8, channels, 8, 8, generator=random) * 2 - 1 for channels in (1, 3))
+            x, y = (x.double(), y.double()) if exact else (x, y)
+            batch = kind(x) if kind is ImageBatch else kind(y, x)
+            game.round(trees.split(batch, world_size)[rank])
+        found[name] = {key: value.double().flatten().tolist() for key, value in game.state_dict().items()}
+    return found
+
+
 def structures(rank: int) -> dict[str, Any]:
     """Return a critic's output gathered from two and three rows."""
     n = 2 + rank
@@ -151,14 +226,14 @@ def main(rank: int, folder: Path) -> None:
     """Write the results on one rank and on two ranks."""
     torch.set_num_threads(1)
     found: dict[str, Any] = {"alone": {name: play(loss, slice(None)) for name, loss in LOSSES.items()}}
-    found["cycle alone"] = cycle(0, 1)
+    found["cycle alone"], found["games alone"] = cycle(0, 1), play_other_games(0, 1)
     dist.init_process_group("gloo", init_method=f"file://{folder / 'meeting'}", rank=rank, world_size=2)
     found["together"] = {name: play(loss, SHARES[rank]) for name, loss in LOSSES.items()}
     found["gather"] = gather(rank)
     found["mean"] = [value.hex() for value in ranks.mean(torch.tensor([1 / 3, 0.1]) * (1 + 3 * rank)).tolist()]
     found["began"] = began(rank)
     found["clock"] = clock(rank)
-    found["cycle"] = cycle(rank, 2)
+    found["cycle"], found["games"] = cycle(rank, 2), play_other_games(rank, 2)
     found["structures"] = structures(rank)
     (folder / f"{rank}.json").write_text(json.dumps(found))
     dist.barrier()

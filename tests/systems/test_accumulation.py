@@ -10,10 +10,20 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
-from saddlepoint.losses import AdversarialLoss, Hinge
-from saddlepoint.networks import ResNetDiscriminator, ResNetGenerator
+from saddlepoint.losses import AdversarialLoss, Hinge, NonSaturating
+from saddlepoint.networks import (
+    MLPDiscriminator,
+    MLPGenerator,
+    PatchDiscriminator,
+    ResNetDiscriminator,
+    ResNetGenerator,
+    UNetGenerator,
+    VAEDecoder,
+    VAEEncoder,
+)
+from saddlepoint.networks.infogan import CodeLogits
 from saddlepoint.regularizers import GradientPenalty, Regularizer
-from saddlepoint.systems import GAN
+from saddlepoint.systems import GAN, VAE, BiGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.accumulation import pieces
 from saddlepoint.systems.game import Game
 from saddlepoint.turns import Turn
@@ -191,3 +201,101 @@ def test_micro_batches_of_paired_and_unpaired_data_give_the_gradients_of_the_who
         assert ours.grad.abs().max() > 1e-2
     assert split.logs["forth/loss"].item() == pytest.approx(whole.logs["forth/loss"].item(), rel=1e-5)
     assert ("forth/size" in split.logs) == penalized
+
+
+class Pairs(nn.Module):
+    """A critic of samples beside codes without BatchNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape, self.layer = IMAGE, nn.Linear(64 + Z, 1)
+
+    def forward(self, pair: tuple[Tensor, Tensor], condition: None = None) -> CriticOutput:
+        joined = torch.cat([pair[0].flatten(1), pair[1]], 1)
+        return CriticOutput(self.layer(joined)[:, 0], joined)
+
+
+class Encoder(nn.Module):
+    """A linear encoder."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shape, self.layer = IMAGE, nn.Linear(64, Z)
+
+    def forward(self, samples: Tensor) -> Tensor:
+        return torch.tanh(self.layer(samples.flatten(1)))
+
+
+class Recognition(nn.Module):
+    """Reads InfoGAN's codes of MNIST without BatchNorm."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features, self.layer = 8, nn.Linear(8, 14)
+
+    def forward(self, features: Tensor) -> CodeLogits:
+        read = self.layer(features)
+        return CodeLogits((read[:, :10],), read[:, 10:12], read[:, 12:])
+
+
+class OneDraw(InfoGAN):
+    """InfoGAN whose turns all begin from the same latents, whatever the pieces: codes are drawn after all noise."""
+
+    def round(self, batch: Any) -> None:
+        self.drawn = 0
+        super().round(batch)
+
+    def draw_latents(self, n: int) -> Tensor:
+        table = self.codes.keyed(0, 0, 8)
+        rows = [(self.drawn + i) % 8 for i in range(n)]
+        self.drawn += n
+        return table[rows]
+
+
+IMAGE = (1, 8, 8)
+
+
+def other_game(name: str, accumulate: int) -> Any:
+    """Games in which no BatchNorm compares the samples."""
+    torch.manual_seed(0)
+    options: dict[str, Any] = {"accumulate": accumulate, "optimizers": {}}
+    for player in ("autoencoder", "generator", "discriminator", "encoder", "recognition"):
+        options["optimizers"][player] = partial(torch.optim.SGD, lr=0.1)
+    plain: dict[str, nn.Module] = {
+        "generator": MLPGenerator(IMAGE, Z, [8], norm="none"),
+        "discriminator": MLPDiscriminator(IMAGE, [8]),
+    }
+    if name == "vae":
+        game: Any = VAE({"encoder": VAEEncoder(IMAGE, Z, [8]), "decoder": VAEDecoder(IMAGE, Z, [8])}, Z, **options)
+    elif name == "infogan":
+        game = OneDraw({**plain, "recognition": Recognition()}, Z, loss=NonSaturating(), **options)
+    elif name == "bigan":
+        networks = {"generator": plain["generator"], "encoder": Encoder(), "discriminator": Pairs()}
+        game = BiGAN(networks, NonSaturating(), latent_dim=Z, **options)
+    else:
+        networks = {
+            "generator": UNetGenerator(IMAGE, 3, 2, "none", "none"),
+            "discriminator": PatchDiscriminator(IMAGE, 3, 1, 2, "none"),
+        }
+        game = Pix2Pix(networks, NonSaturating(), **options)
+    game.trainer = Alone()
+    game.configure_optimizers()
+    game.on_fit_start()
+    return game
+
+
+@pytest.mark.parametrize("accumulate", [2, 3])
+@pytest.mark.parametrize("name", ["vae", "infogan", "bigan", "pix2pix"])
+def test_pieces_of_other_games_give_the_step_of_the_whole_batch(name: str, accumulate: int) -> None:
+    """CycleGAN's are in test_translation.py; the published networks of InfoGAN and BiGAN have BatchNorm."""
+    random = torch.Generator().manual_seed(3)
+    x, y = (torch.rand(8, channels, 8, 8, generator=random) * 2 - 1 for channels in (1, 3))
+    whole, split = other_game(name, 1), other_game(name, accumulate)
+    before = {key: value.clone() for key, value in whole.state_dict().items()}
+    for game in (whole, split):
+        game.round(Paired(y, x) if name == "pix2pix" else ImageBatch(x))
+    assert split.record.share < 1
+    for key, value in whole.state_dict().items():
+        torch.testing.assert_close(split.state_dict()[key], value, rtol=1e-4, atol=1e-6, msg=key)
+    for role in whole.networks:
+        assert any(not torch.equal(before[key], value) for key, value in whole.state_dict().items() if role in key)

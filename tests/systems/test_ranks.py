@@ -84,6 +84,23 @@ def test_a_turn_of_two_players_on_two_ranks_equals_the_whole_batchs(found: list[
         np.testing.assert_allclose(shared[0]["weights"][name], value, rtol=1e-5, atol=1e-7, err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["vae", "infogan", "bigan", "pix2pix", "pix2pix without noise", "cyclegan"])
+def test_games_of_all_kinds_end_with_the_same_bits_on_both_ranks(found: list[dict[str, Any]], name: str) -> None:
+    alone, first, second = found[0]["games alone"][name], found[0]["games"][name], found[1]["games"][name]
+    assert first == second
+    assert first.keys() == alone.keys()
+    assert any(key.startswith("ema_") for key in first)
+
+
+@pytest.mark.parametrize("name", ["pix2pix without noise", "cyclegan"])
+def test_games_without_draws_or_batch_norm_learn_as_one_rank_does_from_the_whole_batch(
+    found: list[dict[str, Any]], name: str
+) -> None:
+    """The pools of CycleGAN too: they take the fakes of all ranks in the order of the whole batch."""
+    for key, values in found[0]["games alone"][name].items():
+        np.testing.assert_allclose(found[0]["games"][name][key], values, rtol=1e-4, atol=1e-5, err_msg=key)
+
+
 def test_trees_are_gathered(found: list[dict[str, Any]]) -> None:
     for rank in (0, 1):
         assert found[rank]["structures"] == {

@@ -40,6 +40,9 @@ def make(config: DictConfig, restored: Restored) -> Made:
         UserError: if the images cannot be used, or the model neither translates nor reconstructs images.
     """
     system = restored.system
+    if config.labels is not None or config.truncation != 1:
+        key = "labels" if config.labels is not None else "truncation"
+        raise UserError("it is for samples from noise, not for inputs=PATH", key, "leave it out")
     if isinstance(system, Translates):
         direction = config.direction or next(iter(system.directions))
         column = system.directions[direction][0] if direction in system.directions else None

@@ -72,6 +72,8 @@ class Result(NamedTuple):
 
 
 def _sampled(config: DictConfig, restored: Restored) -> Result:
+    if given := [key for key in ("direction", "fit") if config[key] is not None]:
+        raise UserError("it is for images to translate or reconstruct", given[0], "add inputs=PATH, or leave it out")
     drawn = classes.draw(config, restored)
     _check_finite(drawn.samples, restored)
     labels = {} if drawn.labels is None else {"labels": drawn.labels}

@@ -47,6 +47,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
     "ssim": False,
     "ms_ssim": False,
     "lpips": True,
+    "features": True,  # of images and their reconstructions
     # of likelihoods: log-likelihood bounds, and their negatives in nats and in bits per dimension
     "elbo": False,
     "nll": True,

@@ -127,8 +127,14 @@ class InfoGAN(GAN):
     # Public interface ----------------------------------------------------------------------------------------------
 
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
-        """Return noise and codes keyed by (seed, sample index); truncation has no effect on them."""
-        return Draw(self.codes.keyed(seed, start, count), truncation=truncation)
+        """Return noise and codes keyed by (seed, sample index).
+
+        Raises:
+            UserError: a truncation was asked for, which codes do not have.
+        """
+        if truncation != 1:
+            raise UserError("InfoGAN's latents hold codes, which cannot be truncated", "truncation", "set it to 1")
+        return Draw(self.codes.keyed(seed, start, count))
 
     @torch.no_grad()
     def infer_codes(self, samples: Tensor) -> Tensor:

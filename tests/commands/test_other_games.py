@@ -1,0 +1,201 @@
+"""Models that are no GAN from latents, from training to files: each has its inputs, its scores and its exports."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from saddlepoint import trees
+from saddlepoint.assembly.restore import restore
+from saddlepoint.export import export
+from saddlepoint.metrics.quantise import quantise
+from saddlepoint.systems.capabilities import Encodes, Generates, Translates
+from saddlepoint.writing import read_json_lines
+
+ON_PAIRS = ("data=paired_folder", "data.root=pairs", "data.image_size=8")
+ON_DOMAINS = ("data=unpaired_folder", "data.root=domains", "data.image_size=8")
+DATA = {"pix2pix": ON_PAIRS, "cyclegan": ON_DOMAINS}
+SHORT = ("batch_size=8", "budget.images=16", "features=none", "logger=none", "callbacks.samples.n=6", "run.dir=run")
+
+
+def draw_inputs(folder: Path, shape: tuple[int, ...], n: int = 3) -> np.ndarray[Any, Any]:
+    """Write random images as PNGs, and return them, uint8 [N, ...]."""
+    images = np.random.default_rng(1).integers(0, 256, (n, *shape), dtype=np.uint8)
+    folder.mkdir(parents=True)
+    for index, image in enumerate(images):
+        Image.fromarray(image).save(folder / f"{index}.png")
+    return images
+
+
+def test_samples_and_images_come_from_the_checkpoint_alone(invoke: Any, other_game: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine.ckpt").write_bytes((other_game / "checkpoints" / "last.ckpt").read_bytes())
+    restored = restore(tmp_path / "mine.ckpt", "cpu")
+    system: Any = restored.system
+    expected: dict[tuple[str, ...], torch.Tensor] = {}
+    if isinstance(system, Generates):
+        expected["n=5",] = system.sample(5, seed=0)
+    shape = (8, 8) if restored.info.shape[0] == 1 else (8, 8, 3)
+    images = torch.from_numpy(draw_inputs(tmp_path / "in", shape)).reshape(3, 8, 8, -1).permute(0, 3, 1, 2)
+    inputs = images.float() / 127.5 - 1
+    if isinstance(system, Encodes):
+        expected["inputs=in",] = system.decode(system.encode(inputs))
+    if isinstance(system, Translates):
+        for direction in system.directions:
+            expected["inputs=in", f"direction={direction}"] = system.translate(inputs, direction)
+    assert len(expected) == {"infogan": 1, "pix2pix": 1}.get(other_game.name, 2)
+    for number, (arguments, samples) in enumerate(expected.items()):
+        outcome = invoke("sample", "checkpoint=mine.ckpt", *arguments, f"out={number}", "format=[npz]")
+        assert outcome.code == 0, outcome.err
+        found = np.load(tmp_path / str(number) / "samples.npz")["images"].astype(int)
+        difference = np.abs(found - quantise(samples).permute(0, 2, 3, 1).numpy())
+        assert difference.max() <= 1, arguments
+
+
+JUDGED = {
+    "vae": {"fid_random", "reconstruction_psnr", "reconstruction_features", "nearest_neighbour_accuracy"},
+    "infogan": {"fid_random", "code_accuracy"},
+    "bigan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
+    "pix2pix": {"fid_random", "l1", "psnr"},
+    "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
+}
+
+
+def test_evaluate_gives_the_scores_of_the_run_by_the_same_judges(invoke: Any, other_game: Path, tmp_path: Path) -> None:
+    data = [part.replace("root=", f"root={other_game.parent}/") for part in DATA.get(other_game.name, ("data=digits",))]
+    checkpoint = f"checkpoint={other_game / 'checkpoints' / 'last.ckpt'}"
+    outcome = invoke("evaluate", checkpoint, *data, "features=random", "n=8", "splits=1", "out=cards.jsonl")
+    assert outcome.code == 0, outcome.err
+    cards = {row["metric"]: row["value"] for row in read_json_lines(tmp_path / "cards.jsonl")}
+    end = {row["metric"]: row["value"] for row in read_json_lines(other_game / "scores.jsonl") if row["images_seen"]}
+    assert cards.keys() == end.keys() >= JUDGED[other_game.name]
+    assert cards == pytest.approx(end, rel=1e-4, abs=1e-6, nan_ok=True)
+
+
+@pytest.mark.slow
+def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path) -> None:
+    """Weights, what it takes to build each network, and a graph that computes what PyTorch does."""
+    checkpoint = other_game / "checkpoints" / "last.ckpt"
+    outcome = invoke("sample", f"checkpoint={checkpoint}", "export=out")
+    assert outcome.code == 0, outcome.err
+    exports = restore(checkpoint, "cpu").system.exports()
+    names = {f"{name}.{kind}" for name in exports for kind in ("json", "onnx", "safetensors")}
+    assert {file.name for file in (tmp_path / "out").iterdir()} == names
+    for name, exported in exports.items():
+        own, about = exported.network.state_dict(), json.loads((tmp_path / "out" / f"{name}.json").read_text())
+        weights = load_file(tmp_path / "out" / f"{name}.safetensors")
+        assert weights.keys() == own.keys()
+        assert all(torch.equal(weights[key], own[key]) for key in own)
+        assert about["inputs"] == {key: list(value.shape[1:]) for key, value in exported.inputs.items()}
+        network = export.load(tmp_path / "out", name=name).network
+        given = {key: torch.rand(3, *value.shape[1:]) * 2 - 1 for key, value in exported.inputs.items()}
+        session = onnxruntime.InferenceSession((tmp_path / "out" / f"{name}.onnx").read_bytes())
+        found = session.run(None, {key: value.numpy() for key, value in given.items()})
+        with torch.no_grad():
+            expected = trees.leaves(network(**given))
+        for ours, theirs in zip(found, expected, strict=False):
+            if name != "generator" or other_game.name != "pix2pix":  # whose dropout draws
+                np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
+
+
+@pytest.mark.parametrize("model", ["vae", "infogan", "bigan", "pix2pix", "cyclegan"])
+def test_losses_in_bf16_are_finite(invoke: Any, drawn: None, other_games: Any, model: str, tmp_path: Path) -> None:
+    options = (*other_games[model], *SHORT, "callbacks.history.every_rounds=1", "trainer.precision=bf16-mixed")
+    outcome = invoke("train", f"model={model}", *options)
+    assert outcome.code == 0, outcome.err
+    rows = read_json_lines(tmp_path / "run" / "history.jsonl")
+    losses = [value for row in rows for key, value in row.items() if key.endswith("/loss")]
+    assert len(losses) >= 2
+    assert all(math.isfinite(value) for value in losses)
+
+
+MISTAKES = {
+    "model=pix2pix data=digits": "data: model=pix2pix trains on pairs of images, and data=digits has images; choose",
+    "model=cyclegan data=paired_folder data.root=pairs data.image_size=8": "choose unpaired_folder or unpaired_mnist",
+    "model=dcgan data=unpaired_folder data.root=domains data.image_size=8": "has unpaired images of two domains",
+    "model=vae data=paired_folder data.root=pairs data.image_size=8": "model=vae trains on images or points, and",
+    "model=pix2pix": "model=pix2pix trains on pairs of images",
+    "model=vae conditioning=concat": "conditioning: no part of this run reads conditioning.generator or",
+    "model=infogan conditioning=projection": "conditioning: no part of this run reads conditioning.generator or",
+    "model=bigan norm=layer": "norm: no part of this run reads norm.discriminator",
+    "model=vae loss=hinge": "loss: VAE takes no loss; leave loss out",
+    "model=vae augment=[diffaugment]": "augment: VAE takes no augment; leave augment out",
+    "model=vae regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator', only autoencoder",
+    "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalises a gradient for each sample",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES)
+def test_what_does_not_go_together(refuse: Callable[..., str], drawn: None, arguments: str) -> None:
+    assert MISTAKES[arguments] in refuse("train", *arguments.split(" "), *SHORT)
+
+
+def test_a_folder_of_a_pair_that_is_missing(refuse: Callable[..., str], drawn: None, tmp_path: Path) -> None:
+    (tmp_path / "domains" / "trainB").rename(tmp_path / "elsewhere")
+    line = refuse("train", "model=cyclegan", *ON_DOMAINS, *SHORT)
+    assert line.startswith("data.root: ")
+    assert "trainB" in line
+
+
+@pytest.fixture
+def broken(tmp_path: Path) -> None:
+    """Inputs of all kinds that are none of the model's."""
+    draw_inputs(tmp_path / "in", (8, 8, 3))
+    draw_inputs(tmp_path / "large", (12, 10, 3))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "0.png").write_text("hello")
+
+
+INPUTS = {
+    "inputs=empty": "inputs: empty: no images inside",
+    "inputs=nowhere": "inputs: nowhere: no such folder or zip file",
+    "inputs=text": "text: 0.png: corrupt image (not a PNG, JPEG, WebP or BMP); replace or remove the file",
+    "inputs=large fit=pad": "fit: large: 0.png: 12x10 does not fit into 8x8 by padding; set crop or resize",
+    "inputs=in labels=all": "labels: it is for samples from noise, not for inputs=PATH; leave it out",
+    "inputs=in truncation=0.5": "truncation: it is for samples from noise, not for inputs=PATH; leave it out",
+}
+TRANSLATORS = ("pix2pix", "cyclegan")
+
+
+def test_inputs_that_cannot_be_used(
+    refuse: Callable[..., str], invoke: Any, broken: None, other_game: Path, tmp_path: Path
+) -> None:
+    checkpoint = f"checkpoint={other_game / 'checkpoints' / 'last.ckpt'}"
+    cases = dict(INPUTS) if other_game.name != "infogan" else {}
+    if other_game.name in TRANSLATORS:
+        cases["inputs=in direction=c_to_d"] = "direction: there is no direction 'c_to_d', only "
+        cases["n=4"] = "does not generate samples from noise; give it images by inputs=PATH"
+    else:
+        cases["direction=a_to_b"] = "direction: it is for images to translate or reconstruct; add inputs=PATH"
+    if other_game.name == "infogan":
+        cases["inputs=in"] = "inputs: model=infogan maps no images to images; leave it out to sample from noise"
+        cases["truncation=0.5"] = "truncation: InfoGAN's latents hold codes, which cannot be truncated; set it to 1"
+    for arguments, line in cases.items():
+        assert line in refuse("sample", checkpoint, *arguments.split(" "), "out=new"), arguments
+
+
+def test_inputs_of_another_size_or_in_gray_are_brought_to_the_models(
+    invoke: Any, other_game: Path, tmp_path: Path
+) -> None:
+    if other_game.name not in TRANSLATORS:
+        pytest.skip("not a translator")
+    gray = draw_inputs(tmp_path / "gray", (8, 8))
+    draw_inputs(tmp_path / "large", (12, 10, 3))
+    checkpoint = f"checkpoint={other_game / 'checkpoints' / 'last.ckpt'}"
+    for folder, fit in (("gray", "crop"), ("large", "resize")):
+        outcome = invoke("sample", checkpoint, f"inputs={folder}", f"fit={fit}", f"out=of_{folder}", "format=[npz]")
+        assert outcome.code == 0, outcome.err
+        seen = np.load(tmp_path / f"of_{folder}" / "samples.npz")
+        assert seen["images"].shape == seen["inputs"].shape == (3, 8, 8, 3)
+    shown = np.load(tmp_path / "of_gray" / "samples.npz")["inputs"]
+    assert (shown == gray[..., None]).all()
