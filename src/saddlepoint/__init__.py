@@ -1,6 +1,6 @@
 """Saddlepoint: train, measure and compare generative adversarial networks.
 
-``load``, ``train`` and ``evaluate`` are :mod:`saddlepoint.api`'s, imported when they are first used.
+``load``, ``train``, ``evaluate`` and what they return and raise are :mod:`saddlepoint.api`'s, imported on first use.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load", "train"]
+__all__ = ["Run", "RunError", "ScoreCard", "UserError", "__version__", "evaluate", "load", "train"]
 
 if TYPE_CHECKING:
-    from saddlepoint.api import evaluate, load, train
+    from saddlepoint.api import Run, RunError, ScoreCard, UserError, evaluate, load, train
 
 
 def __getattr__(name: str) -> Any:
     """Import what is asked for: ``import saddlepoint`` alone takes no seconds."""
-    if name in ("evaluate", "load", "train"):
+    if name in __all__:
         from saddlepoint import api
 
         return getattr(api, name)

@@ -27,8 +27,7 @@ class FrozenEncoder(Encoder):
     """Another system's encoder and decoder, which stand still.
 
     It is deliberately no nn.Module, and holds the system where nn.Module does not look: checkpoints do not contain its
-    weights, optimizers do not see them, and ranks do not reduce them. It computes in float32, whatever the game's
-    precision.
+    weights, optimizers do not see them, and ranks do not reduce them.
 
     Args:
         system: encodes and decodes; on any device.
@@ -45,15 +44,13 @@ class FrozenEncoder(Encoder):
     @torch.no_grad()
     def encode_batch(self, batch: Batch) -> Batch:
         """Return a batch of codes for a batch of samples, with the same labels."""
-        with torch.autocast(batch.samples.device.type, enabled=False):
-            codes: Tensor = self._on(batch.samples.device).encode(batch.samples)
+        codes: Tensor = self._on(batch.samples.device).encode(batch.samples)
         return VectorBatch(codes, batch.labels) if codes.dim() == 2 else ImageBatch(codes, batch.labels)
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Return samples [N, ...] of codes [N, ...]."""
-        with torch.autocast(codes.device.type, enabled=False):
-            samples: Tensor = self._on(codes.device).decode(codes)
+        samples: Tensor = self._on(codes.device).decode(codes)
         return samples
 
     def _on(self, device: torch.device) -> Any:
