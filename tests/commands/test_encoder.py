@@ -1,4 +1,4 @@
-"""A GAN in the latent space of another run: its folder is complete, its samples are decoded, and wrong runs are refused."""
+"""A GAN in the latent space of another run: what its folder needs, its samples, and the runs that are refused."""
 
 from __future__ import annotations
 
@@ -63,7 +63,9 @@ def test_the_run_needs_the_encoders_run_only_to_start(invoke: Any, own: Path, tm
     assert all(torch.equal(value, alone[key]) for key, value in resumed.items())
 
 
-def test_a_checkpoint_alone_names_what_it_needs(invoke: Any, refuse: Callable[..., str], own: Path, tmp_path: Path) -> None:
+def test_a_moved_checkpoint_needs_the_encoder(
+    invoke: Any, refuse: Callable[..., str], own: Path, tmp_path: Path
+) -> None:
     assert invoke("train", *LATENT, "budget.images=100", "run.dir=run").code == 0
     moved = tmp_path / "elsewhere"
     moved.mkdir()
