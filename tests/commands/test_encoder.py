@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +53,10 @@ def test_the_run_needs_the_encoders_run_only_to_start(invoke: Any, own: Path, tm
     assert images.shape == (5, 1, 8, 8)
     assert codes.shape == (5, 20)
     assert invoke("sample", "checkpoint=run", "n=4", "out=samples").code == 0
+    assert invoke("sample", "checkpoint=run", "export=exported").code == 0
+    about = json.loads((tmp_path / "exported" / "generator.json").read_text())
+    assert (about["outputs"], about["shape"]) == ({"codes": [20]}, [1, 8, 8])
+    assert about["encoder"] == hashlib.sha256((run / ENCODER).read_bytes()).hexdigest()
     evaluated = invoke("evaluate", "checkpoint=run", "features=random", "n=64")
     assert evaluated.code == 0, evaluated.err
     assert "fid_random" in evaluated.out
