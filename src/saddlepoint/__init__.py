@@ -1,6 +1,6 @@
 """Saddlepoint: train, measure and compare generative adversarial networks.
 
-``load``, ``train`` and ``evaluate`` are imported from :mod:`saddlepoint.api` on first use.
+``load``, ``train``, ``evaluate``, and what they return and raise, are imported from :mod:`saddlepoint.api` on first use.
 """
 
 from __future__ import annotations
@@ -8,15 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "evaluate", "load", "train"]
+__all__ = ["Run", "RunError", "ScoreCard", "UserError", "__version__", "evaluate", "load", "train"]
 
 if TYPE_CHECKING:
-    from saddlepoint.api import evaluate, load, train
+    from saddlepoint.api import Run, RunError, ScoreCard, UserError, evaluate, load, train
 
 
 def __getattr__(name: str) -> Any:
     """Import the API lazily, so that ``import saddlepoint`` does not import torch."""
-    if name in ("evaluate", "load", "train"):
+    if name in __all__:
         from saddlepoint import api
 
         return getattr(api, name)

@@ -19,7 +19,7 @@ from saddlepoint.config.compose import composed
 from saddlepoint.config.overrides import from_settings
 from saddlepoint.config.references import check_references
 from saddlepoint.config.schema import EvaluateConfig, TrainConfig
-from saddlepoint.errors import UserError
+from saddlepoint.errors import RunError, UserError
 from saddlepoint.evaluation.choice import subject_of
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.quantise import quantise
@@ -27,7 +27,7 @@ from saddlepoint.systems.game import Game
 from saddlepoint.training import Launch, Run
 from saddlepoint.training import train as train_run
 
-__all__ = ["Run", "ScoreCard", "UserError", "evaluate", "load", "train"]
+__all__ = ["Run", "RunError", "ScoreCard", "UserError", "evaluate", "load", "train"]
 
 
 def load(path: str | Path, device: str = "auto", plugins: Sequence[str] = ()) -> Game:
@@ -56,7 +56,9 @@ def train(*overrides: str, config_dir: str | Path | None = None, **settings: Any
         settings: overrides as Python values, such as ``model="dcgan"``, ``seed=1`` or ``budget={"images": 1000}``.
 
     Returns:
-        The finished run: its ``directory``, its ``system`` and its ``record`` of scores.
+        The finished run: its ``directory``; its ``system`` after the last update; and its ``record``, whose ``first``,
+        ``latest`` and ``best`` hold score cards, such as ``record.latest["fid_classifier"].value``.
+        ``load(run.directory)`` returns the system of the best checkpoint.
 
     Raises:
         UserError: if the settings or the data are invalid; nothing has been written.

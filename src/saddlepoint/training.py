@@ -149,7 +149,8 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
     if resumed is not None:
         resume.check_data(resumed.directory, resumed.checkpoint, info)
     build.check_data_kind(config, info, choices)
-    encoder = restore.encoder_of(config)
+    build.check_encoder(config, choices)
+    encoder = restore.encoder_of(config, info, run=None if resumed is None else resumed.directory)
     if encoder is not None:
         build.fill(config, info, encoder.shape_of(info.shape))
     system = build.build_system(config, () if resumed is not None else launch.overrides, encoder)
@@ -197,6 +198,7 @@ def start_record(plan: Plan) -> RunRecord:
     record = RunRecord(directory, monitor=plan.judge.monitor, release=run_directory.hold(directory))
     try:
         writing.write_atomically(directory / "config.yaml", text.encode())
+        restore.keep_encoder(config, directory)
     except OSError as error:
         record.release()
         problem = f"cannot write to {directory}: {error.strerror}"

@@ -71,6 +71,7 @@ def test_the_json_says_all_that_its_user_needs(exported: Path, trained: Path) ->
         },
     }
     assert (about["shape"], about["range"], about["latent_dim"], about["prior"]) == ([1, 8, 8], [-1, 1], 100, "uniform")
+    assert (about["inputs"], about["outputs"], about["encoder"]) == ({"latents": [100]}, {"images": [1, 8, 8]}, None)
     assert (about["num_classes"], about["class_names"]) == (0, None)
     assert (about["images_seen"], about["generator_updates"]) == (300, 5)
     written = [row for row in read_json_lines(trained / "scores.jsonl") if row["images_seen"] == 300]

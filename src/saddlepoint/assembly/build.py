@@ -16,6 +16,7 @@ from saddlepoint.config.targets import resolve_target
 from saddlepoint.data import DataModule
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.features import FeatureExtractor
+from saddlepoint.systems.capabilities import Encodes, HasLikelihood, InfersCodes
 from saddlepoint.systems.encoders import Encoder
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.progress import Budget
@@ -163,3 +164,16 @@ def check_data_kind(config: DictConfig, info: DataInfo, choices: Mapping[str, st
         wanted, has = " or ".join(KINDS[kind][0] for kind in takes), KINDS[info.batch][0]
         problem = f"model={choices['model']} trains on {wanted}, and data={choices['data']} has {has}"
         raise UserError(problem, "data", f"choose {KINDS[takes[0]][1]}")
+
+
+def check_encoder(config: DictConfig, choices: Mapping[str, str]) -> None:
+    """Refuse an encoder for a model that reads images itself, such as one that encodes or translates.
+
+    Raises:
+        UserError: naming the model.
+    """
+    if not config.get("encoder"):
+        return
+    system: Any = resolve_target(config.model["_target_"], config.plugins)
+    if VectorBatch not in system.takes or issubclass(system, (Encodes, HasLikelihood, InfersCodes)):
+        raise UserError(f"model={choices['model']} trains on the data themselves", "encoder", "leave it out")

@@ -21,6 +21,10 @@ from saddlepoint.systems.encoders import FrozenEncoder
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import checkpoints
 from saddlepoint.types import DataInfo
+from saddlepoint.writing import write_atomically
+
+ENCODER = "encoder.ckpt"
+"""A run's own copy of the checkpoint of its encoder, in the run's folder."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,9 @@ def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Re
         info = data_info(about["data"])
         assert isinstance(config, DictConfig)
         config.plugins = list(plugins)
-        system = build_system(config, encoder=encoder_of(config, device))
+        run = path.resolve().parent
+        encoder = encoder_of(config, info, device, run.parent if run.name == "checkpoints" else run)
+        system = build_system(config, encoder=encoder)
         system.load_state_dict(checkpoint["state_dict"])
         system.on_load_checkpoint(checkpoint)
     except UserError as error:
@@ -95,34 +101,63 @@ def restore(path: Path, device: str = "auto", plugins: Sequence[str] = ()) -> Re
     return Restored(path, system.eval().to(pick_device(device)), about, info)
 
 
-def encoder_of(config: DictConfig, device: str = "auto") -> FrozenEncoder | None:
+def encoder_of(
+    config: DictConfig, info: DataInfo, device: str = "auto", run: Path | None = None
+) -> FrozenEncoder | None:
     """Return the frozen encoder in whose latent space a run trains, or None without one.
 
     Checkpoints of the run contain the sha256 of the encoder's file instead of its weights, so that the encoder cannot
-    be replaced by another.
+    be replaced by another. The run's folder has a copy of the file.
 
     Args:
         config: the run's config; ``encoder.sha256`` is set if it is null.
+        info: what the run's data are.
         device: device of the encoder.
+        run: the run's folder, whose copy is used if there is one; None for a new run.
 
     Raises:
         UserError: if the encoder's checkpoint cannot be used, or is not the one that the run started with.
     """
     if not config.get("encoder"):
         return None
-    path = find(config.encoder.checkpoint)
+    path = None if run is None else run / ENCODER
+    if path is None or status(path) is None:
+        try:
+            path = find(config.encoder.checkpoint)
+        except UserError as error:
+            remedy = error.remedy if run is None else f"put it there, or as {ENCODER} into {run}"
+            raise UserError(error.problem, "encoder.checkpoint", remedy) from None
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if config.encoder.get("sha256") not in (None, digest):
         raise UserError(
             f"{path} is not the encoder that the run started with", "encoder.checkpoint", "restore the original file"
         )
-    system = restore(path, device, config.plugins).system
-    if not isinstance(system, Encodes):
-        problem = f"the model of {path} has no encoder"
-        raise UserError(problem, "encoder.checkpoint", "choose a checkpoint of vae or bigan")
+    try:
+        restored = restore(path, device, config.plugins)
+    except UserError as error:
+        raise error.at("encoder.checkpoint") from None
+    if not isinstance(restored.system, Encodes):
+        raise UserError(f"the model of {path} has no encoder", "encoder.checkpoint", "choose a checkpoint of vae or bigan")
+    if restored.info.shape != info.shape:
+        shapes = [" x ".join(map(str, shape)) for shape in (restored.info.shape, info.shape)]
+        raise UserError(
+            f"{path} encodes samples of shape {shapes[0]}, and those of {info.name} are {shapes[1]}",
+            "encoder.checkpoint",
+            "choose a model that was trained on samples of this shape",
+        )
     with open_dict(config):
         config.encoder.sha256 = digest
-    return FrozenEncoder(system)
+    return FrozenEncoder(restored.system)
+
+
+def keep_encoder(config: DictConfig, run: Path) -> None:
+    """Copy the encoder's checkpoint, if the run has one, into the run's folder, so that the run needs no other folder.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    if config.get("encoder") and status(run / ENCODER) is None:
+        write_atomically(run / ENCODER, find(config.encoder.checkpoint).read_bytes())
 
 
 def within(path: Path, key: str, error: UserError) -> UserError:

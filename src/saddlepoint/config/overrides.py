@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import numbers
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,8 +127,10 @@ def _written(value: Any, key: str) -> str:
         return "null"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int | float):
-        return repr(value)
+    if isinstance(value, numbers.Integral):  # NumPy's too
+        return repr(int(value))
+    if isinstance(value, numbers.Real):
+        return repr(float(value))
     if isinstance(value, str | Path):
         return quote(str(value))
     if isinstance(value, list | tuple):

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 from safetensors import SafetensorError
 from torch import nn
 
-from saddlepoint import __version__, writing
+from saddlepoint import __version__, trees, writing
 from saddlepoint.assembly import parts
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.config.check import check_parts
@@ -183,17 +183,25 @@ def _describe(restored: Restored, network: nn.Module, export: Export) -> dict[st
         "model": about["choices"]["model"],
         "data": {"name": info.name, "fingerprint": info.fingerprint},
         "inputs": {name: list(tensor.shape[1:]) for name, tensor in export.inputs.items()},
-        "outputs": list(export.outputs),
+        "outputs": _shapes(network, export),
         "shape": list(info.shape),
         "range": [-1.0, 1.0] if info.is_image else None,
         "latent_dim": getattr(network, "latent_dim", None),
         "prior": getattr(system, "prior", None),
+        "encoder": (about["config"].get("encoder") or {}).get("sha256"),
         "num_classes": classes,
         "class_names": list(info.class_names) if classes and info.class_names else None,
         "images_seen": system.progress.images_seen,
         "generator_updates": system.progress.generator_updates,
         "scores": [dataclasses.asdict(card) for card in cards],
     }
+
+
+@torch.no_grad()
+def _shapes(network: nn.Module, export: Export) -> dict[str, list[int]]:
+    """Return the shape of a row of each output, by name."""
+    found = trees.leaves(network(**export.inputs))
+    return {name: list(tensor.shape[1:]) for name, tensor in zip(export.outputs, found, strict=True)}
 
 
 def _network(restored: Restored, role: str, plugins: Sequence[str]) -> dict[str, Any]:

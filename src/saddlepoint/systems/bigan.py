@@ -105,7 +105,7 @@ class BiGAN(GAN):
         """Return codes E(x), [N, Z], of samples [N, ...]."""
         network = self.network("encoder", ema)
         with evaluating(network):
-            codes: Tensor = network(samples)
+            codes: Tensor = network(samples.to(self.device))
         return codes
 
     @torch.no_grad()
@@ -113,7 +113,7 @@ class BiGAN(GAN):
         """Return samples G(z), [N, ...], of codes [N, Z]."""
         network = self.network("generator", ema)
         with evaluating(network):
-            samples: Tensor = network(codes)
+            samples: Tensor = network(codes.to(self.device))
         return samples
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:

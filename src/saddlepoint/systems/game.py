@@ -162,7 +162,9 @@ class Game(pl.LightningModule):
         for batch in batches if isinstance(batches, list) else [batches]:
             if self.budget.reached(self.progress):
                 break
-            self.round(self.frozen_encoder.encode_batch(batch))
+            with torch.autocast(self.device.type, enabled=False):  # codes are data, not to be rounded to 8 bits
+                data = self.frozen_encoder.encode_batch(batch)
+            self.round(data)
             self.progress.rounds += 1
             self.progress.images_seen += self._images_on_all_ranks(batch)
             self.stopwatch.lap()

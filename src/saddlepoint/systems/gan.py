@@ -18,6 +18,7 @@ from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.systems import latents
 from saddlepoint.systems.adversarial import Adversarial
 from saddlepoint.systems.capabilities import Draw, Export
+from saddlepoint.systems.encoders import FrozenEncoder
 from saddlepoint.systems.labels import check_networks, trains_classifier
 from saddlepoint.systems.sampling import Sampling, evaluating
 from saddlepoint.turns import Bound, Critic, Turn
@@ -154,4 +155,5 @@ class GAN(Sampling, Adversarial):
         if self.num_classes:
             inputs["labels"] = torch.zeros(2, dtype=torch.long)
         output = "images" if len(getattr(self.generator, "shape", (1, 1, 1))) == 3 else "points"
+        output = "codes" if isinstance(self.frozen_encoder, FrozenEncoder) else output
         return {"generator": self.export("generator", inputs, (output,), ema)}

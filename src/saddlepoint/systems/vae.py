@@ -121,7 +121,7 @@ class VAE(Sampling):
         """Return the means of q(z|x), [N, Z], of samples [N, ...]."""
         network = self.network("encoder", ema)
         with evaluating(network):
-            code: Tensor = network(samples)[0]
+            code: Tensor = network(samples.to(self.device))[0]
         return code
 
     @torch.no_grad()
@@ -129,7 +129,7 @@ class VAE(Sampling):
         """Return the means of p(x|z), [N, ...], of codes [N, Z]; those of a Bernoulli decoder are in [-1, 1]."""
         network = self.network("decoder", ema)
         with evaluating(network):
-            decoded = network(codes)
+            decoded = network(codes.to(self.device))
         means: Tensor = 2 * decoded.logits.sigmoid() - 1 if self.likelihood == "bernoulli" else decoded.mean
         return means
 
