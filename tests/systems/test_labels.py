@@ -128,5 +128,5 @@ def test_packs_do_not_mix_real_and_generated_samples() -> None:
     x = torch.rand(6, 1, 8, 8)
     real, fake = system.judge(x, -x, None)
     assert real.logits.shape == fake.logits.shape == (3,)
-    with pytest.raises(UserError, match=r"^accumulate: Packing \(discriminator\) compares"):
+    with pytest.raises(UserError, match=r"^accumulate: Packing \(discriminator\) depends on the whole batch"):
         gan("none", "none", packing=2, accumulate=2)
