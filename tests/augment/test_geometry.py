@@ -31,9 +31,9 @@ def test_warp_matches_scipy_map_coordinates(shape: tuple[int, ...]) -> None:
     ours = warp(images, maps).numpy()
     height, width = shape[1:]
     y, x = np.mgrid[:height, :width].astype(float)
-    centred = np.stack([x - (width - 1) / 2, y - (height - 1) / 2, np.ones_like(x)])
+    centered = np.stack([x - (width - 1) / 2, y - (height - 1) / 2, np.ones_like(x)])
     for image, matrix, warped in zip(images.numpy(), maps.numpy(), ours, strict=True):
-        across, down = np.einsum("ij,jhw->ihw", matrix, centred)
+        across, down = np.einsum("ij,jhw->ihw", matrix, centered)
         at = [down + (height - 1) / 2, across + (width - 1) / 2]
         for channel, expected in zip(image, warped, strict=True):
             np.testing.assert_allclose(map_coordinates(channel, at, order=1, mode="mirror"), expected, atol=1e-9)

@@ -99,7 +99,7 @@ def test_condition_and_image_are_concatenated_in_this_order() -> None:
     # The last layer is 1×1, so the mean logit is the logit of the mean features.
     linear = output.features @ critic.logits.weight[0, :, 0, 0] + critic.logits.bias
     torch.testing.assert_close(output.logits.mean((1, 2, 3)), linear)
-    with pytest.raises(UserError, match="and got none"):
+    with pytest.raises(UserError, match="got no condition"):
         critic(images)
     alone = PatchDiscriminator((3, 16, 16), receptive_field=16, width=2, norm="none")
     assert torch.equal(alone(images, condition).logits, alone(images).logits)

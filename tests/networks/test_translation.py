@@ -93,5 +93,5 @@ def test_initial_weights_are_normal_of_0_02() -> None:
 def test_unsupported_sizes_are_rejected() -> None:
     with pytest.raises(UserError, match=r"network 'translation'.*multiples of 4, got 30x30; set it to 32"):
         TranslationGenerator((1, 30, 30), 1)
-    with pytest.raises(UserError, match=r"8 px or more.*got 4x4; set it to 8"):
+    with pytest.raises(UserError, match=r"at least 8 px.*got 4x4; set it to 8"):
         TranslationGenerator((1, 4, 4), 1)

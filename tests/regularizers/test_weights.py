@@ -74,9 +74,9 @@ def test_orthogonal_uses_the_unnormalized_weight_in_float32() -> None:
     with torch.no_grad():
         network.weight *= 5
     plain = Orthogonal().penalty(turn(network))
-    normalised = apply_spectral_norm(network)
+    normalized = apply_spectral_norm(network)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        value = Orthogonal().penalty(turn(normalised))
+        value = Orthogonal().penalty(turn(normalized))
     assert value.dtype == torch.float32
     assert torch.equal(value, plain)
 

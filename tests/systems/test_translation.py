@@ -191,7 +191,7 @@ def test_pictures() -> None:
 
 
 def test_invalid_arguments() -> None:
-    with pytest.raises(UserError, match="Relativistic compares samples"):
+    with pytest.raises(UserError, match="Relativistic compares the samples of a batch"):
         cyclegan(Relativistic())
     roles = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
     networks: dict[str, nn.Module] = {

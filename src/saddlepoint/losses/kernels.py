@@ -79,8 +79,8 @@ def squared_distances(x: Tensor, y: Tensor) -> Tensor:
     They are computed from norms and inner products after subtracting the common mean, which reduces cancellation.
     Autocast is disabled.
     """
-    centre = torch.cat([x, y]).detach().mean(0)
-    x, y = x - centre, y - centre
+    center = torch.cat([x, y]).detach().mean(0)
+    x, y = x - center, y - center
     with full_precision(x.device):
         product = x @ y.T
     return (x.square().sum(1)[:, None] + y.square().sum(1) - 2 * product).clamp(min=0)

@@ -54,8 +54,8 @@ class PatchDiscriminator(nn.Module):
         """Build the network.
 
         Args:
-            shape: (C, H, W). With n halvings the map of logits has size ⌊H / 2ⁿ⌋ - 2 by ⌊W / 2ⁿ⌋ - 2, which must not be
-                empty.
+            shape: (C, H, W). With n > 0 halvings the map of logits has size ⌊H / 2ⁿ⌋ - 2 by ⌊W / 2ⁿ⌋ - 2, which must be
+                positive.
             condition_channels: number of channels of the condition; 0 for no condition.
             receptive_field: side of a patch in px.
             width: channels of the first layer; they double with each layer, up to 8 · width.

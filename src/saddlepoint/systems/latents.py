@@ -30,8 +30,8 @@ def draw(prior: Prior, n: int, dim: int, random: torch.Generator, truncation: fl
     if truncation == 1.0:
         return torch.randn(n, dim, device=random.device, generator=random)
     mass = math.erf(2 * truncation / math.sqrt(2))
-    centred = torch.empty(n, dim, device=random.device, dtype=torch.float64).uniform_(-mass, mass, generator=random)
-    return (math.sqrt(2) * torch.erfinv(centred)).float()
+    centered = torch.empty(n, dim, device=random.device, dtype=torch.float64).uniform_(-mass, mass, generator=random)
+    return (math.sqrt(2) * torch.erfinv(centered)).float()
 
 
 def keyed(prior: Prior, dim: int, seed: int, start: int, count: int, truncation: float = 1.0) -> Tensor:

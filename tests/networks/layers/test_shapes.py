@@ -56,7 +56,7 @@ def test_the_suggested_size_is_supported(size: tuple[int, int], remedy: str) -> 
         ((32, 32), "got shape"),
     ],
 )
-def test_shapes_of_points_are_rejected(shape: tuple[int, ...], words: str) -> None:
+def test_unsupported_shapes_are_rejected(shape: tuple[int, ...], words: str) -> None:
     with pytest.raises(UserError, match=words):
         image_pyramid("resnet", shape)
 

@@ -37,10 +37,10 @@ def test_converges_to_the_largest_singular_value(name: str) -> None:
     x = torch.randn(shape)
     for _ in range(300):
         layer(x)
-    normalised = as_matrix(layer.eval().weight, name == "transposed")
-    assert abs(np.linalg.svd(normalised, compute_uv=False)[0] - 1) < 1e-3
+    normalized = as_matrix(layer.eval().weight, name == "transposed")
+    assert abs(np.linalg.svd(normalized, compute_uv=False)[0] - 1) < 1e-3
     expected = original / np.linalg.svd(original, compute_uv=False)[0]
-    np.testing.assert_allclose(normalised, expected, rtol=2e-3)
+    np.testing.assert_allclose(normalized, expected, rtol=2e-3)
 
 
 def test_the_first_forward_is_already_accurate() -> None:
