@@ -1,6 +1,6 @@
 """Saddlepoint: train, measure and compare generative adversarial networks.
 
-``load``, ``train``, ``evaluate``, and what they return and raise, are imported from :mod:`saddlepoint.api` on first use.
+The names in ``__all__`` are imported from :mod:`saddlepoint.api` on first use.
 """
 
 from __future__ import annotations

@@ -90,7 +90,7 @@ def test_a_moved_checkpoint_needs_the_encoder(
 def test_what_does_not_fit_is_refused(refuse: Callable[..., str], own: Path, trained: Path) -> None:
     line = refuse("train", *LATENT, f"encoder.checkpoint={trained}")
     assert line.startswith("encoder.checkpoint: ")
-    assert line.endswith("does not encode; choose a checkpoint of vae or bigan")
+    assert line.endswith("has no encoder; choose a checkpoint of vae or bigan")
     assert refuse("train", *LATENT, "encoder.checkpoint=nowhere") == "encoder.checkpoint: no checkpoint at nowhere"
     line = refuse("train", *LATENT, "data=gaussians")
     assert "encodes samples of shape 1 x 8 x 8, and those of gaussians_ring are 2" in line

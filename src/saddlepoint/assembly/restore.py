@@ -137,7 +137,9 @@ def encoder_of(
     except UserError as error:
         raise error.at("encoder.checkpoint") from None
     if not isinstance(restored.system, Encodes):
-        raise UserError(f"the model of {path} has no encoder", "encoder.checkpoint", "choose a checkpoint of vae or bigan")
+        raise UserError(
+            f"the model of {path} has no encoder", "encoder.checkpoint", "choose a checkpoint of vae or bigan"
+        )
     if restored.info.shape != info.shape:
         shapes = [" x ".join(map(str, shape)) for shape in (restored.info.shape, info.shape)]
         raise UserError(
