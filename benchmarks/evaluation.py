@@ -1,9 +1,9 @@
-"""What scores cost, against torch-fidelity, SciPy and scikit-learn.
+"""The cost of scores, compared with torch-fidelity, SciPy and scikit-learn.
 
     OMP_NUM_THREADS=1 python benchmarks/evaluation.py [--sizes 5000,10000,20000,50000] [--against 20000] [--dim 2048]
 
-One thread; CPU time, so that a busy machine changes little; the ways take turns and ratios are medians over rounds.
-scikit-learn and sqrtm take minutes at full size: ``--against`` is the largest n at which scikit-learn takes its turn.
+CPU time on one thread, so that a busy machine changes little. The implementations run alternately, and ratios are
+medians over rounds. scikit-learn and sqrtm take minutes at full size: ``--against`` is the largest n for scikit-learn.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ Ways = Mapping[str, Callable[[], object]]
 
 
 def seconds(ways: Ways, rounds: int) -> dict[str, float]:
-    """Return each way's median CPU seconds over rounds in which they take turns."""
+    """Return the median CPU seconds of each implementation, which run alternately."""
     times: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
@@ -61,14 +61,14 @@ def seconds(ways: Ways, rounds: int) -> dict[str, float]:
 
 
 def row(what: str, times: Mapping[str, float], wanted: str = "") -> None:
-    """Print one line: ours, then each other with its ratio."""
+    """Print one line: this project's time, then each other one with its ratio."""
     ours, *others = times.items()
     told = "  ".join(f"{name} {value:8.2f} s = {value / ours[1]:5.1f} times ours" for name, value in others)
     print(f"{what:48} ours {ours[1]:8.2f} s  {told}  {wanted}", flush=True)
 
 
 def features(n: int, dim: int, seed: int) -> Tensor:
-    """Return rows [n, dim] that vary in about fifty directions, with a little noise, and are no less than 0."""
+    """Return non-negative rows [n, dim] that vary in about fifty directions, with a little noise."""
     random = torch.Generator().manual_seed(seed)
     mixing = torch.randn(50, dim, generator=torch.Generator().manual_seed(0))
     rows = torch.randn(n, 50, generator=random) @ mixing / 7
@@ -76,7 +76,7 @@ def features(n: int, dim: int, seed: int) -> Tensor:
 
 
 def after_extraction(n: int, dim: int, rounds: int) -> None:
-    """Time all that comes after the features, for the same four metrics.
+    """Time everything after the features, for the same four metrics.
 
     In a run the real side is known to ours: moments, rows for KID, radii of its balls. torch-fidelity keeps its
     moments, and computes the radii at every evaluation. The second row has both from nothing.
@@ -123,7 +123,7 @@ def after_extraction(n: int, dim: int, rounds: int) -> None:
 
 
 def passes(n: int) -> None:
-    """Count the images that go through Inception in one evaluation of n samples with the real side known."""
+    """Count the images that pass through Inception in an evaluation of n samples, with known real statistics."""
     random = np.random.default_rng(0)
     images = torch.from_numpy(random.integers(0, 256, (2 * n, 3, 32, 32), dtype=np.uint8))
     seen: list[int] = []
@@ -145,7 +145,7 @@ def passes(n: int) -> None:
 
 
 class Images:
-    """Images in memory behind the protocol of a data set."""
+    """Images in memory with the interface of a data set."""
 
     def __init__(self, images: Tensor) -> None:
         self.images = images
@@ -158,7 +158,7 @@ class Images:
 
 
 def count_ours(images: Tensor, n: int, weights: Path, seen: list[int]) -> int:
-    """Return how many images one evaluation shows the network."""
+    """Return how many images the network is given in one evaluation."""
     extractor = InceptionFeatures(str(weights), hashlib.sha256(weights.read_bytes()).hexdigest())
     extractor.load(weights.parent)
     reference = RealStatistics.compute(Images(images[:n]), extractor, weights.parent, n, metrics=METRICS)  # type: ignore[arg-type]
@@ -171,7 +171,7 @@ def count_ours(images: Tensor, n: int, weights: Path, seen: list[int]) -> int:
 
 
 def count_theirs(images: Tensor, n: int, weights: Path, seen: list[int]) -> int:
-    """Likewise for torch-fidelity's API on two folders, with its cache on: the real side has been seen before."""
+    """Return the same for torch-fidelity on two folders, with the real images in its cache."""
     for side, part in (("real", images[:n]), ("fake", images[n:])):
         (weights.parent / side).mkdir()
         for index, image in enumerate(part):
@@ -214,7 +214,7 @@ def frechet(dim: int, rounds: int) -> None:
 
 
 def neighbours(n: int, dim: int, rounds: int, against: int) -> float:
-    """Time each row's nearest neighbour and the 20 closest pairs, and return our time."""
+    """Time each row's nearest neighbour and the 20 closest pairs, and return this project's time."""
     rows = features(n, dim, 0)
 
     def ours() -> Tensor:
@@ -237,7 +237,7 @@ def neighbours(n: int, dim: int, rounds: int, against: int) -> float:
 
 
 def peak_memory(n: int, dim: int) -> float:
-    """Return the peak of a fresh process that does :func:`neighbours` alone, less what it takes to start one, in GB."""
+    """Return the peak memory of a fresh process that only runs :func:`neighbours`, less that of its start, in GB."""
     # The kernel's high-water mark of this very program; getrusage's would be the parent's where that was larger.
     program = rf"""
 import pathlib, re, torch

@@ -1,8 +1,8 @@
-"""A file of Inception-v3 weights that needs no download and under which scores mean something.
+"""Inception-v3 weights that need no download and give meaningful differences between scores.
 
-Default initialisation gives every image the same features: an Inception Score of 1.0000 and distances of rounding,
-which equal anything. So convolutions are He-initialised, batch norms get the statistics of images, and the last layer
-is scaled until it is sure of some classes.
+With PyTorch's default initialization, all images have the same features: the Inception Score is 1.0000, and distances
+are rounding errors, so that a comparison proves nothing. Therefore convolutions have He initialization, batch norms the
+statistics of images, and the last layer is scaled so that it is confident about some classes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Blank(FeatureExtractorInceptionV3):
     """The network before any weights are loaded into it."""
 
     def load_state_dict(self, *_args: object, **_kwargs: object) -> None:
-        """Take none."""
+        """Load nothing."""
 
 
 def write(path: Path, images: Tensor) -> Path:

@@ -1,9 +1,9 @@
-"""Images a second of the data loaders, against the way a torchvision tutorial writes it.
+"""Images per second of the data loaders, compared with the loader of a torchvision tutorial.
 
     python benchmarks/loader.py [--rounds 5] [--batches 100]
 
 CIFAR-10's shape (50,000 images of 32x32x3, uint8), batches of 64, flips and normalisation to [-1, 1], CPU, one thread.
-The ways take turns, so that a busy machine slows all alike; the ratio is the median over rounds.
+The loaders run alternately, so that a busy machine slows all of them down equally; a ratio is the median over rounds.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BASELINE = "torchvision dataset, 0 workers"
 
 
 class Plain(Dataset[tuple[torch.Tensor, int]]):
-    """What torchvision.datasets.CIFAR10 does with an item: array → PIL → transforms."""
+    """A data set that handles an item as torchvision.datasets.CIFAR10 does: array → PIL → transforms."""
 
     def __init__(self, data: np.ndarray, labels: list[int]):
         self.data, self.labels = data, labels
@@ -47,7 +47,7 @@ class Plain(Dataset[tuple[torch.Tensor, int]]):
 
 
 def images_per_second(batches: Iterator[object], count: int) -> float:
-    """Time ``count`` batches after a first few, which start workers and fill queues."""
+    """Return the time of ``count`` batches, after a few that start workers and fill queues."""
     for _ in range(10):
         next(batches)
     start = time.perf_counter()

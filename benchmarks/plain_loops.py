@@ -1,4 +1,4 @@
-"""The loops that step.py compares our engine with; they know nothing of it but its networks and settings."""
+"""The loops that step.py compares the engine with; they share only networks and settings with it."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from saddlepoint.systems import GAN
 
 
 class Loop(Protocol):
-    """A way to train."""
+    """A training loop."""
 
     def play(self, rounds: int) -> None:
-        """Play so many rounds: a turn of D, and one of G when it is due."""
+        """Train for some rounds: a step of D each, and a step of G after every ``discriminator_steps``."""
 
 
 class BareLoop:
-    """Every trick that our engine has, and nothing else: no checks, no counters, no logs, no schedule.
+    """A loop with all optimizations of the engine, but without checks, counters, logs and schedules.
 
     Args:
         system: one like that to compare with, for its networks (channels_last) and settings.
@@ -70,7 +70,7 @@ class BareLoop:
         return torch.empty(self.batch_size, self.z_dim).uniform_(-1, 1)
 
     def play(self, rounds: int) -> None:
-        """Play so many rounds."""
+        """Train for some rounds."""
         for _ in range(rounds):
             self.turn_of_d(next(self.batches))
             self.turns += 1
@@ -82,11 +82,11 @@ class BareLoop:
                         torch._foreach_copy_(buffers, list(self.G.buffers()))
 
     def cast(self) -> Any:
-        """Return the forward pass's context."""
+        """Return the context of the forward pass."""
         return torch.autocast("cpu", torch.bfloat16) if self.autocast else nullcontext()
 
     def turn_of_d(self, real: Tensor) -> None:
-        """Step down D's loss: fakes without a graph, one pass where D's norms allow."""
+        """Take a step of D: fakes without a graph, real and fake in one pass if D's normalization allows it."""
         with torch.no_grad(), self.cast():
             fake = self.G(self.latents())
         with self.cast():
@@ -103,7 +103,7 @@ class BareLoop:
         self.optimizer_D.step()
 
     def turn_of_g(self) -> None:
-        """Step down G's loss: D's weights need no gradient."""
+        """Take a step of G, without gradients of D's weights."""
         for parameter in self.D.parameters():
             parameter.requires_grad_(False)
         with self.cast():
@@ -125,7 +125,7 @@ class CompiledLoop(BareLoop):
 
 
 class TutorialLoop:
-    """The same algorithm as PyTorch's tutorials write one: correct, and without a thought for speed.
+    """The same algorithm, written as in PyTorch's tutorials: correct, but not optimized.
 
     Images one by one through a Dataset and transforms, contiguous networks, Adam as it comes, two passes of D, fakes
     with a graph that is cut off, gradients of D's weights in G's step, an average weight by weight.
@@ -157,7 +157,7 @@ class TutorialLoop:
             yield from self.loader
 
     def play(self, rounds: int) -> None:
-        """Play so many rounds."""
+        """Train for some rounds."""
         for _ in range(rounds):
             real = next(self.batches)
             n = len(real)
@@ -186,7 +186,7 @@ class TutorialLoop:
 
 
 class OneByOne(Dataset[Tensor]):
-    """What torchvision's data sets do with an item: array → PIL → transforms.
+    """A data set that handles an item as torchvision's do: array → PIL → transforms.
 
     Args:
         pixels: uint8 [N, H, W, C].
@@ -206,6 +206,6 @@ class OneByOne(Dataset[Tensor]):
 
 
 def adam(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return the rate and betas that an optimizer was configured with."""
+    """Return the learning rate and betas of an optimizer's config."""
     group = optimizer.param_groups[0]
     return {"lr": group["lr"], "betas": group["betas"]}

@@ -1,14 +1,13 @@
-"""Trains each model with this code and with another revision, and compares the bits: a refactor's proof of value.
+"""Trains GAN models with this code and with another revision, and compares the results bit by bit.
 
-    python benchmarks/same_bits.py REVISION                       # all models, and all parts that no model chooses
+    python benchmarks/same_bits.py REVISION                       # the models and combinations of parts listed below
     python benchmarks/same_bits.py REVISION dcgan "dcgan regularizer=[cr]"
     python benchmarks/same_bits.py REVISION --out table.md        # write the table to a file as well
 
-REVISION is checked out beside this checkout and trained on the same machine with the same interpreter, so both see the
-same PyTorch. Each row is trained for 30 generator updates on digits at 32 px, and, where the model takes points, on the
-ring of Gaussians. A row is equal if the hashes of its networks' weights, averaged weights, optimizer states, logs and
-sample pictures are. A row that a revision refuses counts by its refusal; the wording may differ. What REVISION gave is
-kept under outputs/same_bits for the next call.
+REVISION is checked out in a temporary folder and trained with the same interpreter, and so with the same PyTorch. Each
+row is trained for 30 generator updates on digits at 32 px and on the ring of Gaussians. A row is equal if the hashes of
+its networks' weights, averaged weights, optimizer states, logs and sample pictures are equal, or if both revisions
+refuse it; the messages may differ. The results of REVISION are kept under outputs/same_bits for the next call.
 """
 
 from __future__ import annotations
@@ -67,7 +66,7 @@ CLOCKED = {"seconds", "images_per_second", "evaluation_seconds"}
 
 
 def overrides(row: str, data: str) -> list[str]:
-    """Return a row's command line: narrow networks and small batches, so that 30 updates take seconds."""
+    """Return a row's command line, with narrow networks, so that 30 updates take seconds."""
     model, *rest = row.split()
     small = ["network.width=8"] if model not in ("gan", "cgan") or data == "gaussians" else []
     small += ["network.generator.width=8"] if model == "wgan_gp" and data == "digits" else []
@@ -75,7 +74,7 @@ def overrides(row: str, data: str) -> list[str]:
 
 
 def train(root: Path, row: str, data: str, folder: Path) -> dict[str, str]:
-    """Train a row with the code at ``root`` and return a hash for each kind, or what it was refused with."""
+    """Train a row with the code at ``root`` and return a hash for each kind, or the message of its refusal."""
     environment = {**os.environ, "PYTHONPATH": str(root / "src"), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(root / "train.py"), *overrides(row, data), f"run.dir={folder}"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -87,7 +86,7 @@ def train(root: Path, row: str, data: str, folder: Path) -> dict[str, str]:
 
 
 def hashes(run: Path) -> dict[str, str]:
-    """Return the hashes of what a run has left."""
+    """Return the hashes of a run's results."""
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     state = checkpoint["state_dict"]
     averages = {name: value for name, value in state.items() if name.startswith("ema_")}
@@ -153,7 +152,7 @@ class Kept:
 
 
 def compare(theirs: dict[str, str], ours: dict[str, str]) -> str:
-    """Say how two results differ."""
+    """Return how two results differ."""
     if "refused" in theirs or "refused" in ours:
         both = "refused" in theirs and "refused" in ours
         return (

@@ -1,10 +1,10 @@
-"""What a round costs: ours, a bare PyTorch loop with the same tricks, and the loop that a tutorial would write.
+"""The cost of a training round: this engine, a bare PyTorch loop with the same optimizations, and a tutorial's loop.
 
     python benchmarks/step.py [--slices 15] [--memory] [--ranks] [--compile]
 
-Ours is what ``train.py`` runs: the same config, callbacks and trainer, with scores and pictures left out. The ways take
-turns, a slice of rounds each, on one thread of one process and on the same networks; a slice's figure is its CPU time,
-and a ratio the median over slices. So a busy machine slows all alike.
+The engine runs as in ``train.py``: with the same config, callbacks and trainer, but without scores and pictures. The
+loops run alternately, a slice of rounds each, on one thread of one process and on the same networks. The CPU time of
+each slice is measured, and a ratio is the median over slices, so that a busy machine slows all of them down equally.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ CASES = {case.name: case for case in (DCGAN, SNGAN, POINTS)}
 
 
 class TakingTurns(pl.Callback):
-    """Lets the other ways play a slice after each of ours, and clocks all of them. Comes last in the list.
+    """Runs a slice of the other loops after each slice of the engine, and times all. It must be the last callback.
 
     Args:
         others: the ways by name.
@@ -78,11 +78,11 @@ class TakingTurns(pl.Callback):
         self.seconds: dict[str, list[float]] = {name: [] for name in ("ours", *others)}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Start our clock."""
+        """Start timing the engine."""
         self._since = time.process_time()
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, *_: Any) -> None:
-        """Stop our clock at the end of a slice, run the others', start ours anew."""
+        """At the end of a slice, stop timing the engine, run the other loops, and start again."""
         if pl_module.progress.rounds % self.rounds:
             return
         self.seconds["ours"].append(time.process_time() - self._since)
@@ -95,16 +95,16 @@ class TakingTurns(pl.Callback):
         self._since = time.process_time()
 
     def a_round(self, name: str) -> list[float]:
-        """Return the seconds of a round in each slice but the first."""
+        """Return the seconds per round of each slice except the first."""
         return [seconds / self.rounds for seconds in self.seconds[name][1:]]
 
     def ratio(self, one: str, other: str) -> float:
-        """Return the median of one way's time over another's."""
+        """Return the median ratio between the times of two loops."""
         return statistics.median(a / b for a, b in zip(self.a_round(one), self.a_round(other), strict=True))
 
 
 def prepare(case: Case, precision: str = "32-true", ranks: int = 1) -> train.Plan:
-    """Build what train.py would run, on the CPU; its budget is never reached, and nothing is scored."""
+    """Build what train.py would run, on the CPU, without scores and with a budget that is never reached."""
     options = [f"trainer.precision={precision}", "trainer.accelerator=cpu", "budget.images=1000000000"]
     options += [f"trainer.devices={ranks}"]
     config = compose_config("train", [*case.overrides, *options])
@@ -113,7 +113,7 @@ def prepare(case: Case, precision: str = "32-true", ranks: int = 1) -> train.Pla
 
 
 def compare(plan: train.Plan, ways: Sequence[str], rounds: int, slices: int) -> TakingTurns:
-    """Play ours and the named ways in turns; they start from the same weights, which the seed gives."""
+    """Run the engine and the named loops alternately, from the same initial weights."""
     makers: dict[str, Callable[..., Loop]] = {"bare": BareLoop, "tutorial": TutorialLoop, "compiled": CompiledLoop}
     settings = (samples(plan), plan.config.batch_size, plan.config.trainer.precision)
     turns = TakingTurns({way: makers[way](build.build_system(plan.config), *settings) for way in ways}, rounds, slices)
@@ -125,7 +125,7 @@ def compare(plan: train.Plan, ways: Sequence[str], rounds: int, slices: int) -> 
 
 
 def samples(plan: train.Plan) -> torch.Tensor:
-    """Return the train split as it lies in memory: images uint8 [N, H, W, C], or points [N, D]."""
+    """Return the training split as kept in memory: images uint8 [N, H, W, C], or points [N, D]."""
     values = plan.data.arrays("train").samples
     return values.permute(0, 2, 3, 1) if values.dim() == 4 else values
 
@@ -136,12 +136,12 @@ def row(what: str, ours: str, other: str, ratio: float, wanted: str) -> None:
 
 
 def milliseconds(turns: TakingTurns, name: str) -> str:
-    """Return the median of a round."""
+    """Return the median time of a round."""
     return f"{statistics.median(turns.a_round(name)) * 1e3:.2f} ms"
 
 
 def images(case: Case, slices: int) -> None:
-    """Compare on images, in float32 and, where the CPU computes in it, in bfloat16."""
+    """Compare on images, in float32 and, if the CPU computes in it, in bfloat16."""
     turns = compare(prepare(case), ["bare", "tutorial"], case.rounds, slices)
     ours, bare, tutorial = (milliseconds(turns, name) for name in ("ours", "bare", "tutorial"))
     row(f"{case.name}: ours / bare loop", ours, bare, turns.ratio("ours", "bare"), "<= 1.03")
@@ -156,7 +156,7 @@ def images(case: Case, slices: int) -> None:
 
 
 def points(slices: int) -> None:
-    """Compare on the smallest networks, where everything around them shows."""
+    """Compare on the smallest networks, for which the overhead is largest."""
     turns = compare(prepare(POINTS), ["bare"], POINTS.rounds, slices)
     ours, bare = milliseconds(turns, "ours"), milliseconds(turns, "bare")
     row(f"{POINTS.name}: ours / bare loop", ours, bare, turns.ratio("ours", "bare"), "<= 1.25")
@@ -165,7 +165,7 @@ def points(slices: int) -> None:
 
 
 def memory(case: Case) -> None:
-    """Compare what training adds to the memory of a process, at most, for each way."""
+    """Compare the peak memory that training adds to a process."""
     added = {}
     for way in ("ours", "bare"):
         asked = [sys.executable, __file__, "--memory-of", way, "--case", case.name]
@@ -175,7 +175,7 @@ def memory(case: Case) -> None:
 
 
 def memory_of(way: str, case: Case) -> None:
-    """Print by how many 10⁶ bytes the largest resident size after 40 rounds exceeds that before them."""
+    """Print the increase of the largest resident size over 40 rounds, in 10⁶ bytes."""
     plan = prepare(case)
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from what is resident now; Linux only
     before = peak()
@@ -193,14 +193,14 @@ def peak() -> float:
 
 
 def compiled(case: Case, slices: int) -> None:
-    """Compare the bare loop with itself under torch.compile, which the first slice waits for."""
+    """Compare the bare loop with and without torch.compile; the first slice includes the compilation."""
     turns = compare(prepare(case), ["bare", "compiled"], case.rounds, slices)
     bare, fast = milliseconds(turns, "bare"), milliseconds(turns, "compiled")
     row(f"{case.name}: bare loop / the same compiled", fast, bare, turns.ratio("bare", "compiled"), "")
 
 
 def ranks(slices: int, repeats: int = 3) -> None:
-    """Compare a round of one of two gloo processes, each with a batch of its own, with one of a single process."""
+    """Compare a round in one of two gloo processes, each with its own batch, with a round in a single process."""
     found: dict[int, list[float]] = {1: [], 2: []}
     for _ in range(repeats):
         for size, seconds in found.items():
@@ -220,7 +220,7 @@ def ranks(slices: int, repeats: int = 3) -> None:
 
 
 def ranks_of(size: int, slices: int) -> None:
-    """Print the seconds of a round of this rank."""
+    """Print the seconds per round of this rank."""
     turns = compare(prepare(DCGAN, ranks=size), [], DCGAN.rounds, slices)
     print(statistics.median(turns.a_round("ours")))
 

@@ -28,13 +28,13 @@ PICTURES = ROOT / "docs" / "images" / "gallery"
 PICTURE_KEYS = ("samples", "samples_a_to_b")
 MACHINE = "machine.txt"
 MINUTES = 4.0
-"""Of training a row. Its two evaluations come on top and, for the first row, the training of the classifier."""
+"""Minutes of training for each row, without its two evaluations and the training of the classifier."""
 
 WHY = {
     "began": "about two thirds of its samples are ones",
     "unrolled": "perceptrons, each of whose updates looks ahead through two steps of D",
 }
-"""Why a model that is less than ten times better than untrained is not better after its minutes."""
+"""Reasons why a model is less than ten times better than untrained."""
 
 SCORES = (
     "fid_classifier",
@@ -49,7 +49,7 @@ SCORES = (
     "l1_a_to_b",
     "l1_b_to_a",
 )
-"""The scores on the page, where a model has them."""
+"""The scores shown on the page, if a model has them."""
 
 
 def data_of(model: str) -> str:

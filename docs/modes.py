@@ -1,11 +1,11 @@
-"""Trains pairs of models on data with known modes, seed by seed, and writes the tables of docs/modes.md.
+"""Train pairs of models on data with known modes and write the table of docs/modes.md.
 
     python docs/modes.py                    # all rows, five seeds each: some hours on one CPU core
     python docs/modes.py ring grid          # these benchmarks
     python docs/modes.py --seeds 0,1        # these seeds
 
-A run that is finished is not made again. Both models of a pair have the same seed, and see the same data in the same
-order, so their difference is taken seed by seed; its interval is Student's.
+A finished run is not repeated. Both models of a pair have the same seed and see the same data in the same order, so
+their difference is computed for each seed; its interval is Student's.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LAST_ONLY = ("callbacks.scores.every_images=100_000_000_000", "callbacks.scores.
 
 @dataclass(frozen=True)
 class Benchmark:
-    """Models, by name their overrides, on one set of modes; the first is what the others are held against."""
+    """Models, given by their overrides, on one set of modes; the others are compared with the first."""
 
     title: str
     common: str
@@ -70,13 +70,13 @@ BENCHMARKS = {
 
 
 def folder(benchmark: str, model: str, seed: int) -> Path:
-    """Return where a run lies."""
+    """Return the folder of a run."""
     name = "".join(letter if letter.isalnum() else "_" for letter in model.lower())
     return RUNS / (BENCHMARKS[benchmark].runs or benchmark) / f"{name}-{seed}"
 
 
 def train(benchmark: str, model: str, seed: int) -> None:
-    """Make a run, unless it is there."""
+    """Train a run, unless it is finished."""
     own, run = BENCHMARKS[benchmark], folder(benchmark, model, seed)
     if (run / "scores.jsonl").exists():
         return
@@ -85,7 +85,7 @@ def train(benchmark: str, model: str, seed: int) -> None:
 
 
 def scores(benchmark: str, model: str, seed: int) -> dict[str, float] | None:
-    """Return a finished run's last scores by name, without their extractor's, and its images; None if it is missing."""
+    """Return a finished run's last scores, by names without the extractor's, and its images; None if it is missing."""
     path = folder(benchmark, model, seed) / "scores.jsonl"
     if not path.exists():
         return None
@@ -114,7 +114,7 @@ def interval(differences: list[float]) -> str:
 
 
 def rows(benchmark: str) -> list[str]:
-    """Return a benchmark's finished rows in Markdown, of all seeds that there are."""
+    """Return the rows of a benchmark in Markdown, from all finished seeds."""
     own = BENCHMARKS[benchmark]
     seeds = sorted({int(path.name.rpartition("-")[2]) for path in (RUNS / (own.runs or benchmark)).glob("*-*")})
     lines: list[str] = []
@@ -148,7 +148,7 @@ def write() -> None:
 
 
 def main() -> None:
-    """Make what is missing, and write the tables after each run."""
+    """Train the missing runs and write the table after each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("benchmarks", nargs="*", metavar="benchmark", help=f"by default all of {', '.join(BENCHMARKS)}")
     parser.add_argument("--seeds", default="0,1,2,3,4")
