@@ -170,9 +170,9 @@ def test_losses_are_means_and_gradients_match_finite_differences(name: str) -> N
 
 
 def test_alpha_zero_and_one_are_rejected() -> None:
-    with pytest.raises(UserError, match=r"^alpha: .* not defined at 1, .*; use divergence kl$"):
+    with pytest.raises(UserError, match=r"^alpha: .* not defined at 1; use its limit, divergence kl$"):
         FGAN("alpha", alpha=1.0)
-    with pytest.raises(UserError, match=r"^alpha: .* not defined at 0, .*; use divergence reverse_kl$"):
+    with pytest.raises(UserError, match=r"^alpha: .* not defined at 0; use its limit, divergence reverse_kl$"):
         FGAN("alpha", alpha=0.0)
     assert FGAN("pearson", alpha=1.0).divergence == "pearson"  # α is ignored
 

@@ -92,7 +92,9 @@ def test_turns_do_not_synchronize_with_the_device() -> None:
 
 @pytest.mark.parametrize("loss", [Relativistic(), MMD()])
 def test_losses_that_compare_with_real_samples_are_rejected(loss: Relativistic | MMD) -> None:
-    with pytest.raises(UserError, match=rf"^of: .*{type(loss).__name__} compares them with real ones; wrap .*Hinge$"):
+    with pytest.raises(
+        UserError, match=rf"^of: .*{type(loss).__name__} compares generated with real samples; wrap .*Hinge$"
+    ):
         TopK(loss)
 
 

@@ -154,7 +154,7 @@ def test_invalid_turns_and_networks() -> None:
         with pytest.raises(UserError, match="shifts and flips images, and the data are points"):
             part.check(points)
     ZCR().check(points)
-    with pytest.raises(UserError, match="bounded between images alone, and the data are points"):
+    with pytest.raises(UserError, match="bounded only for images, and the data are points"):
         ZCR(player="generator").check(points)
     record = judged(Linear(samples(6)), samples(5, 6), samples(5, 6))
     with pytest.raises(
