@@ -31,7 +31,8 @@ def frechet(one: Any, other: Any) -> float:
 
 
 def settings(**options: Any) -> Settings:
-    return Settings(**{"n": 300, "metrics": ["fid"], **options})
+    given: dict[str, Any] = {"n": 300, "metrics": ["fid"], **options}
+    return Settings(**given)
 
 
 def images(folder: Path, **sizes: int) -> None:
@@ -88,7 +89,9 @@ def test_the_state_rebuilds_the_judge_without_data(digits: DataModule, gan: GAN,
     ("held_out", "asked", "most", "n"),
     [(20, None, None, 100), (150, None, None, 150), (150, None, 120, 120), (150, 400, None, 400)],
 )
-def test_the_default_number_of_samples(tmp_path: Path, held_out: int, asked: int | None, most: int, n: int) -> None:
+def test_the_default_number_of_samples(
+    tmp_path: Path, held_out: int, asked: int | None, most: int | None, n: int
+) -> None:
     images(tmp_path, train=200, held_out=held_out)
     data = DataModule(ImageSet(str(tmp_path), splits=True))
     assert set_judge(RandomFeatures(), data, settings(n=asked), most=most).evaluator.n == n
