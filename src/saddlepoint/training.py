@@ -186,7 +186,10 @@ def build_judge(config: DictConfig, system: Game, data: DataModule, trainer: pl.
     if processes.rank() > 0:
         return assistants(system, data, extractor)
     metrics = None if scores.metrics is None else list(scores.metrics)
-    return panel(system, data, Settings(scores.n, scores.seed, scores.splits, metrics), extractor)
+    try:
+        return panel(system, data, Settings(scores.n, scores.seed, scores.splits, metrics), extractor)
+    except UserError as error:
+        raise error.at(f"callbacks.scores.{error.key}" if error.key in scores else error.key) from None
 
 
 def start_record(plan: Plan) -> RunRecord:

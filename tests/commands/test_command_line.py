@@ -50,13 +50,18 @@ def test_evaluate_by_no_features_is_refused(refuse: Callable[..., str], trained:
         assert "features: none gives no scores" in refuse("evaluate", f"checkpoint={trained}", "features=none", *more)
 
 
+def test_likelihoods_need_data(refuse: Callable[..., str], trained: Path) -> None:
+    line = refuse("evaluate", f"checkpoint={trained}", "importance=5")
+    assert line == "importance: likelihoods are those of a data set's images; add data=NAME"
+
+
 def test_a_run_by_a_number_for_a_name(invoke: Any, tmp_path: Path) -> None:
     quick = ["network=mlp", "network.width=8", "budget.images=128", "features=none", "logger=none"]
     outcome = invoke("train", "run.name=007", *quick)
     assert outcome.code == 0, outcome.err
     assert [path.name for path in (tmp_path / "outputs").iterdir()] == ["007"]
     refused = invoke("sample", "checkpoint=12")
-    assert (refused.code, refused.err) == (2, "error: no checkpoint at 12\n")
+    assert (refused.code, refused.err) == (2, "error: no checkpoint at 12; give a .ckpt file or a run's folder\n")
 
 
 def test_a_config_is_checked_against_its_schema_once(

@@ -91,7 +91,9 @@ def test_what_does_not_fit_is_refused(refuse: Callable[..., str], own: Path, tra
     line = refuse("train", *LATENT, f"encoder.checkpoint={trained}")
     assert line.startswith("encoder.checkpoint: ")
     assert line.endswith("has no encoder; choose a checkpoint of vae or bigan")
-    assert refuse("train", *LATENT, "encoder.checkpoint=nowhere") == "encoder.checkpoint: no checkpoint at nowhere"
+    assert refuse("train", *LATENT, "encoder.checkpoint=nowhere") == (
+        "encoder.checkpoint: no checkpoint at nowhere; give a .ckpt file or a run's folder"
+    )
     line = refuse("train", *LATENT, "data=gaussians")
     assert "encodes samples of shape 1 x 8 x 8, and those of gaussians_ring are 2" in line
     for model in ("vae", "bigan", "infogan"):

@@ -101,7 +101,7 @@ def test_the_default_number_of_samples(
     ("options", "line"),
     [
         ({"metrics": ["fdi"]}, "metrics: unknown metric 'fdi'; did you mean 'fid'?"),
-        ({"n": 3, "splits": 4}, "callbacks.scores.splits: 3 samples cannot be split into 4 parts; reduce it"),
+        ({"n": 3, "splits": 4}, "splits: 3 samples cannot be split into 4 parts; reduce it"),
         ({"metrics": ["is"]}, "metrics: features=random do not support the metric 'is'; choose other features"),
         (
             {"metrics": ["fid_infinity"]},

@@ -54,7 +54,7 @@ def find(path: str | None) -> Path:
         raise UserError("no checkpoint given", "checkpoint", "give a .ckpt file or a run's folder")
     given = given_path(path)
     if (found := status(given)) is None:
-        raise UserError(f"no checkpoint at {given}")
+        raise UserError(f"no checkpoint at {given}", None, "give a .ckpt file or a run's folder")
     if not stat.S_ISDIR(found.st_mode):
         return given
     for folder in (given / "checkpoints", given):

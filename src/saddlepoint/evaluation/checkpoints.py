@@ -38,6 +38,8 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
         if config[key] is not None:
             raise UserError("applies only to samples=PATH", key, f"with checkpoint=PATH, set data.{key}")
     named = any(config.get(key) is not None for key in ("data", "features"))
+    if config.importance and not named:
+        raise UserError("likelihoods are those of a data set's images", "importance", "add data=NAME")
     judge = _on_data(config, restored, features_off) if named or features_off else _alone(config, restored)
     progress = restored.system.progress
     judges: list[Judge] = []

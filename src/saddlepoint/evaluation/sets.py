@@ -135,7 +135,7 @@ def set_judge(
     catalogue.build(names, extractor, settings.seed, splits)  # checks the names before an extractor is trained
     if n < splits:
         problem = f"{n} samples cannot be split into {splits} parts"
-        raise UserError(problem, "callbacks.scores.splits", "reduce it")
+        raise UserError(problem, "splits", "reduce it")
     prepare(extractor, data)
     if (held_out := data.info.sizes["held_out"]) < 2:
         problem = f"{data.info.name} has {held_out} held-out image(s), and scores need at least two"
