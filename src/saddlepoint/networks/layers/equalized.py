@@ -50,7 +50,7 @@ def apply_equalized_rate(module: nn.Module, spectral_norm: bool = False) -> None
         )
     for layer in list(module.modules()):
         if isinstance(layer, WEIGHTED):
-            fan_in = nn.init._calculate_fan_in_and_fan_out(layer.weight)[0]
+            fan_in = layer.weight[0].numel()
             if isinstance(layer, nn.ConvTranspose2d):  # an output depends on 1 / stride² of the kernel
                 taps = layer.weight[0, 0].numel() / (layer.stride[0] * layer.stride[1])
                 fan_in = max(round(layer.in_channels * taps), 1)

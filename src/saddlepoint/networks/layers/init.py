@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Literal
 
 from torch import nn
-from torch.nn.modules.batchnorm import _NormBase
 
 Init = Literal["default", "orthogonal", "normal"]
 """Initialization of a multilayer perceptron: PyTorch's default, or see :func:`init_weights`."""
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
+NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.InstanceNorm1d, nn.InstanceNorm2d)
 
 
 def init_dcgan(network: nn.Module) -> None:
@@ -24,7 +24,7 @@ def init_dcgan(network: nn.Module) -> None:
             nn.init.normal_(module.weight, 0.0, 0.02)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
-        elif isinstance(module, _NormBase) and module.affine:
+        elif isinstance(module, NORMS) and module.affine:
             nn.init.normal_(module.weight, 1.0, 0.02)
             nn.init.zeros_(module.bias)
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from saddlepoint.networks.layers.spectral_norm import SpectralNorm
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 def uses_batch_statistics(network: nn.Module) -> bool:
@@ -17,7 +18,7 @@ def uses_batch_statistics(network: nn.Module) -> bool:
     >>> uses_batch_statistics(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)))
     True
     """
-    return any(isinstance(module, _BatchNorm) for module in network.modules())
+    return any(isinstance(module, BATCH_NORMS) for module in network.modules())
 
 
 def compares_samples(network: nn.Module) -> bool:
@@ -37,7 +38,7 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
     divides by its estimate. It is used for forward passes on other samples than real and generated ones, such as the
     interpolates of a gradient penalty.
     """
-    batch_norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    batch_norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
     spectral_norms = [module for module in network.modules() if isinstance(module, SpectralNorm)]
     tracked = [module.track_running_stats for module in batch_norms]
     frozen = [module.frozen for module in spectral_norms]
