@@ -220,7 +220,7 @@ def test_roles_may_depend_on_arguments(levels: int) -> None:
         ({"optimizers": {"autoencoder": sgd(0.1), "critic": sgd(0.1)}}, "optimizers.generator", "player 'generator'"),
         ({"networks": {"encoder": nn.Linear(1, 1), "critic": nn.Linear(1, 1)}}, "networks.decoder", "'decoder'"),
         ({"networks": {**networks(), "other": nn.Linear(1, 1)}}, "networks", "does not use a network 'other'"),
-        ({"regularizers": {"r": R1(player="critc")}}, "regularizers.r.player", "no player 'critc', .*'critic'?"),
+        ({"regularizers": {"r": R1(player="critc")}}, "regularizers.r.player", "no player 'critc'; .*'critic'?"),
         ({"regularizers": {"r": Orthogonal(player="generator")}}, "regularizers.r.network", "no network 'generator'"),
         ({"regularizers": {"r": Orthogonal(player="critic", network="encodr")}}, "regularizers.r.network", "'encodr'"),
         ({"regularizers": {"r": R1(player="critic")}, "networks": {**networks(), "critic": nn.BatchNorm1d(2)}},

@@ -20,7 +20,8 @@ def test_gradients_of_penalties_are_computed_in_float32_under_autocast() -> None
         for parameter in critic.parameters():
             parameter.grad = None
         random = randomness.generator("cpu", 0, "penalty")
-        turn = Turn(torch.zeros(()), {}, random, real=real, fake=fake, critic=Critic(critic))
+        networks = {"discriminator": critic}
+        turn = Turn(torch.zeros(()), networks, random, real=real, fake=fake, critic=Critic(critic))
         with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
             Stepper().backward(GradientPenalty().penalty(turn))
         return [p.grad for p in critic.parameters() if p.grad is not None]

@@ -144,7 +144,7 @@ def text_keys(command: str) -> set[str]:
     """Return the keys of strings: those in the command's schema, and the paths that are arguments of parts.
 
     >>> sorted(text_keys("sample"))[:2]
-    ['checkpoint', 'export']
+    ['checkpoint', 'direction']
     """
     from saddlepoint.config import schema  # imports torch, which --help and --version do not need
 
