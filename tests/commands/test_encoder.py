@@ -84,7 +84,7 @@ def test_a_moved_checkpoint_needs_the_encoder(
     shutil.copy(tmp_path / "run" / ENCODER, moved)
     assert restore(moved / "mine.ckpt", "cpu").system.sample(2).shape == (2, 1, 8, 8)  # type: ignore[attr-defined]
     shutil.copy(moved / "mine.ckpt", moved / ENCODER)
-    assert "is not the encoder that the run began with" in refuse("sample", "checkpoint=elsewhere/mine.ckpt")
+    assert "is not the encoder that the run started with" in refuse("sample", "checkpoint=elsewhere/mine.ckpt")
 
 
 def test_what_does_not_fit_is_refused(refuse: Callable[..., str], own: Path, trained: Path) -> None:

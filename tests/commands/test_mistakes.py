@@ -57,7 +57,7 @@ COMMAND_LINE = {
     "conditioning=concat data=gaussians": "conditioning.generator: 'concat' needs labels, and the data has none",
     "conditioning=projection minibatch=packing": "conditioning.discriminator: 'projection' needs one label per logit",
     "data=gaussians norm.generator=instance": "norm.generator: instance normalization needs images",
-    "norm=spectral network.discriminator.equalized=true": "network.discriminator.equalized: spectral",
+    "norm=spectral network.discriminator.equalized=true": "network.discriminator.equalized: equalized",
     # options that no part uses
     "network=began norm=layer": "norm: no part of this run uses norm.discriminator; leave it out, or",
     "network=began minibatch.layer=stddev": "minibatch.layer: no part of this run uses minibatch.layer; leave it out",

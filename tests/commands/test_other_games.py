@@ -124,13 +124,13 @@ MISTAKES = {
     "model=dcgan data=unpaired_folder data.root=domains data.image_size=8": "has unpaired images of two domains",
     "model=vae data=paired_folder data.root=pairs data.image_size=8": "model=vae trains on images or points, and",
     "model=pix2pix": "model=pix2pix trains on pairs of images",
-    "model=vae conditioning=concat": "conditioning: no part of this run reads conditioning.generator or",
-    "model=infogan conditioning=projection": "conditioning: no part of this run reads conditioning.generator or",
-    "model=bigan norm=layer": "norm: no part of this run reads norm.discriminator",
+    "model=vae conditioning=concat": "conditioning: no part of this run uses conditioning.generator or",
+    "model=infogan conditioning=projection": "conditioning: no part of this run uses conditioning.generator or",
+    "model=bigan norm=layer": "norm: no part of this run uses norm.discriminator",
     "model=vae loss=hinge": "loss: VAE takes no loss; leave loss out",
     "model=vae augment=[diffaugment]": "augment: VAE takes no augment; leave augment out",
-    "model=vae regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator', only autoencoder",
-    "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalises a gradient for each sample",
+    "model=vae regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; choose from autoencoder",
+    "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
 
 
@@ -141,7 +141,8 @@ def test_what_does_not_go_together(refuse: Callable[..., str], drawn: None, argu
 
 def test_a_folder_of_a_pair_that_is_missing(refuse: Callable[..., str], drawn: None, tmp_path: Path) -> None:
     (tmp_path / "domains" / "trainB").rename(tmp_path / "elsewhere")
-    line = refuse("train", "model=cyclegan", *ON_DOMAINS, *SHORT)
+    fields = [f"network.discriminator_{domain}.receptive_field=1" for domain in "ab"]
+    line = refuse("train", "model=cyclegan", *ON_DOMAINS, *fields, *SHORT)
     assert line.startswith("data.root: ")
     assert "trainB" in line
 
@@ -173,12 +174,14 @@ def test_inputs_that_cannot_be_used(
     checkpoint = f"checkpoint={other_game / 'checkpoints' / 'last.ckpt'}"
     cases = dict(INPUTS) if other_game.name != "infogan" else {}
     if other_game.name in TRANSLATORS:
-        cases["inputs=in direction=c_to_d"] = "direction: there is no direction 'c_to_d', only "
-        cases["n=4"] = "does not generate samples from noise; give it images by inputs=PATH"
+        cases["inputs=in direction=c_to_d"] = "direction: there is no direction 'c_to_d'; "
+        cases["n=4"] = "does not generate samples from noise; set it to the path of images"
     else:
         cases["direction=a_to_b"] = "direction: it is for images to translate or reconstruct; add inputs=PATH"
     if other_game.name == "infogan":
-        cases["inputs=in"] = "inputs: model=infogan maps no images to images; leave it out to sample from noise"
+        cases["inputs=in"] = (
+            "inputs: model=infogan neither translates nor reconstructs images; leave it out to sample from noise"
+        )
         cases["truncation=0.5"] = "truncation: InfoGAN's latents hold codes, which cannot be truncated; set it to 1"
     for arguments, line in cases.items():
         assert line in refuse("sample", checkpoint, *arguments.split(" "), "out=new"), arguments

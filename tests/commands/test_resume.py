@@ -77,7 +77,7 @@ def test_a_file_outside_a_run_is_no_run(refuse: Callable[..., str], run: Path, t
     (project / "config.yaml").write_text("mine: true\n")
     (project / "history.jsonl").write_text('{"images_seen": 10000000}\n')
     before = state(project)
-    assert "is not in a run's folder" in refuse("train", "resume=project/last.ckpt", "budget.images=600")
+    assert "is not in the folder of a run" in refuse("train", "resume=project/last.ckpt", "budget.images=600")
     assert state(project) == before
 
 

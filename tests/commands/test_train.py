@@ -95,7 +95,10 @@ def test_points_train_are_scored_and_are_sampled(invoke: Any, tmp_path: Path) ->
         assert np.load(tmp_path / f"{layout}-samples" / "samples.npz")["points"].shape == (10, dimension)
         assert Image.open(tmp_path / f"{layout}-samples" / "grid.png").size == (600, 600)
         refused = invoke("sample", f"checkpoint={directory}", "format=[png]")
-        assert (refused.code, refused.err.startswith("error: format: these samples are points")) == (2, True)
+        assert (
+            refused.code,
+            refused.err.startswith("error: format: png is for images, and these samples are points"),
+        ) == (2, True)
 
         last = directory / "checkpoints" / "last.ckpt"
         outcome = invoke("evaluate", f"checkpoint={last}", f"out={layout}.jsonl")

@@ -53,6 +53,11 @@ class UnpairedFolder(Source):
         if not all(sides):
             problem = f"{root}: no images of two domains"
             raise UserError(problem, "root", "name its folders trainA, trainB, testA and testB")
+        untrained = [
+            side for side, files in zip("AB", sides, strict=True) if not any(n.startswith("train/") for n in files)
+        ]
+        if len(untrained) == 1:  # otherwise the other domain's held-out images would be split, and trained on
+            raise UserError(f"{root}: no images in train{untrained[0]}", "root", "add them")
         return {side: _columns(store, files, root) for side, files in zip("ab", sides, strict=True)}
 
 
