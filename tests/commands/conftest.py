@@ -152,7 +152,12 @@ def drawn(tmp_path: Path) -> None:
     draw_images(tmp_path)
 
 
-@pytest.fixture(scope="session", params=OTHER_GAMES)
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param(name, marks=pytest.mark.slow) if name in ("infogan", "bigan") else name for name in OTHER_GAMES
+    ],
+)
 def other_game(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cache_home: Path) -> Path:
     """The run directory of a tiny model that is no GAN from latents, named after it, beside its images."""
     folder, model = tmp_path_factory.mktemp("other"), request.param

@@ -107,7 +107,10 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-@pytest.mark.parametrize("model", ["vae", "infogan", "bigan", "pix2pix", "cyclegan"])
+@pytest.mark.parametrize(
+    "model",
+    ["vae", *(pytest.param(name, marks=pytest.mark.slow) for name in ("infogan", "bigan", "pix2pix", "cyclegan"))],
+)
 def test_losses_in_bf16_are_finite(invoke: Any, drawn: None, other_games: Any, model: str, tmp_path: Path) -> None:
     options = (*other_games[model], *SHORT, "callbacks.history.every_rounds=1", "trainer.precision=bf16-mixed")
     outcome = invoke("train", f"model={model}", *options)

@@ -274,7 +274,7 @@ class User:
 
 
 @pytest.fixture(
-    params=[name if name in ("vae", "cyclegan") else pytest.param(name, marks=pytest.mark.slow) for name in OTHER_GAMES]
+    params=[name if name == "cyclegan" else pytest.param(name, marks=pytest.mark.slow) for name in OTHER_GAMES]
 )
 def other_game(user: User, request: pytest.FixtureRequest) -> tuple[str, ...]:
     """The arguments of a model that is no GAN from latents, whose images have been drawn."""
