@@ -23,7 +23,7 @@ install: .venv/.installed ## create .venv and install from the lock
 demo: install ## train a DCGAN on real digits, two to three minutes on two cores
 	$(BIN)/python train.py
 
-test: install ## the tests, under fifteen minutes on two cores
+test: install ## the tests, as CI runs them
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
 
 slow: install ## the long tests

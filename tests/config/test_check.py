@@ -132,7 +132,7 @@ def test_what_no_part_reads_is_refused_by_name(overrides: str) -> None:
     ],
 )
 def test_what_a_part_reads_or_asks_for_nothing_passes(overrides: str) -> None:
-    check(*overrides.split(" "))
+    check(*overrides.split(" "))  # raises UserError if an override is not used
 
 
 def test_a_checkpoints_own_norm_is_not_held_to_it() -> None:

@@ -44,17 +44,13 @@ class ImageFolder(Source):
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
-        store = open_store(self.root, REMEDY)
-        names = store.names()
-        if not names:
-            raise UserError(f"{self.root}: no images inside", "root", REMEDY)
-        relative = unwrapped(names)
+        store, relative = open_images(self.root, REMEDY)
         splits = split_by_folders(relative) or split_by_hash(relative, self.root)
         classes = self._classes(splits)
         return Contents(
             splits={split: [file_table(store, files, classes)] for split, files in splits.items()},
             class_names=classes,
-            digest=digest([store.digest(names), self.labels]),
+            digest=digest([store.digest(tuple(relative.values())), self.labels]),
         )
 
     def _classes(self, splits: Mapping[Split, Mapping[str, str]]) -> tuple[str, ...] | None:
@@ -66,6 +62,24 @@ class ImageFolder(Source):
             problem = f"{self.root}: {flat[0]} and {len(flat) - 1} more are in no class folder, but others are"
             raise UserError(problem, "labels", "move them, or set it to none")
         return tuple(sorted({name.split("/")[0] for name in inside}))
+
+
+def open_images(path: Path, remedy: str, key: str = "root") -> tuple[Store, dict[str, str]]:
+    """Open a folder or zip file of images, and return its store and names as :func:`unwrapped`.
+
+    Args:
+        path: the folder or file.
+        remedy: what the user should do if ``path`` cannot be used.
+        key: the argument that the path was given as.
+
+    Raises:
+        UserError: ``path`` cannot be opened or has no images.
+    """
+    store = open_store(path, remedy, key)
+    names = store.names()
+    if not names:
+        raise UserError(f"{path}: no images inside", key, remedy)
+    return store, unwrapped(names)
 
 
 def unwrapped(names: Sequence[str]) -> dict[str, str]:

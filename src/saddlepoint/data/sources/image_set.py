@@ -6,9 +6,8 @@ import numpy as np
 
 from saddlepoint.data.npz import read_images
 from saddlepoint.data.sources.base import Contents, Source, Table, digest, digest_of
-from saddlepoint.data.sources.image_folder import file_table, split_by_folders, unwrapped
-from saddlepoint.data.store import given_path, open_store, real_name
-from saddlepoint.errors import UserError
+from saddlepoint.data.sources.image_folder import file_table, open_images, split_by_folders
+from saddlepoint.data.store import given_path, real_name
 from saddlepoint.types import Split
 
 REMEDY = "give a folder or a zip file of PNG, JPEG, WebP or BMP images, or an .npz file"
@@ -34,16 +33,14 @@ class ImageSet(Source):
         """See :meth:`Source.open`."""
         if self.root.suffix == ".npz":
             return self._arrays()
-        store = open_store(self.root, REMEDY)
-        names = store.names()
-        if not names:
-            raise UserError(f"{self.root}: no images inside", "root", REMEDY)
-        relative = unwrapped(names)
+        store, relative = open_images(self.root, REMEDY)
         splits = (split_by_folders(relative) if self.splits else None) or {"train": relative, "held_out": {}}
         inside = [name for files in splits.values() for name in files]
         classes = tuple(sorted({name.split("/")[0] for name in inside})) if all("/" in n for n in inside) else None
         tables = {split: [file_table(store, files, classes)] for split, files in splits.items()}
-        return Contents(tables, classes, digest([store.digest(names), "splits" if self.splits else "whole"]))
+        return Contents(
+            tables, classes, digest([store.digest(tuple(relative.values())), "splits" if self.splits else "whole"])
+        )
 
     def _arrays(self) -> Contents:
         images, labels = read_images(self.root)

@@ -8,8 +8,8 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Half, Source, Table, digest
-from saddlepoint.data.sources.image_folder import HELD_OUT_FOLDERS, split_by_folders, split_by_hash, unwrapped
-from saddlepoint.data.store import given_path, open_store, real_name
+from saddlepoint.data.sources.image_folder import HELD_OUT_FOLDERS, open_images, split_by_folders, split_by_hash
+from saddlepoint.data.store import given_path, real_name
 from saddlepoint.errors import UserError
 
 REMEDY = "give a folder or zip file with train/ and one of held_out/, test/ and val/"
@@ -45,11 +45,7 @@ class PairedFolder(Source):
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
-        store = open_store(self.root, REMEDY)
-        names = store.names()
-        if not names:
-            raise UserError(f"{self.root}: no images inside", "root", REMEDY)
-        relative = unwrapped(names)
+        store, relative = open_images(self.root, REMEDY)
         halves: tuple[Half | None, Half | None] = (None, None)
         if self.layout == "side_by_side":
             halves = "left", "right"
@@ -61,7 +57,7 @@ class PairedFolder(Source):
             a, b = (FileColumn(store, [pair[i] for pair in files.values()], halves[i]) for i in range(2))
             inputs, targets = (a, b) if self.direction == "a_to_b" else (b, a)
             splits[split] = [Table({"inputs": inputs, "targets": targets})]
-        return Contents(splits, None, digest([store.digest(names), self.layout, self.direction]))
+        return Contents(splits, None, digest([store.digest(tuple(relative.values())), self.layout, self.direction]))
 
     def _matched(self, relative: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         """Return pairs (a, b) of names in the store, keyed by their common name without its suffix."""

@@ -6,13 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Source, Table, digest
-from saddlepoint.data.sources.image_folder import split_by_folders, split_by_hash, unwrapped
+from saddlepoint.data.sources.image_folder import REMEDY, open_images, split_by_folders, split_by_hash
 from saddlepoint.data.sources.paired_folder import by_side
-from saddlepoint.data.store import Store, given_path, open_store, real_name
+from saddlepoint.data.store import Store, given_path, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
-
-REMEDY = "give a folder or zip file of PNG, JPEG, WebP or BMP images"
 
 
 class UnpairedFolder(Source):
@@ -48,8 +46,8 @@ class UnpairedFolder(Source):
         return Contents(splits, None, digest(parts), aligned=False)
 
     def _one_root(self, root: Path) -> dict[str, dict[Split, FileColumn]]:
-        store = open_store(root, REMEDY)
-        sides = by_side(unwrapped(store.names()))
+        store, relative = open_images(root, REMEDY)
+        sides = by_side(relative)
         if not all(sides):
             problem = f"{root}: no images of two domains"
             raise UserError(problem, "root", "name its folders trainA, trainB, testA and testB")
@@ -62,11 +60,8 @@ class UnpairedFolder(Source):
 
 
 def _side(path: Path, key: str) -> dict[Split, FileColumn]:
-    store = open_store(path, REMEDY, key)
-    names = store.names()
-    if not names:
-        raise UserError(f"{path}: no images inside", key, REMEDY)
-    return _columns(store, unwrapped(names), path)
+    store, relative = open_images(path, REMEDY, key)
+    return _columns(store, relative, path)
 
 
 def _columns(store: Store, relative: Mapping[str, str], path: Path) -> dict[Split, FileColumn]:
