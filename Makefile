@@ -20,7 +20,7 @@ help: ## this list
 
 install: .venv/.installed ## create .venv and install from the lock
 
-demo: install ## train a DCGAN on real digits, two to three minutes on two cores
+demo: install ## train a DCGAN on real digits, two to six minutes on two cores
 	$(BIN)/python train.py
 
 test: install ## the tests, as CI runs them
