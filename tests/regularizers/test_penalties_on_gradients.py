@@ -182,7 +182,7 @@ def test_float32_under_autocast_and_unchanged_buffers(name: str) -> None:
 def test_batch_norm_and_missing_samples_are_rejected(name: str) -> None:
     penalty: Regularizer = PENALTIES[name]()
     with pytest.raises(
-        UserError, match=r"^discriminator.norm: .* gradients of single samples.*; use layer normalization, or none"
+        UserError, match=r"^discriminator.norm: .* of single samples.*; choose from none, layer, instance, group"
     ):
         penalty.check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="batch")})
     penalty.check({"discriminator": DCGANDiscriminator((3, 16, 16), width=2, norm="layer")})
@@ -287,7 +287,7 @@ def test_path_length_matches_finite_differences() -> None:
 
 def test_path_length_rejects_batch_norm_and_turns_without_latents() -> None:
     networks = {"generator": DCGANGenerator((1, 8, 8), 3, width=2), "discriminator": MLPDiscriminator((2,))}
-    with pytest.raises(UserError, match=r"^generator.norm: PathLength .*; use layer normalization, or none$"):
+    with pytest.raises(UserError, match=r"^generator.norm: PathLength .*; choose from none, layer, instance, group$"):
         PathLength().check(networks)
     record = generator_turn(networks["generator"], samples(3, 3))
     record.latents = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,6 +22,8 @@ from saddlepoint.systems.encoders import Encoder
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.progress import Budget
 from saddlepoint.types import Batch, Captioned, DataInfo, ImageBatch, Paired, Unpaired, VectorBatch
+
+log = logging.getLogger(__name__)
 
 FROM_OTHERS = {"networks", "optimizers", "schedule", "gradient_clip", "budget", "seed", "encoder", *GROUPS.values()}
 PROVIDED = {"model": FROM_OTHERS, "data": {"shape", "num_classes", "columns"}}
@@ -49,6 +52,11 @@ def build_data(config: DictConfig) -> tuple[DataModule, DataInfo]:
         if error.key is None:  # the error is about a file
             raise
         raise located(error, "data", OmegaConf.to_container(config, resolve=False)) from None
+    if copies := data.copies():
+        log.warning(
+            "%d of the %d held-out images of %s are copies of training images, so scores against them are too good",
+            copies, info.sizes["held_out"], info.name,
+        )  # fmt: skip
     fill(config, info)
     return data, info
 

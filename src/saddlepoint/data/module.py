@@ -12,6 +12,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
 from saddlepoint.data.columns import Columns
+from saddlepoint.data.copies import count_copies
 from saddlepoint.data.fit import Policy
 from saddlepoint.data.images import Channels
 from saddlepoint.data.inspection import choose_fits, describe
@@ -110,6 +111,10 @@ class DataModule(pl.LightningDataModule):
                 None. Its key is an argument of this class, or ``source.`` and an argument of the source.
         """
         return self.info
+
+    def copies(self) -> int | None:
+        """Return the number of held-out samples whose files are copies of training files; None if it is not known."""
+        return count_copies(self._columns.contents, self.info.batch.sampled)
 
     def _open(self) -> Columns:
         try:

@@ -8,6 +8,7 @@ import hashlib
 import os
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, Protocol
@@ -43,6 +44,12 @@ class Store(Protocol):
         Raises:
             UserError: the file cannot be read.
         """
+
+    def size(self, name: str) -> int:
+        """Return a file's size in bytes."""
+
+    def crc32(self, name: str) -> int:
+        """Return the CRC-32 of a file's bytes."""
 
     def digest(self, names: Sequence[str]) -> str:
         """Return a hash of the content of these files."""
@@ -185,12 +192,20 @@ class Folder:
         """See :meth:`Store.read`."""
         return read_file(self.path / name)
 
+    def size(self, name: str) -> int:
+        """See :meth:`Store.size`."""
+        return file_size(self.path / name)
+
+    def crc32(self, name: str) -> int:
+        """See :meth:`Store.crc32`."""
+        return zlib.crc32(self.read(name))
+
     def digest(self, names: Sequence[str]) -> str:
         """Return a hash of names, sizes and contents: of all files up to 256 MiB, else of 256 evenly spaced files.
 
         In larger folders, replacing a file by another of exactly the same size may therefore not be detected.
         """
-        sizes = [file_size(self.path / name) for name in names]
+        sizes = [self.size(name) for name in names]
         whole = sum(sizes) <= HASH_WHOLE_BYTES
         step = 1 if whole else max(1, len(names) // HASH_SAMPLE_FILES)
         state = hashlib.blake2b(digest_size=16)
@@ -237,7 +252,7 @@ class Archive:
 
     def read(self, name: str) -> bytes:
         """See :meth:`Store.read`. The declared size is checked, which zipfile does not exceed, and so is the CRC."""
-        size = self._file().getinfo(name).file_size
+        size = self.size(name)
         if size > MAX_FILE_BYTES:
             problem = f"{self.path}:{name}: {size:,} bytes unpacked, more than {MAX_FILE_BYTES:,}"
             raise UserError(problem, None, "remove it")
@@ -247,12 +262,19 @@ class Archive:
             problem = f"{self.path}:{name}: cannot be unpacked ({error})"
             raise UserError(problem, None, "copy the archive again") from None
 
+    def size(self, name: str) -> int:
+        """See :meth:`Store.size`."""
+        return self._file().getinfo(name).file_size
+
+    def crc32(self, name: str) -> int:
+        """See :meth:`Store.crc32`. The archive's directory contains it."""
+        return self._file().getinfo(name).CRC
+
     def digest(self, names: Sequence[str]) -> str:
         """Return a hash of names, sizes and CRC-32s of these members; contents are compared with the CRC when read."""
         state = hashlib.blake2b(digest_size=16)
         for name in names:
-            member = self._file().getinfo(name)
-            state.update(f"{name}\x00{member.file_size}\x00{member.CRC}\x00".encode())
+            state.update(f"{name}\x00{self.size(name)}\x00{self.crc32(name)}\x00".encode())
         return state.hexdigest()
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
@@ -74,8 +73,9 @@ class Regularizer(Part):
                 f"{type(self).__name__} penalizes gradients of single samples, and with batch normalization in the "
                 f"{self.network}, outputs depend on the whole batch"
             )
-            if "norm" in inspect.signature(type(network)).parameters:
-                raise UserError(problem, f"{self.network}.norm", "use layer normalization, or none")
+            kinds = get_args(get_type_hints(type(network).__init__).get("norm"))
+            if others := [kind for kind in kinds if kind != "batch"]:
+                raise UserError(problem, f"{self.network}.norm", f"choose from {', '.join(others)}")
             raise UserError(problem, None, "choose another network, or another regularizer")
 
     def real(self, turn: Turn) -> Any:
