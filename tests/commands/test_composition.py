@@ -14,7 +14,6 @@ import torch
 from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
-from saddlepoint import training
 from saddlepoint.assembly import build, lightning
 from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import compose_config
@@ -24,7 +23,8 @@ from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Settings
 from saddlepoint.evaluation.panel import assistants, panel
 from saddlepoint.systems.capabilities import Encodes, Generates, Translates
-from saddlepoint.training import plain_config
+from saddlepoint.training import plan
+from saddlepoint.training.recording import plain_config
 from saddlepoint.types import DataInfo
 
 CONF = config_directory()
@@ -327,10 +327,10 @@ def test_automatic_precision_takes_no_emulated_bf16(monkeypatch: pytest.MonkeyPa
 
 def test_the_real_side_is_computed_where_training_is(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.device] = []
-    monkeypatch.setattr(training, "panel", lambda system, data, settings, extractor: seen.append(extractor.device))
+    monkeypatch.setattr(plan, "panel", lambda system, data, settings, extractor: seen.append(extractor.device))
     trainer: Any = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
     nothing: Any = None
-    training.build_judge(compose("features=random"), nothing, nothing, trainer)
+    plan.build_judge(compose("features=random"), nothing, nothing, trainer)
     assert seen == [torch.device("meta")]
 
 
