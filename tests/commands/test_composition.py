@@ -116,7 +116,11 @@ def small(config: DictConfig) -> None:
                 node[key] = 4
 
 
-@pytest.mark.parametrize(("model", "data"), list(product(options("model"), DATA)))
+SAME_SHAPES = {"fashion_mnist", "paired_folder"}
+"""Data sets with the shapes and labels of another one."""
+
+
+@pytest.mark.parametrize(("model", "data"), list(product(options("model"), sorted(DATA.keys() - SAME_SHAPES))))
 def test_every_model_builds_on_every_data_set_of_its_kind(model: str, data: str) -> None:
     overrides = [f"model={model}", f"data={data}", *ROOT.get(data, [])]
     config, about = compose(*overrides), DATA[data]
@@ -209,9 +213,10 @@ GROUPS = ("network", "norm", "loss", "optimizer", "features")
 
 @pytest.mark.parametrize("model", options("model"))
 def test_a_swapped_part_is_its_own_file_and_nothing_of_the_old_one_is_left(model: str) -> None:
-    """All groups are changed at once, so that each model needs 5 compositions instead of 25."""
+    """All groups are changed at once. Each model gets 3 options of each group, and each option several models."""
     before = compose(f"model={model}")
-    for turn in range(max(len(options(group)) for group in GROUPS)):
+    first = 3 * options("model").index(model)
+    for turn in range(first, first + 3):
         chosen = {group: options(group)[turn % len(options(group))] for group in GROUPS}
         names = LISTS[turn % len(LISTS)]
         swapped = compose(
@@ -235,7 +240,8 @@ def test_a_swapped_part_changes_no_other_part(group: str) -> None:
 
 @pytest.mark.parametrize("model", options("model"))
 def test_swapped_data_is_its_own_file(model: str) -> None:
-    for data in DATA:
+    """Each model gets 3 data sets, and each data set several models."""
+    for data in list(DATA)[options("model").index(model) % 4 :: 4]:
         config = compose(f"model={model}", f"data={data}")
         own = alone("+features=none", "+network=mlp", f"+data={data}")
         assert node(config, "data") == own["data"], f"{data} under {model}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args, get_type_hints
+from typing import Any, ClassVar, NoReturn, get_args, get_type_hints
 
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor, nn
@@ -30,7 +30,13 @@ class Regularizer(Part):
         player: player to whose loss the penalty is added.
         network: role of the network that the regularizer acts on; by default the player's name.
         interval: number of the player's turns per penalty.
+
+    Attributes:
+        of_single_samples: whether it penalizes gradients with respect to single samples, which BatchNorm rules out
+            (Gulrajani et al. 2017, arXiv:1704.00028, section 4).
     """
+
+    of_single_samples: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -52,6 +58,8 @@ class Regularizer(Part):
         super().check(networks)
         if self.network not in networks:
             raise UserError(f"there is no network '{self.network}'", "network", choose(self.network, networks))
+        if self.of_single_samples and uses_batch_statistics(networks[self.network]):
+            self._refuse_batch_norm(networks[self.network])
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return the penalty, including the factor ``weight``, a scalar; zero by default."""
@@ -60,23 +68,6 @@ class Regularizer(Part):
     def project(self, networks: Mapping[str, nn.Module]) -> None:
         """Change weights in place after the player's step; nothing by default."""
         return
-
-    def refuse_batch_norm(self, networks: Mapping[str, nn.Module]) -> None:
-        """Check that the network has no BatchNorm, which makes a sample's output depend on other samples.
-
-        Raises:
-            UserError: it has BatchNorm.
-        """
-        network = networks[self.network]
-        if uses_batch_statistics(network):
-            problem = (
-                f"{type(self).__name__} penalizes gradients of single samples, and with batch normalization in the "
-                f"{self.network}, outputs depend on the whole batch"
-            )
-            kinds = get_args(get_type_hints(type(network).__init__).get("norm"))
-            if others := [kind for kind in kinds if kind != "batch"]:
-                raise UserError(problem, f"{self.network}.norm", f"choose from {', '.join(others)}")
-            raise UserError(problem, None, "choose another network, or another regularizer")
 
     def real(self, turn: Turn) -> Any:
         """Return the turn's real samples, detached and at least in float32.
@@ -140,6 +131,16 @@ class Regularizer(Part):
             problem = f"{type(self).__name__} does not support a critic of pairs"
             raise UserError(problem, None, "choose another regularizer")
         return samples
+
+    def _refuse_batch_norm(self, network: nn.Module) -> NoReturn:
+        problem = (
+            f"{type(self).__name__} penalizes gradients of single samples, and with batch normalization in the "
+            f"{self.network}, outputs depend on the whole batch"
+        )
+        kinds = get_args(get_type_hints(type(network).__init__).get("norm"))
+        if others := [kind for kind in kinds if kind != "batch"]:
+            raise UserError(problem, f"{self.network}.norm", f"choose from {', '.join(others)}")
+        raise UserError(problem, None, "choose another network, or another regularizer")
 
     def _detached(self, samples: Any, what: str, turn: Turn) -> Any:
         if samples is None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.trees import map_tree
@@ -29,6 +28,7 @@ class DRAGAN(Regularizer):
     """
 
     acts_on_logits = True
+    of_single_samples = True
 
     def __init__(
         self,
@@ -39,15 +39,6 @@ class DRAGAN(Regularizer):
     ) -> None:
         super().__init__(weight, **knobs)
         self.center, self.noise = center, noise
-
-    def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Check that the critic has no BatchNorm.
-
-        Raises:
-            UserError: it has BatchNorm, or does not exist.
-        """
-        super().check(networks)
-        self.refuse_batch_norm(networks)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ E (‖∇D(x̂)‖₂ - k)², a scalar.

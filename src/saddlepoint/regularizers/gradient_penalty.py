@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
 from pydantic import NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
 from saddlepoint import trees
 from saddlepoint.regularizers.base import Regularizer
@@ -27,19 +26,11 @@ class GradientPenalty(Regularizer):
     """
 
     acts_on_logits = True
+    of_single_samples = True
 
     def __init__(self, weight: NonNegativeFloat = 10.0, center: NonNegativeFloat = 1.0, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
         self.center = center
-
-    def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Check that the critic has no BatchNorm (section 4, "No critic batch normalization").
-
-        Raises:
-            UserError: it has BatchNorm, or does not exist.
-        """
-        super().check(networks)
-        self.refuse_batch_norm(networks)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ E(‖∇D(x̂)‖₂ - center)², a scalar.

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field, NonNegativeFloat, PositiveInt
-from torch import Tensor, nn
+from torch import Tensor
 
 from saddlepoint import ranks
 from saddlepoint.compilation import uncompiled
@@ -37,6 +36,7 @@ class PathLength(Regularizer):
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
+    of_single_samples = True
     average: Tensor
     started: Tensor
 
@@ -53,15 +53,6 @@ class PathLength(Regularizer):
         self.decay, self.shrink = decay, shrink
         self.register_buffer("average", torch.zeros(()))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
-
-    def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Check that the generator has no BatchNorm.
-
-        Raises:
-            UserError: it has BatchNorm, or does not exist.
-        """
-        super().check(networks)
-        self.refuse_batch_norm(networks)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ E (‖Jᵀy‖₂ - a)², a scalar.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from pydantic import NonNegativeFloat
-from torch import Tensor, nn
+from torch import Tensor
 
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.turns import Turn
@@ -23,18 +22,10 @@ class R1(Regularizer):
     """
 
     acts_on_logits = True
+    of_single_samples = True
 
     def __init__(self, weight: NonNegativeFloat = 10.0, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
-
-    def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Check that the critic has no BatchNorm.
-
-        Raises:
-            UserError: it has BatchNorm, or does not exist.
-        """
-        super().check(networks)
-        self.refuse_batch_norm(networks)
 
     def penalty(self, turn: Turn) -> Tensor:
         """Return γ/2 E ‖∇D(x)‖₂² on the turn's real samples, a scalar.
