@@ -20,6 +20,8 @@ from saddlepoint.writing import read_json_lines
 WIDTH = 80
 """Width of the table in columns if it is not printed to a terminal."""
 
+UNFINISHED = "it has not ended; its process was killed, or is still running"
+
 
 @dataclass(frozen=True)
 class Job:
@@ -48,7 +50,7 @@ def read(directory: Path) -> list[Job]:
     latest = {line["num"]: line for line in read_json_lines(directory / sweep.JOBS)}
     jobs = []
     for number, line in sorted(latest.items()):
-        error = line["error"] if line["status"] != "started" else "its process was stopped"
+        error = line["error"] if line["status"] != "started" else UNFINISHED
         jobs.append(Job(number, line["overrides"], error, {} if error else sweep.summary(directory, number)))
     return jobs
 
