@@ -34,9 +34,9 @@ MAY_IMPORT = {
     "export": {"export", "assembly", "config", "tracking", "systems", *PARTS},
     "callbacks": {"callbacks", "evaluation", "tracking", "systems", *PARTS},
 }
-MAY_IMPORT["training"] = {"training", "callbacks", "failures", "processes", *MAY_IMPORT["evaluation"]}
+MAY_IMPORT["training"] = {"training", "callbacks", "export", "failures", "processes", *MAY_IMPORT["evaluation"]}
 MAY_IMPORT["api"] = {"training", *MAY_IMPORT["training"]}
-MAY_IMPORT["commands"] = {"commands", "training", "export", *MAY_IMPORT["training"]}
+MAY_IMPORT["commands"] = {"commands", "training", *MAY_IMPORT["training"]}
 FORBIDDEN = {
     "networks": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "losses": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},

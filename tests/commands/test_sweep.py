@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from saddlepoint.metrics.cards import short
 from saddlepoint.writing import read_json_lines
 
 
@@ -36,14 +38,20 @@ def test_a_sweep_is_a_run_and_a_record_a_job_and_one_table(invoke: Any, tiny: tu
         logged = [e["history"]["item"]["images_seen"] for e in entries if e["type"] == "history"]
         assert max(logged) == 128
     jobs = read_json_lines(sweep / "jobs.jsonl")
-    assert [(job["num"], job["status"]) for job in jobs] == [(i, "done") for i in range(4)]
-    assert jobs[3]["overrides"][:2] == ["model=lsgan", "seed=1"]
-    table = outcome.out[outcome.out.index("4 jobs in ") :]
+    assert [(job["num"], job["status"]) for job in jobs] == [(i, s) for i in range(4) for s in ("started", "done")]
+    assert jobs[-1]["overrides"][:2] == ["model=lsgan", "seed=1"]
+    title, head, _, *rows = outcome.out[outcome.out.index("4 jobs in ") :].rstrip().splitlines()
+    assert title == f"4 jobs in {sweep.relative_to(tmp_path)}"
+    assert head.split() == ["job", "settings", "fid_random", "best", "images", "time"]
+    assert all(len(line) <= 80 for line in (head, *rows))
     for i, name in enumerate(names):
         summary = json.loads((sweep / name / "summary.json").read_text())
-        row = next(line for line in table.splitlines() if f"model={name.split('_')[1]} seed={i % 2}" in line)
-        assert f"{summary['last']['fid_random']:.4g}" in row
-        assert "128" in row
+        number, model, seed, last, best, images, time = rows[i].split()
+        assert [number, model, seed] == [str(i), f"model={name.split('_')[1]}", f"seed={i % 2}"]
+        assert last == short(summary["last"]["fid_random"])
+        assert best == short(summary["best"]["fid_random"])
+        assert images == "128"
+        assert time == f"0:00:{round(summary['seconds']):02d}"
 
 
 def test_a_job_that_fails_does_not_stop_the_others(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
@@ -53,13 +61,57 @@ def test_a_job_that_fails_does_not_stop_the_others(invoke: Any, tiny: tuple[str,
     sweep = only((tmp_path / "outputs" / "sweeps").iterdir())
     assert len(list(sweep.glob("*/summary.json"))) == 2
     jobs = read_json_lines(sweep / "jobs.jsonl")
-    assert [job["status"] for job in jobs] == ["done", "failed", "done"]
-    assert "5000 is more than the 1,472 training samples" in jobs[1]["error"]
-    assert "failed: " in outcome.out
+    assert [job["status"] for job in jobs[1::2]] == ["done", "failed", "done"]
+    assert "5000 is more than the 1,472 training samples" in jobs[3]["error"]
+    *_, rows_of_table, failure = outcome.out.rstrip().rsplit("\n", 2)
+    assert rows_of_table.split()[:2] == ["2", "batch_size=32"]
+    assert failure.startswith(
+        "job 1 (batch_size=5000) failed: batch_size: 5000 is more than the 1,472 training samples"
+    )
     errors = [line for line in outcome.err.splitlines() if line.startswith("error: ")]
-    assert len(errors) == 1
-    assert "a job of the sweep failed: batch_size: 5000" in errors[0]
+    resuming = f"saddlepoint train sweep.resume={sweep.relative_to(tmp_path)}"
+    assert errors == [f"error: 1 of 3 jobs failed; to run what has not finished: {resuming}"]
     assert "Traceback" not in outcome.err
+
+
+def test_a_resumed_sweep_runs_what_has_not_finished(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+    """A finished job is not touched, one that failed is tried again, and one without a checkpoint starts over."""
+    quick = [*tiny[:2], *tiny[3:], "budget.images=128", "features=random", "logger=none", "network=mlp"]
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    experiment = tmp_path / "mine" / "experiment" / "own.yaml"
+    experiment.write_text("# @package _global_\nbatch_size: 5000\n")
+    experiment.with_name("plain.yaml").write_text("# @package _global_\nbatch_size: 64\n")
+    sweep, own = tmp_path / "sweep", ["--config-dir", str(tmp_path / "mine")]
+    outcome = invoke("train", "-m", "experiment=plain,own", "seed=0,1", *quick, *own, "hydra.sweep.dir=sweep")
+    assert outcome.code == 1
+    assert "2 of 4 jobs failed" in outcome.err
+    experiment.write_text("# @package _global_\nbatch_size: 32\n")
+    before = {path: path.stat().st_mtime_ns for path in sweep.glob("0_*/**/*")}
+    (sweep / "1_dcgan_digits_seed1" / "summary.json").unlink()  # as if its process had been killed
+    for file in (sweep / "1_dcgan_digits_seed1" / "checkpoints").iterdir():
+        file.unlink()
+    again = invoke("train", "sweep.resume=sweep")
+    assert again.code == 0, again.err
+    names = ["0_dcgan_digits_seed0", "1_dcgan_digits_seed1", "2_dcgan_digits_seed0", "3_dcgan_digits_seed1"]
+    assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert all((sweep / name / "checkpoints" / "last.ckpt").exists() for name in names)
+    assert [row["images_seen"] for row in read_json_lines(sweep / names[1] / "history.jsonl")].count(128) == 2
+    assert "4 jobs in sweep" in again.out
+    assert not re.search("failed|experiment=own +[^s]", again.out)
+    assert invoke("train", "sweep.resume=sweep").code == 0  # again, and nothing is left to do
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def test_mistakes_in_resuming_a_sweep(refuse: Any, tmp_path: Path) -> None:
+    assert refuse("train", "sweep.resume=nowhere") == (
+        "sweep.resume: no sweep in nowhere; give the folder of a sweep, with multirun.yaml"
+    )
+    (tmp_path / "multirun.yaml").write_text("a: 1\n")
+    assert refuse("train", "-m", "sweep.resume=.").startswith("sweep.resume: no sweep in .;")
+    assert refuse("train", "sweep.resume=.", "seed=2") == (
+        "seed: cannot be changed when a sweep is resumed; leave it out; jobs keep their settings"
+    )
 
 
 def test_a_sweeps_record_holds_no_variable_that_its_overrides_name(
@@ -69,9 +121,9 @@ def test_a_sweeps_record_holds_no_variable_that_its_overrides_name(
     outcome = invoke("train", "-m", "seed=0,1", "run.name=${oc.env:HARMLESS_NAME}")
     assert outcome.code == 1
     jobs = read_json_lines(only((tmp_path / "outputs" / "sweeps").iterdir()) / "jobs.jsonl")
-    assert [job["overrides"][0] for job in jobs] == ["seed=0", "seed=1"]
+    assert [job["overrides"][0] for job in jobs[1::2]] == ["seed=0", "seed=1"]
     assert all("HARMLESS_NAME" in job["overrides"][1] for job in jobs)
-    assert all("refers to something other than" in job["error"] for job in jobs)
+    assert all("refers to something other than" in job["error"] for job in jobs[1::2])
     assert not any("correct-horse" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
     assert "correct-horse" not in outcome.out + outcome.err
 
@@ -103,9 +155,8 @@ def test_one_folder_that_an_experiment_names_is_refused(invoke: Any, tiny: tuple
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
     outcome = invoke("train", "-m", "experiment=a,b", *quick)
     assert outcome.code == 1
-    assert outcome.err.splitlines()[-1].startswith(
-        "error: a job of the sweep failed: run.dir: the runs of a sweep cannot share a folder"
-    )
+    assert outcome.err.splitlines()[-1].startswith("error: 2 of 2 jobs failed")
+    assert outcome.out.count("failed: run.dir: the runs of a sweep cannot share a folder") == 2
 
 
 @pytest.mark.parametrize("command", ["train", "sample", "evaluate"])

@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra.errors import MissingConfigException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.directory import options
-from saddlepoint.config.mistakes import in_reading
+from saddlepoint.config.mistakes import in_composing, in_reading
+from saddlepoint.config.overrides import CommandLine
 from saddlepoint.errors import UserError
 
 LISTED = "`train --help` lists the keys"
@@ -61,7 +63,7 @@ OVERRIDES = {
         "unknown choice 'modes/rnig'",
         f"did you mean 'modes/ring'? The choices are {', '.join(options('experiment'))}",
     ),
-    "hydra/launcher=x": ("hydra/launcher", "unknown choice 'x'", "choose from basic"),
+    "hydra/sweeper=x": ("hydra/sweeper", "unknown choice 'x'", "choose from basic"),
     # several values
     "seed=1,2": ("seed", "several values (1,2)", "add -m to run them all"),
     "seed=range(1,3)": ("seed", "several values (range(1,3))", "add -m to run them all"),
@@ -162,3 +164,10 @@ def test_a_value_that_cannot_be_resolved_is_named(
         _ = OmegaConf.create(content).source.root
     found = in_reading(caught.value)
     assert (found.key, found.problem, found.remedy) == expected
+
+
+def test_a_launcher_that_is_not_installed_is_named_with_its_extra() -> None:
+    error = MissingConfigException("not found", "hydra/launcher/joblib", options=["basic"])
+    mistake = in_composing(error, CommandLine("train", ("hydra/launcher=joblib",)), lambda _: {})
+    assert mistake is not None
+    assert str(mistake) == ("hydra/launcher: the launcher 'joblib' is not installed; pip install 'saddlepoint[sweeps]'")

@@ -222,3 +222,23 @@ def test_a_cancelled_job_saves_and_exits_with_143(user: Any, cluster: Cluster) -
     assert cluster.state(job)["ExitCode"].split(":")[0] == "143"
     assert "stopped by SIGTERM" in (user.folder / "job.out").read_text()
     assert user.fingerprint(user.folder / "run")
+
+
+@pytest.mark.slow
+def test_a_sweep_by_submitit_is_an_array_of_jobs(user: Any, cluster: Cluster) -> None:
+    """One of two jobs fails; the other has the bits of a run without SLURM."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    game = [argument for argument in GAME if not argument.startswith("batch_size=")]
+    user.finish(*GAME, "run.dir=ours", seconds=300)
+    command = [sys.executable, "-m", "saddlepoint.commands", "train", "-m", "batch_size=16,5000", *game]
+    launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=20", "hydra.launcher.cpus_per_task=1"]
+    run = subprocess.run(
+        [*command, *launcher, "hydra.sweep.dir=sweep"], cwd=user.folder,
+        env={**user.environment(), "SLURM_CONF": str(cluster.folder / "slurm.conf")},
+        capture_output=True, text=True, timeout=900, check=False,
+    )  # fmt: skip
+    assert run.returncode == 1, run.stderr[-3000:]
+    sweep = user.folder / "sweep"
+    assert user.fingerprint(sweep / "0_dcgan_digits_seed0") == user.fingerprint(user.folder / "ours")
+    assert run.stdout.splitlines()[-1].startswith("job 1 (batch_size=5000) failed: batch_size: 5000 is more than")
+    assert run.stderr.splitlines()[-1].startswith("error: 1 of 2 jobs failed")

@@ -25,11 +25,13 @@ def test_one_job_of_a_sweep_fails(user: Any, faulty: tuple[str, ...]) -> None:
     process = user.run("-m", *faulty, "seed=1,2,3", *user.tiny, *options)
     assert process.code() == 1
     (sweep,) = (user.folder / "outputs" / "sweeps").iterdir()
-    jobs = read_json_lines(sweep / "jobs.jsonl")
+    lines = read_json_lines(sweep / "jobs.jsonl")
+    assert [line["status"] for line in lines[::2]] == ["started"] * 3
+    jobs = lines[1::2]
     assert [job["status"] for job in jobs] == ["done", "failed", "done"]
     assert jobs[1]["error"] == "RuntimeError: seed 2 is cursed"
     finished = [json.loads(path.read_text())["images_seen"] for path in sorted(sweep.glob("*/summary.json"))]
     assert finished == [160, 160]
     assert "failed: RuntimeError: seed 2 is cursed" in process.out
-    assert process.err.splitlines()[-1] == "error: a job of the sweep failed: RuntimeError: seed 2 is cursed"
+    assert process.err.splitlines()[-1].startswith("error: 1 of 3 jobs failed; to run what has not finished: ")
     assert "Traceback" not in process.err

@@ -28,7 +28,7 @@ MAY_CHANGE = ("budget", "trainer", "compile", "logger", "data.root", "data.a", "
 results are bit-identical to those of an uninterrupted run only if nothing changes."""
 RECORD = ("best", "first", "latest", "evaluation_seconds", "wandb_id")
 """Entries of a checkpoint that restore the run's record."""
-NOT_COMPARED = ("resume", "run", "plugins", "callbacks.progress", "hydra")
+NOT_COMPARED = ("resume", "run", "sweep", "plugins", "callbacks.progress", "hydra")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Warnings of collapse and divergence, each given once in the log and as a W&B alert. They do not affect the run."""
+"""Warnings of collapse and divergence, each given once, in the log and by the loggers. They do not affect the run."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import pytorch_lightning as pl
-import wandb
 
 from saddlepoint.callbacks.periodic import game_of
 from saddlepoint.tracking.record import RunRecord
@@ -54,5 +53,4 @@ class Alarms(pl.Callback):
             return
         self.raised.add(kind)
         log.warning("alarm, %s: %s", kind, text)
-        if wandb.run is not None:
-            wandb.run.alert(title=kind, text=text)
+        self.record.alert(kind, text)

@@ -1,4 +1,4 @@
-"""Logs losses, critic outputs, learning rates and speed."""
+"""Logs losses, critic outputs, gradient norms, learning rates, speed and the memory of a GPU."""
 
 from __future__ import annotations
 
@@ -56,4 +56,6 @@ class History(pl.Callback):
         if self._since is not None and seconds > self._since[0]:
             row["images_per_second"] = (images - self._since[1]) / (seconds - self._since[0])
         self._since = (seconds, images)
+        if system.device.type == "cuda":  # PyTorch's own count, which does not wait for the device
+            row["gpu_memory_gib"] = torch.cuda.max_memory_allocated(system.device) / 2**30
         return row

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,6 +15,11 @@ from saddlepoint.callbacks.periodic import game_of
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
 
+WIDE = 100
+"""Columns from which the bar is longer and the elapsed time is shown."""
+OTHERS, OTHERS_WIDE = 8 + 1 + 4 + 1 + 1 + 4 + 1 + 7, 20 + 1 + 4 + 1 + 1 + 7 + 1 + 4 + 1 + 7
+"""Columns that bar, percentage, times and the spaces between them take."""
+
 
 class ProgressBar(pl.Callback):
     """Shows the progress of a run.
@@ -24,7 +30,7 @@ class ProgressBar(pl.Callback):
         line_seconds: seconds between two lines if stderr is not a terminal.
     """
 
-    def __init__(self, record: RunRecord, seconds: PositiveFloat = 0.5, line_seconds: PositiveFloat = 30.0) -> None:
+    def __init__(self, record: RunRecord, seconds: PositiveFloat = 0.5, line_seconds: PositiveFloat = 60.0) -> None:
         self.record = record
         self.console = Console(stderr=True)
         self.seconds = seconds if self.console.is_terminal else line_seconds
@@ -41,11 +47,12 @@ class ProgressBar(pl.Callback):
         self._shown_at = time.monotonic()
         self._speed_since = (game_of(pl_module).progress.seconds, game_of(pl_module).progress.images_seen)
         if self.console.is_terminal:
+            wide = self.console.width >= WIDE
             self._bar = Progress(
-                BarColumn(bar_width=20),
+                BarColumn(bar_width=20 if wide else 8),
                 TextColumn("{task.percentage:3.0f}%"),
                 TextColumn("{task.description}"),
-                TimeElapsedColumn(),
+                *([TimeElapsedColumn()] if wide else []),
                 TextColumn("left"),
                 TimeRemainingColumn(),
                 console=self.console,
@@ -76,25 +83,43 @@ class ProgressBar(pl.Callback):
             self._bar = None
 
     def _show(self, system: Game) -> None:
-        text = self._text(system)
         if self._bar is not None and self._task is not None:
+            room = self.console.width - (OTHERS if self.console.width < WIDE else OTHERS_WIDE)
+            text = fitting(self._parts(system), room)
             self._bar.update(self._task, completed=system.budget.fraction(system.progress), description=text)
         else:
+            text = "  ".join(text for _, text in self._parts(system))
             self.console.print(
                 f"{system.budget.fraction(system.progress):4.0%} {text}", highlight=False, soft_wrap=True
             )
 
-    def _text(self, system: Game) -> str:
+    def _parts(self, system: Game) -> list[tuple[int, str]]:
+        """Return the parts of the text from left to right, each with its rank of importance, 0 for the highest."""
         progress = system.progress
         seconds, images = progress.seconds - self._speed_since[0], progress.images_seen - self._speed_since[1]
         if seconds > 0:
             self._speed = images / seconds
             self._speed_since = (progress.seconds, progress.images_seen)
         losses = " ".join(f"{name[0].upper()} {system.logs[f'{name}/loss'].item():.3f}" for name in _seen(system))
-        scores = " ".join(f"{card.metric} {card.value:.3g}" for card in self.record.headlines())
-        return f"{progress.images_seen:,} images  {self._speed:,.0f}/s  {losses}  {scores}"
+        scores = [f"{card.metric} {card.value:.3g}" for card in self.record.headlines()]
+        parts = [(3, f"{progress.images_seen:,} images"), (1, f"{self._speed:,.0f}/s"), (0, losses)]
+        return parts + [(2 + 2 * place, score) for place, score in enumerate(scores)]
 
     _speed = 0.0
+
+
+def fitting(parts: Sequence[tuple[int, str]], room: int) -> str:
+    """Join those parts that fit into ``room`` columns, the most important first.
+
+    >>> parts = [(2, "64 images"), (0, "D 1.386"), (1, "fid 12.3")]
+    >>> fitting(parts, 40), fitting(parts, 20)
+    ('64 images  D 1.386  fid 12.3', 'D 1.386  fid 12.3')
+    """
+    kept: list[tuple[int, str]] = []
+    for part in sorted(parts):
+        if sum(len(text) + 2 for _, text in [*kept, part]) - 2 <= room:
+            kept.append(part)
+    return "  ".join(part[1] for part in parts if part in kept)
 
 
 def _seen(system: Game) -> list[str]:

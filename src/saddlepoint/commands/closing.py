@@ -3,24 +3,42 @@
 from __future__ import annotations
 
 import shlex
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from saddlepoint.metrics.cards import short
+from saddlepoint.commands.program import program
+from saddlepoint.metrics.cards import ScoreCard, short
+from saddlepoint.metrics.catalogue import PREFIX
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
 
+GROUPS = ("quality", "variety", "memorisation")
+FIGURES = {
+    **dict.fromkeys(("fid", "is", "kid", "precision"), "quality"),
+    **dict.fromkeys(("recall", "coverage", "modes", "duplicates", "support"), "variety"),
+    **dict.fromkeys(("nearest_train", "memorised"), "memorisation"),
+    **dict.fromkeys(("lpips", "psnr", "ssim", "l1", "nll", "bits_per_dim", "elbo", "high_quality"), "quality"),
+    **dict.fromkeys(("class_kl", "mode_kl", "reverse_kl", "mixture_kl", "class_support"), "variety"),
+    **dict.fromkeys(("class_agreement", "intra_fid", "density", "code_accuracy"), "quality"),
+}
+"""The group of each score, the most important scores first. Scores that are not listed come last, as quality."""
+MOST = 12
+"""Maximum number of scores in the table."""
+
 
 def print_table(record: RunRecord, system: Game) -> None:
-    """Print the scores, the training time, the contents of the run's folder and a command that samples from the run."""
+    """Print the most important scores, the time, the contents of the run's folder and how to sample from it."""
     console = Console(width=None if Console().is_terminal else 110)
-    if record.latest:
-        console.print(_scores(record))
+    cards = _chosen(record)
+    if cards:
+        console.print(_scores(record, cards), highlight=False)
+        console.print(_about(record, cards), highlight=False)
     progress = system.progress
     rate = progress.images_seen / max(progress.seconds, 1e-9)
     console.print(
@@ -28,7 +46,7 @@ def print_table(record: RunRecord, system: Game) -> None:
         f"{progress.seconds:,.0f} s ({rate:,.0f} images/s), and {record.evaluation_seconds:,.0f} s of scoring",
         highlight=False,
     )
-    for card in record.latest.values():
+    for card in cards:
         if card.note is not None:
             console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
     directory = record.directory
@@ -37,7 +55,7 @@ def print_table(record: RunRecord, system: Game) -> None:
     what = "n=64" if isinstance(system, Generates) else "inputs=PATH"
     console.print(
         f"[bold]{escape(str(directory))}[/bold] holds {escape(', '.join(_contents(directory)))}\n"
-        f"sample from it:  {_sampler()} {escape(argument)} {what}",
+        f"sample from it:  {program('sample')} {escape(argument)} {what}",
         highlight=False,
         soft_wrap=True,
     )
@@ -49,26 +67,55 @@ def _contents(directory: Path) -> list[str]:
     return [f"{entry.name}/" if entry.is_dir() else entry.name for entry in entries if not entry.name.startswith(".")]
 
 
-def _sampler() -> str:
-    """Return ``python sample.py`` if the run was started by ``train.py``, else the command of the console script."""
-    script = Path(getattr(sys.modules["__main__"], "__file__", None) or "")
-    return "python sample.py" if script.name == "train.py" else "saddlepoint sample"
+def _chosen(record: RunRecord) -> list[ScoreCard]:
+    """Return the cards to be shown: the monitored score, and the others in the order of ``FIGURES``."""
+    order = list(FIGURES)
+
+    def rank(card: ScoreCard) -> int:
+        kind = _kind(card.metric)
+        return -1 if card.metric == record.monitor else order.index(kind) if kind is not None else len(order)
+
+    return sorted(record.latest.values(), key=rank)[:MOST]
 
 
-def _scores(record: RunRecord) -> Table:
-    table = Table()
-    table.add_column("score")
-    for heading in ("untrained", "last", "best", "real", "n"):
-        table.add_column(heading, justify="right")
-    for name, card in record.latest.items():
-        first = record.first[name]
-        best = record.best if record.best is not None and record.best.metric == name else None
-        table.add_row(
-            name,
-            short(first.value) if first.images_seen == 0 else "",
-            short(card.value),
-            f"{short(best.value)} at {best.images_seen:,}" if best else "",
-            card.real_shown,
-            f"{card.n:,}",
-        )
+def _kind(metric: str) -> str | None:
+    """Return the name in ``FIGURES`` that a score's name begins with, the longest if there are several, or None."""
+    plain = metric.removeprefix(PREFIX)
+    fitting = [name for name in FIGURES if plain == name or plain.startswith(f"{name}_")]
+    return max(fitting, key=len, default=None)
+
+
+def _group(card: ScoreCard) -> str:
+    return FIGURES.get(_kind(card.metric) or "", GROUPS[0])
+
+
+def _scores(record: RunRecord, cards: Sequence[ScoreCard]) -> Table:
+    sizes = {card.n for card in cards}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("score", overflow="fold")
+    for heading in ("untrained", "last", "best", "real", *(["n"] if len(sizes) > 1 else [])):
+        table.add_column(heading, justify="right", overflow="fold")
+    for group in GROUPS:
+        members = [card for card in cards if _group(card) == group]
+        if members:
+            table.add_row(f"[bold]{group}[/bold]")
+        for card in members:
+            first, best = record.first[card.metric], record.best
+            is_best = best is not None and best.metric == card.metric
+            table.add_row(
+                f"  {card.metric}",
+                short(first.value) if first.images_seen == 0 else "",
+                short(card.value),
+                f"{short(best.value)} at {best.images_seen:,}" if is_best and best is not None else "",
+                card.real_shown,
+                *([f"{card.n:,}"] if len(sizes) > 1 else []),
+            )
     return table
+
+
+def _about(record: RunRecord, cards: Sequence[ScoreCard]) -> str:
+    """Return the number of samples, and how many scores are not shown."""
+    sizes = {card.n for card in cards}
+    samples = f"from {sizes.pop():,} samples; " if len(sizes) == 1 else ""
+    more = len(record.latest) - len(cards)
+    return f"{samples}{f'{more} more scores and ' if more else ''}all details are in scores.jsonl"

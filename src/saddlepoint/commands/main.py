@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from pathlib import Path
 from typing import Any
 
 import hydra
@@ -16,11 +18,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from saddlepoint import __version__, processes
-from saddlepoint.commands import sweep
+from saddlepoint.commands import sweep, sweep_table
+from saddlepoint.commands.program import program
 from saddlepoint.config import compose, mistakes, overrides
 from saddlepoint.config.directory import all_options, config_directory
 from saddlepoint.config.secrets import refuse_secrets
 from saddlepoint.errors import RunError, UserError, choose
+
+log = logging.getLogger(__name__)
 
 COMMANDS = ("train", "evaluate", "sample")
 USAGE = f"""saddlepoint {__version__}: train, measure and compare GANs
@@ -75,6 +80,8 @@ def run(command: str, arguments: Sequence[str]) -> None:
         os.environ.pop("SADDLEPOINT_DATA", None)  # if it is empty, use the default
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises errors instead of printing them
     line = overrides.read(command, arguments)
+    with compose.explained(line):
+        line = sweep.continued(line)
     refuse_secrets(line.overrides)
     module = importlib.import_module(f"saddlepoint.commands.{command}")
     set_up_logging()
@@ -91,18 +98,40 @@ def run(command: str, arguments: Sequence[str]) -> None:
     except sweep.Carried as carried:
         raise carried.error from carried.error.__cause__
     except Exception as error:
-        if not sweep.is_running():
+        if (directory := sweep.ended()) is None:
             raise
         # All jobs have ended. Hydra raises only the first failure; the table lists all of them.
-        sweep.print_table()
-        raise RunError(f"a job of the sweep failed: {sweep.described(error)}") from None
-    sweep.print_table()
+        raise _failed(directory, error) from None
+    except (SystemExit, KeyboardInterrupt):
+        if (directory := sweep.ended()) is not None:
+            log.warning("the sweep was stopped; continue with: %s", _resuming(directory))
+        raise
+    if (directory := sweep.ended()) is not None:
+        sweep_table.show(directory)
+
+
+def _failed(directory: Path, error: Exception) -> RunError:
+    """Print the table of a sweep, and return the error that ends the command."""
+    jobs = sweep_table.show(directory)
+    failed = sum(job.error is not None for job in jobs)
+    if not failed:
+        return RunError(f"the sweep failed: {sweep.described(error)}")
+    return RunError(f"{failed} of {len(jobs)} jobs failed; to run what has not finished: {_resuming(directory)}")
+
+
+def _resuming(directory: Path) -> str:
+    """Return the command that resumes a sweep."""
+    return f"{program('train')} {shlex.quote(f'{sweep.RESUME}={directory}')}"
 
 
 def _task(function: Callable[[DictConfig], Any], line: overrides.CommandLine) -> Callable[[DictConfig], Any]:
     """Return the function that Hydra calls for each job. In a sweep, an error ends only its own job."""
 
     def task(config: DictConfig) -> Any:
+        if not any(isinstance(handler, _Stderr) for handler in logging.root.handlers):
+            # A process that a launcher has started. Several of them cannot share a terminal, so rich shows no bar.
+            set_up_logging()
+            os.environ.setdefault("TTY_COMPATIBLE", "0")
         hydra_config = HydraConfig.get()
         in_sweep = sweep.job_number() is not None
         try:

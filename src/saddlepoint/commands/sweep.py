@@ -1,4 +1,4 @@
-"""Sweeps: the folder, a record of each job, and the table printed at the end."""
+"""Sweeps: the folder, a record of each job, and the command line that resumes a sweep."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ import tempfile
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from omegaconf.errors import OmegaConfBaseException
 
 from saddlepoint import writing
 from saddlepoint.config.compose import typed
-from saddlepoint.config.overrides import parse, quote
+from saddlepoint.config.overrides import CommandLine, parse, quote
 from saddlepoint.errors import RunError, UserError
 from saddlepoint.tracking import run_directory
-from saddlepoint.writing import append_json_line, read_json_lines
+from saddlepoint.writing import append_json_line
+
+JOBS = "jobs.jsonl"
+"""Name of the file with the record of a sweep's jobs, in the sweep's folder; the last line of a job counts."""
+RESUME, LAUNCHER = "sweep.resume", "hydra/launcher"
 
 _sweep_directory: Path | None = None
 
@@ -85,10 +90,15 @@ def _names_one_folder(config: DictConfig) -> bool:
 
 @contextmanager
 def recorded() -> Iterator[None]:
-    """Append a line to ``jobs.jsonl`` when this job has finished or failed, with any of Hydra's launchers."""
+    """Append a line to ``jobs.jsonl`` when this job starts and when it has finished or failed, with any launcher.
+
+    A job whose process is killed has a first line only.
+    """
     hydra = HydraConfig.get()
-    path = Path(hydra.sweep.dir) / "jobs.jsonl"
-    job = {"num": hydra.job.num, "overrides": typed(hydra)}
+    path = Path(hydra.sweep.dir) / JOBS
+    own = [override for override in typed(hydra) if not override.startswith(f"{RESUME}=")]
+    job = {"num": hydra.job.num, "overrides": own}
+    append_json_line(path, {**job, "status": "started", "error": None})
     try:
         yield
     except Exception as error:
@@ -115,42 +125,63 @@ def own_folder(folder: str) -> Path:
     return Path(folder) if number is None else Path(folder) / str(number)
 
 
-def is_running() -> bool:
-    """Whether this process runs a sweep."""
-    return _sweep_directory is not None
-
-
-def print_table() -> None:
-    """Print a table with one row per job: overrides, scores, images, time and folder, or the error; ends the sweep."""
+def ended() -> Path | None:
+    """Return the folder of the sweep that this process has run, once, or None if it runs no sweep."""
     global _sweep_directory
     directory, _sweep_directory = _sweep_directory, None
-    jobs = sorted(read_json_lines(directory / "jobs.jsonl"), key=lambda job: job["num"]) if directory else []
-    if directory is None or not jobs:
-        return
-    rows = [(job, summary(directory, job["num"])) for job in jobs]
-    metrics = list(dict.fromkeys(m for _, ended in rows for m in ended.get("last", {})))[:6]
-    table = Table(title=f"{len(jobs)} jobs in {directory}", title_justify="left")
-    for heading in ("job", "overrides"):
-        table.add_column(heading)
-    for metric in metrics:
-        table.add_column(metric, justify="right")
-    for heading in ("images", "time", "run"):
-        table.add_column(heading, justify="right" if heading != "run" else "left", overflow="fold")
-    for job, ended in rows:
-        last = ended.get("last", {})
-        table.add_row(
-            str(job["num"]),
-            escape(" ".join(job["overrides"])),
-            *(f"{last[m]:.4g}" if m in last else "" for m in metrics),
-            f"{ended['images_seen']:,}" if ended else "",
-            f"{ended['seconds']:.0f} s" if ended else "",
-            Path(ended["directory"]).name if ended else f"[red]failed: {escape(job['error'])}",
-        )
-    Console(width=None if Console().is_terminal else 160).print(table)
+    return directory
 
 
-def summary(directory: Path, num: int) -> dict[str, Any]:
-    """Return the summary of a job of the sweep in ``directory``; empty if the job has failed."""
-    for path in directory.glob(f"{num}_*/summary.json"):
-        return json.loads(path.read_text())
-    return {}
+def folder_of(directory: Path, number: int) -> Path | None:
+    """Return the run's folder of a job of the sweep in ``directory``, the newest if there are several, or None."""
+    return max(directory.glob(f"{number}_*"), key=lambda folder: folder.stat().st_mtime_ns, default=None)
+
+
+def summary(directory: Path, number: int) -> dict[str, Any]:
+    """Return the summary of a job of the sweep in ``directory``; empty if its run has not finished."""
+    folder = folder_of(directory, number)
+    file = None if folder is None else folder / "summary.json"
+    return json.loads(file.read_text()) if file is not None and file.exists() else {}
+
+
+def continued(line: CommandLine) -> CommandLine:
+    """Return the command line of the sweep that ``sweep.resume`` names; without this key, ``line`` itself.
+
+    The jobs keep their settings, and their numbers. Only settings of Hydra, such as the launcher, may be given besides.
+
+    Raises:
+        UserError: if there is no such sweep, or other settings are given.
+    """
+    given = {override.key_or_group: override for override in parse(line.overrides)} if line.command == "train" else {}
+    if RESUME not in given or given[RESUME].value() is None:
+        return line
+    for key in given:
+        if key != RESUME and not _is_of_hydra(key):
+            raise UserError("cannot be changed when a sweep is resumed", key, "leave it out; jobs keep their settings")
+    directory = Path(str(given[RESUME].value()))
+    try:
+        stored = OmegaConf.load(directory / "multirun.yaml").hydra
+        jobs, sources = [*stored.overrides.task], [*stored.runtime.config_sources]
+        own = {override.key_or_group: override for override in parse(stored.overrides.hydra)}
+    except (OSError, yaml.YAMLError, OmegaConfBaseException, HydraException, AttributeError):
+        raise UserError(f"no sweep in {directory}", RESUME, "give the folder of a sweep, with multirun.yaml") from None
+    changed = {key for key in given if _is_of_hydra(key)} | {"hydra.mode", "hydra.sweep.dir"}
+    if LAUNCHER in changed:  # the settings of one launcher are not those of another
+        changed |= {key for key in own if key.startswith("hydra.launcher.")}
+    folder = quote(str(directory))
+    overrides = (
+        *(override for override in jobs if not override.startswith(f"{RESUME}=")),
+        *(str(override.input_line) for key, override in own.items() if key not in changed),
+        *(str(override.input_line) for key, override in given.items() if key != RESUME),
+        f"hydra.sweep.dir={folder}",
+        f"{RESUME}={folder}",
+    )
+    configs = line.folder or next((source.path for source in sources if source.provider == "command-line"), None)
+    options = line.options if line.multirun else (*line.options, "--multirun")
+    if line.folder is None and configs is not None:
+        options = (*options, f"--config-dir={configs}")
+    return replace(line, overrides=overrides, options=options, multirun=True, folder=configs)
+
+
+def _is_of_hydra(key: str) -> bool:
+    return key.startswith(("hydra.", "hydra/"))

@@ -19,6 +19,8 @@ from saddlepoint.config.overrides import CommandLine, parse, quote
 from saddlepoint.errors import UserError
 
 SEARCH_PATH = "hydra.searchpath"
+ONE_OR_SEVERAL = ("logger",)
+"""Groups that have a default choice, and take one choice or a list."""
 
 
 class Composed(NamedTuple):
@@ -84,7 +86,7 @@ def check_choices(config: str, choices: Mapping[str, Any], overrides: Iterable[s
             raise UserError(problem, group, "use glob(*,exclude=_*) to run all choices")
     given = {*choices, *(override.removeprefix("~") for override in overrides)}
     for group, default in defaults(config).items():
-        if default != [] and group not in given:
+        if default != [] and group not in (*given, *ONE_OR_SEVERAL):
             raise UserError("this group takes one choice, not a list", group, f"use {group}=a,b with -m to run several")
 
 

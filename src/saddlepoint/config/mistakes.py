@@ -23,6 +23,9 @@ from saddlepoint.errors import UserError, choose, nearest
 COMPOSING = (HydraException, OmegaConfBaseException, yaml.MarkedYAMLError, ValueError)
 """Exceptions that composing a config can raise; ValueError if a group is set to a number, for example."""
 
+LAUNCHERS = ("joblib", "submitit_local", "submitit_slurm")
+"""Launchers of the optional dependencies."""
+
 Compose = Callable[[Sequence[str]], dict[str, Any]]
 """Composes the command's config from overrides, as plain containers; may raise any of ``COMPOSING``."""
 
@@ -199,6 +202,8 @@ def _unreadable(override: str) -> UserError:
 
 
 def _unknown_choice(group: str, choice: str, known: Sequence[str]) -> UserError:
+    if group == "hydra/launcher" and choice in LAUNCHERS:
+        return UserError(f"the launcher '{choice}' is not installed", group, "pip install 'saddlepoint[sweeps]'")
     return UserError(f"unknown choice '{choice}'", group or None, choose(choice, known) if known else None)
 
 

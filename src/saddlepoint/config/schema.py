@@ -35,6 +35,12 @@ class RunConfig(Strict):
     name: str | None
 
 
+class SweepConfig(Strict):
+    """Sweeps."""
+
+    resume: str | None = None
+
+
 class TrainerConfig(Strict):
     """Devices, processes and precision."""
 
@@ -47,12 +53,16 @@ class TrainerConfig(Strict):
 
 
 class LoggerConfig(Strict):
-    """Weights & Biases."""
+    """Where runs are recorded besides their own folder; keys of loggers that are not chosen have these defaults."""
 
-    mode: Literal["auto", "online", "offline", "disabled"]
-    project: str
-    entity: str | None
-    tags: list[str]
+    mode: Literal["auto", "online", "offline", "disabled"] = "disabled"
+    project: str = "saddlepoint"
+    entity: str | None = None
+    tags: list[str] = []
+    notes: str | None = None
+    artifacts: Literal["none", "best"] = "none"
+    csv: bool = False
+    tensorboard: bool = False
 
 
 class NormConfig(Strict):
@@ -168,6 +178,7 @@ class TrainConfig(Strict):
     compile: bool = False
     budget: BudgetConfig
     run: RunConfig
+    sweep: SweepConfig = SweepConfig()
     init_from: str | None
     resume: str | None
     plugins: list[str]

@@ -1,51 +1,29 @@
-"""A Lightning logger that writes a local history as JSON lines."""
+"""The local history of a run, as JSON lines."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from pytorch_lightning.loggers.logger import Logger
-from pytorch_lightning.utilities import rank_zero_only
-
+from saddlepoint.tracking.run_logger import RunLogger
 from saddlepoint.writing import append_json_line
 
 
-class LocalLogger(Logger):
-    """Appends each row of metrics to ``history.jsonl``.
+class LocalLogger(RunLogger):
+    """Appends each row to ``history.jsonl``.
+
+    :class:`~saddlepoint.tracking.record.RunRecord` removes rows from it when a run is resumed, and saves pictures.
 
     Args:
         directory: the run's directory.
     """
 
     def __init__(self, directory: Path) -> None:
-        super().__init__()
         self.path = directory / "history.jsonl"
 
-    @property
-    def name(self) -> str:
-        """Name of the logger."""
-        return "history"
-
-    @property
-    def version(self) -> str:
-        """Constant, since each run has a single history."""
-        return "0"
-
-    @property
-    def save_dir(self) -> str:
-        """The run's directory."""
-        return str(self.path.parent)
-
-    @rank_zero_only
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+    def log(self, row: Mapping[str, float]) -> None:
         """Append a row; NaN and infinities, which JSON does not support, are written as strings."""
-        row = {key: value if _is_finite(value) else str(value) for key, value in metrics.items()}
-        append_json_line(self.path, row)
-
-    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
-        """Do nothing; the hyperparameters are in the run's ``config.yaml``."""
+        append_json_line(self.path, {key: value if _is_finite(value) else str(value) for key, value in row.items()})
 
 
 def _is_finite(value: float) -> bool:

@@ -10,14 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import wandb
 from PIL import Image
-from pytorch_lightning.loggers import WandbLogger
-from pytorch_lightning.loggers.logger import Logger
 
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.catalogue import lower_is_better
 from saddlepoint.systems.progress import Progress
+from saddlepoint.tracking.run_logger import RunLogger
 from saddlepoint.writing import append_json_line, read_json_lines, write_atomically
 
 
@@ -27,7 +25,7 @@ class RunRecord:
 
     Attributes:
         directory: the run's folder.
-        loggers: the local history and, unless disabled, W&B.
+        loggers: the local history, and those that ``logger=`` names.
         monitor: the metric that selects the best checkpoint, or None without scores.
         first: the first card of each metric, of the untrained system unless ``scores.at_start=false``.
         latest: the latest card of each metric.
@@ -39,7 +37,7 @@ class RunRecord:
     """
 
     directory: Path
-    loggers: Sequence[Logger] = ()
+    loggers: Sequence[RunLogger] = ()
     monitor: str | None = None
     first: dict[str, ScoreCard] = field(default_factory=dict)
     latest: dict[str, ScoreCard] = field(default_factory=dict)
@@ -59,12 +57,12 @@ class RunRecord:
         }
         self.row = row
         for logger in self.loggers:
-            logger.log_metrics(row)
+            logger.log(row)
 
     def log_picture(
         self, progress: Progress, key: str, picture: Image.Image, folder: str = "samples", stamped: bool = True
     ) -> Path:
-        """Save a picture under ``folder`` of the run's directory and log it to W&B.
+        """Save a picture under ``folder`` of the run's directory and log it.
 
         Args:
             progress: the run's progress.
@@ -78,16 +76,29 @@ class RunRecord:
         path.parent.mkdir(exist_ok=True)
         picture.save(path)
         for logger in self.loggers:
-            if isinstance(logger, WandbLogger):
-                # WandbLogger.log_image cannot log images_seen in the same call.
-                logger.experiment.log({key: wandb.Image(picture), "images_seen": progress.images_seen})
+            logger.log_picture(key, picture, progress.images_seen)
         return path
 
     def log_animation(self, progress: Progress, key: str, path: Path) -> None:
-        """Log a GIF file to W&B."""
+        """Log a GIF file."""
         for logger in self.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.experiment.log({key: wandb.Video(str(path)), "images_seen": progress.images_seen})
+            logger.log_animation(key, path, progress.images_seen)
+
+    def alert(self, title: str, text: str) -> None:
+        """Send a warning by each logger that can."""
+        for logger in self.loggers:
+            logger.alert(title, text)
+
+    def log_files(self, kind: str, paths: Sequence[Path], alias: str, about: Mapping[str, Any]) -> None:
+        """Store files as an artifact by each logger that can."""
+        for logger in self.loggers:
+            logger.log_files(kind, paths, alias, about)
+
+    def finish(self) -> None:
+        """Finish all loggers; may be called again."""
+        for logger in self.loggers:
+            logger.finish()
+        self.loggers = ()
 
     def add(self, progress: Progress, cards: Iterable[ScoreCard], seconds: float) -> None:
         """Record an evaluation: append its cards to ``scores.jsonl`` and log their values."""
@@ -136,8 +147,10 @@ class RunRecord:
         for cards, lines in ((self.first, state["first"]), (self.latest, state["latest"])):
             cards.update((card.metric, card) for card in map(ScoreCard.from_json, lines))
         self.evaluation_seconds = state["evaluation_seconds"]
-        for name in ("history.jsonl", "scores.jsonl"):
+        for name in ("scores.jsonl", "history.jsonl"):
             path = self.directory / name
             rows = [row for row in read_json_lines(path) if row.get("images_seen", 0) <= progress.images_seen]
             if path.exists():
                 write_atomically(path, "".join(json.dumps(row) + "\n" for row in rows).encode())
+        for logger in self.loggers:
+            logger.rewind(rows, progress.images_seen)

@@ -1,4 +1,4 @@
-"""The W&B logger: online if there are an API key and a network, else offline; it never prompts for a login."""
+"""Weights & Biases: online if there are an API key and a network, else offline; it never prompts for a login."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ import logging
 import netrc
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlparse
 
 import wandb
-from pytorch_lightning.loggers import WandbLogger
+from PIL import Image
 from wandb.errors import CommError, UsageError
+
+from saddlepoint.tracking.run_logger import RunLogger
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +25,45 @@ SECONDS_TO_CONNECT = 5.0
 SECONDS_TO_START = 20.0
 SECONDS_TO_FINISH = 60.0
 """Timeouts. By default, W&B waits indefinitely for a lost connection. Data that are not uploaded stay on disk."""
+
+
+class WandbRunLogger(RunLogger):
+    """Writes to a W&B run. Every call logs ``images_seen``, which is the axis of all plots.
+
+    Args:
+        run: the run, from :func:`wandb.init`.
+    """
+
+    def __init__(self, run: Any) -> None:
+        self._run = run
+        self.run_id = str(run.id)
+
+    def log(self, row: Mapping[str, float]) -> None:
+        """Write a row."""
+        self._run.log(dict(row))
+
+    def log_picture(self, key: str, picture: Image.Image, images_seen: int) -> None:
+        """Write a picture."""
+        self._run.log({key: wandb.Image(picture), "images_seen": images_seen})
+
+    def log_animation(self, key: str, path: Path, images_seen: int) -> None:
+        """Write a GIF file."""
+        self._run.log({key: wandb.Video(str(path)), "images_seen": images_seen})
+
+    def log_files(self, kind: str, paths: Sequence[Path], alias: str, about: Mapping[str, Any]) -> None:
+        """Store files as the artifact ``KIND-RUN_ID``; W&B itself adds the alias ``latest``."""
+        artifact = wandb.Artifact(f"{kind}-{self.run_id}", type=kind, metadata=dict(about))
+        for path in paths:
+            artifact.add_file(str(path))
+        self._run.log_artifact(artifact, aliases=[alias])
+
+    def alert(self, title: str, text: str) -> None:
+        """Send a warning, which W&B forwards to the user by e-mail or Slack."""
+        self._run.alert(title=title, text=text)
+
+    def finish(self) -> None:
+        """Finish the run, so that the next job of a sweep does not log to it."""
+        self._run.finish()
 
 
 def build(
@@ -35,8 +76,9 @@ def build(
     name: str | None = None,
     group: str | None = None,
     tags: list[str] | None = None,
+    notes: str | None = None,
     run_id: str | None = None,
-) -> WandbLogger | None:
+) -> WandbRunLogger | None:
     """Start a W&B run, with its files in ``directory/wandb``.
 
     Args:
@@ -48,6 +90,7 @@ def build(
         name: name of the run.
         group: name of the sweep, which groups its runs.
         tags: tags of the run.
+        notes: notes on the run, in Markdown.
         run_id: id of the W&B run to continue, or None for a new one.
 
     Returns:
@@ -58,7 +101,7 @@ def build(
     reason = _why_offline(mode)
     if reason:
         log.info("W&B: %s, so this run is recorded offline (upload it later with `wandb sync`)", reason)
-    start = partial(_start, directory, config, project, entity, name, group, tags, run_id)
+    start = partial(_start, directory, config, project, entity, name, group, tags, notes, run_id)
     try:
         return start(offline=reason is not None)
     except (UsageError, CommError, TimeoutError) as error:
@@ -66,12 +109,6 @@ def build(
         log.warning("W&B: cannot start online (%s), so this run is recorded offline", first_line)
         wandb.teardown()
         return start(offline=True)
-
-
-def finish() -> None:
-    """Finish the current W&B run, if any, so that the next job of a sweep does not log to it."""
-    if wandb.run is not None:
-        wandb.finish()
 
 
 def _start(
@@ -82,10 +119,10 @@ def _start(
     name: str | None,
     group: str | None,
     tags: list[str] | None,
+    notes: str | None,
     run_id: str | None,
     offline: bool,
-) -> WandbLogger:
-    # WandbLogger(offline=True) would set WANDB_MODE for the whole process, including later jobs of a sweep.
+) -> WandbRunLogger:
     run = wandb.init(
         dir=str(directory.resolve()),  # absolute: W&B's service process may have another working directory
         config=dict(config),
@@ -96,6 +133,7 @@ def _start(
         group=group,
         job_type="train",
         tags=tags,
+        notes=notes,
         id=run_id,
         resume="allow" if run_id and not offline else None,
         settings=wandb.Settings(
@@ -109,7 +147,7 @@ def _start(
     )
     run.define_metric("images_seen")
     run.define_metric("*", step_metric="images_seen")
-    return WandbLogger(experiment=run, save_dir=str(directory))
+    return WandbRunLogger(run)
 
 
 def _why_offline(mode: Mode) -> str | None:

@@ -17,6 +17,7 @@ from saddlepoint.evaluation.base import Panel, Settings
 from saddlepoint.evaluation.panel import assistants, panel
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
+from saddlepoint.training import loggers
 from saddlepoint.types import DataInfo
 
 
@@ -62,6 +63,7 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
         config, choices = resumed.config, resumed.choices
     if not any(config.budget.values()):
         raise UserError("no limit is set", "budget", "set budget.images, budget.generator_updates or budget.hours")
+    loggers.check(config)
     data, info = build.build_data(config)
     if resumed is not None:
         resume.check_data(resumed.directory, resumed.checkpoint, info)

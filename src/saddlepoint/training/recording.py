@@ -15,9 +15,9 @@ from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
 from saddlepoint.revision import git_revision
 from saddlepoint.systems.game import Game
-from saddlepoint.tracking import run_directory, wandb_logger
-from saddlepoint.tracking.local import LocalLogger
+from saddlepoint.tracking import run_directory
 from saddlepoint.tracking.record import RunRecord
+from saddlepoint.training import loggers
 from saddlepoint.training.plan import Plan
 
 
@@ -35,26 +35,24 @@ def start_record(plan: Plan) -> RunRecord:
         record.release()
         problem = f"cannot write to {directory}: {error.strerror}"
         raise UserError(problem, "run.dir", "make it writable, or copy the run") from None
-    logger = wandb_logger.build(
-        directory,
-        {**content, "choices": choices, "revision": git_revision()},
-        mode=config.logger.mode,
-        project=config.logger.project,
-        entity=config.logger.entity,
-        name=directory.name,
-        group=None if sweep is None else sweep[0].name,
-        tags=list(config.logger.tags),
-        run_id=None if resumed is None else resumed.checkpoint["saddlepoint"]["wandb_id"],
-    )
-    record.wandb_id = None if logger is None else str(logger.experiment.id)
-    record.loggers = [LocalLogger(directory), *([logger] if logger else [])]
+    run_id = None if resumed is None else resumed.checkpoint["saddlepoint"]["wandb_id"]
+    about = {**content, "choices": choices, "revision": git_revision()}
+    try:
+        for logger in loggers.build(directory, loggers.settings(config), about, sweep and sweep[0].name, run_id):
+            record.loggers = [*record.loggers, logger]
+    except BaseException:
+        record.finish()
+        record.release()
+        raise
+    record.wandb_id = next((logger.run_id for logger in record.loggers if logger.run_id is not None), None)
     return record
 
 
 def _new_directory(plan: Plan) -> Path:
     config, choices, sweep = plan.config, plan.choices, plan.launch.sweep
     name = config.run.name or f"{choices['model']}_{choices['data']}_seed{config.seed}"
-    if config.run.dir and sweep is not None:
+    # A job that is continued has a folder of its own.
+    if config.run.dir and sweep is not None and Path(config.run.dir).parent != sweep[0]:
         raise run_directory.one_folder()
     if config.run.dir:
         return run_directory.claim(given_path(config.run.dir), again=config.resume == "auto")

@@ -29,8 +29,8 @@ from saddlepoint.data import Gaussians
 from saddlepoint.errors import UserError
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
-from saddlepoint.tracking import wandb_logger
 from saddlepoint.tracking.record import RunRecord
+from saddlepoint.training import loggers
 from saddlepoint.training.plan import Launch, Plan, prepare
 from saddlepoint.training.recording import describe, start_record, summarise
 
@@ -74,14 +74,18 @@ def _train(plan: Plan) -> Run:
         if trainer.is_global_zero:
             summary = json.dumps(summarise(record, plan.system), indent=2)
             (record.directory / "summary.json").write_text(summary + "\n")
+            if loggers.settings(plan.config).artifacts == "best":
+                from saddlepoint.training import artifacts  # imports what exporting needs
+
+                artifacts.store(record, list(plan.config.plugins))
         return Run(record.directory, plan.system, record)
     except UserError:  # a part cannot be applied to its first turn; nothing has been trained
-        wandb_logger.finish()
+        record.finish()
         if plan.resumed is None and plan.system.progress.rounds == 0 and processes.rank() == 0:
             shutil.rmtree(record.directory)
         raise
     finally:
-        wandb_logger.finish()
+        record.finish()
         record.release()
 
 
