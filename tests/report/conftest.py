@@ -96,7 +96,12 @@ def write_run(
     values = [final * (1 + 4 * (1 - seen / images)) for seen in times]
     scores = [card(value, int(seen)) for value, seen in zip(values, times, strict=True)] if cards is None else cards
     history += [
-        {"images_seen": c["images_seen"], "generator_updates": 1, "seconds": 0.0, c["metric"]: c["value"]}
+        {
+            "images_seen": c["images_seen"],
+            "generator_updates": c["images_seen"] // 64,
+            "seconds": 0.0,
+            c["metric"]: c["value"],
+        }
         for c in scores
     ]
     lines(folder / "history.jsonl", history)

@@ -40,6 +40,17 @@ def test_groups_that_take_a_list_are_named_by_their_parts() -> None:
     assert label(runs[1], differing(runs)) == "regularizer=[r1,lecam] regularizer.r1.weight=10.0"
 
 
+def test_what_a_run_does_not_have_is_left_out_of_its_name() -> None:
+    runs = [
+        setup({"model": "dcgan"}),
+        setup({"model": "dcgan"}, augment={"ada": {}}),
+        setup({"model": "vae"}, loss=None),
+    ]
+    names = differing(runs, ["augment"])
+    assert [label(run, names) for run in runs] == ["model=dcgan", "model=dcgan augment=[ada]", "model=vae"]
+    assert label(setup({"model": "dcgan"}), ["augment", "loss"]) == "no augment, no loss"
+
+
 def test_seed_folders_and_recording_do_not_tell_settings_apart() -> None:
     runs = [
         setup(
@@ -48,7 +59,7 @@ def test_seed_folders_and_recording_do_not_tell_settings_apart() -> None:
             run={"dir": str(seed)},
             callbacks={"samples": {"n": seed}},
             logger={"mode": logger},
-            data={"num_workers": seed, "jitter": 0},
+            data={"num_workers": seed, "jitter": 0, "shape": [1, 8 + seed, 8], "columns": {"a": [seed]}},
         )
         for seed, logger in enumerate(("wandb", "none"))
     ]

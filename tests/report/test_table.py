@@ -45,6 +45,14 @@ def test_best_and_last(card: Any, write_run: Any, tmp_path: Path) -> None:
     assert (inception.best, inception.last) == (7.0, 6.5)
 
 
+def test_scores_of_evaluate_py_are_read_and_raw_weights_do_not_count(card: Any, write_run: Any, tmp_path: Path) -> None:
+    later = [card(3.0, 128) | {"checkpoint": "run"}, card(1.0, 128, ema=False) | {"checkpoint": "run"}]
+    write_run(tmp_path / "a", cards=[card(5.0, 64), *later])
+    (score,) = arrange(find(str(tmp_path)).runs).rows[0].scores
+    assert score is not None
+    assert (score.best, score.last) == (3.0, 3.0)
+
+
 def test_a_plugins_score_has_no_best(card: Any, write_run: Any, tmp_path: Path) -> None:
     write_run(tmp_path / "a", cards=[card(5.0, 0, "angle"), card(6.0, 64, "angle")])
     table = arrange(find(str(tmp_path)).runs)
@@ -63,6 +71,7 @@ PROTOCOLS = {
     "seed": 1,
     "bound": "elbo",
     "binarisation": "static",
+    "seeds": [0, 1],
 }
 
 
@@ -71,7 +80,7 @@ def test_two_protocols_are_never_in_one_column(
     field: str, value: Any, card: Any, write_run: Any, tmp_path: Path
 ) -> None:
     write_run(tmp_path / "a", cards=[card(5.0, 64)])
-    write_run(tmp_path / "b", seed=1, cards=[card(6.0, 64, **{field: value})])
+    write_run(tmp_path / "b", seed=1, cards=[card(6.0, 64) | {field: value}])
     write_run(tmp_path / "c", seed=2, cards=[card(7.0, 64, ema=False, batchnorm="none", labels="uniform")])
     table = arrange(find(str(tmp_path)).runs)
     assert len(table.columns) == 2

@@ -14,7 +14,7 @@ from saddlepoint.report.settings import Setup
 from saddlepoint.report.table import Column, Group, Protocol, Row, Score, Table, arrange
 from saddlepoint.report.verdicts import compare, holm, paired, resampled
 
-PROTOCOL = Protocol("fid_classifier", 1000, None, "digits", "classifier", "1", "none", 0, None, None)
+PROTOCOL = Protocol("fid_classifier", 1000, None, "digits", "classifier", "1", "none", 0, None, None, 1)
 
 
 def written(values: dict[str, dict[int, float]], lower: bool | None = True) -> Table:
@@ -115,10 +115,11 @@ def test_the_better_setting_is_named_first_where_higher_is_better() -> None:
 
 
 def test_too_few_common_seeds() -> None:
-    values = {"a": {0: 1.0, 1: 2.0, 5: 9.0}, "b": {0: 2.0, 1: 3.0, 6: 1.0}, "c": {7: 1.0}}
+    values = {"a": {0: 1.0, 1: 2.0, 5: 9.0}, "b": {0: 2.0, 1: 3.0, 6: 1.0}, "c": {7: 1.0}, "d": {}}
     sentences = [verdict.sentence() for verdict in compare(written(values), [0])]
     assert "a and b: too few seeds to compare fid_classifier (only 2 common seeds, 3 needed)" in sentences
     assert "a and c: too few seeds to compare fid_classifier (no common seeds, 3 needed)" in sentences
+    assert len(sentences) == 3  # d has no score of this protocol
 
 
 def test_no_difference_is_stated_with_its_interval() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import glob
 import json
 import re
@@ -22,6 +23,20 @@ CONFIG, JOBS, SUMMARY, HISTORY, SCORES = "config.yaml", "jobs.jsonl", "summary.j
 STAMPED = re.compile(r"(?P<kind>.+)-(?P<images>\d{9,})")
 """The name of a picture without its extension, such as ``samples-000000064``."""
 MOST_CONFIG_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class Card(ScoreCard):
+    """A line of ``scores.jsonl``, from training or from ``evaluate.py``.
+
+    Attributes:
+        seeds: the number of evaluation seeds that the value is a mean over.
+    """
+
+    seeds: int = 1
+
+
+FIELDS = {field.name for field in dataclasses.fields(Card)}
 
 
 @dataclass(frozen=True)
@@ -57,7 +72,7 @@ class Run:
     setup: Setup
     summary: Mapping[str, Any] | None
     history: Sequence[Mapping[str, Any]]
-    cards: Sequence[ScoreCard]
+    cards: Sequence[Card]
     pictures: Sequence[Picture]
     overrides: Sequence[str] | None = None
 
@@ -215,13 +230,16 @@ def _config(path: Path) -> dict[str, Any]:
     return content
 
 
-def _cards(path: Path) -> Iterator[ScoreCard]:
+def _cards(path: Path) -> Iterator[Card]:
     for line in read_json_lines(path):
+        if not isinstance(line, dict):
+            raise ValueError(f"{SCORES}: not a score card: {str(line)[:80]}")
+        known = {key: value for key, value in line.items() if key in FIELDS}  # evaluate.py adds others
+        if isinstance(line.get("seeds"), list):
+            known["seeds"] = len(line["seeds"])
         try:
-            yield ScoreCard.from_json(json.dumps(line))
-        except UserError as error:
-            raise ValueError(f"{SCORES}: {error}") from None
-        except FloatingPointError as error:
+            yield Card.from_json(json.dumps(known))
+        except (UserError, FloatingPointError) as error:
             raise ValueError(f"{SCORES}: {error}") from None
 
 

@@ -11,6 +11,10 @@ LISTS = ("regularizer", "augment")
 IGNORED = ("seed", "choices", "run", "logger", "resume", "callbacks", "plugins")
 """Keys that do not change what is trained. The seed is a column of its own."""
 IGNORED_KEYS = ("data.loader", "data.num_workers", "data.memory_limit_gb", "data.cache_dir", "data.root")
+FOUND = ("data.shape", "data.num_classes", "data.columns")
+"""What a run has found in its data, with any keys below."""
+ABSENT = ("null", "none", "[]")
+"""Values of what a run does not have, which names of settings leave out."""
 FIRST = ("experiment", "model", "data")
 """Groups whose files choose other groups' options; they come first."""
 
@@ -40,7 +44,8 @@ class Setup:
             parts = config.get(group)
             choices[group] = f"[{','.join(map(str, parts))}]" if isinstance(parts, dict) else "[]"
         keys = {str(key): value for key, value in config.items() if key not in ("seed", "choices")}
-        return cls(int(config["seed"]), choices, dict(_flat(keys)))
+        flat = {key: value for key, value in _flat(keys) if key not in choices}  # loss is null with the choice none
+        return cls(int(config["seed"]), choices, flat)
 
     def value(self, name: str) -> Value:
         """Return the value of a group or of a key; None if the run does not have it."""
@@ -93,7 +98,8 @@ def differing(setups: Sequence[Setup], explicit: Iterable[str] = ()) -> list[str
 
 
 def _ignored(key: str) -> bool:
-    return key in IGNORED_KEYS or key.partition(".")[0] in IGNORED
+    found = any(f"{key}.".startswith(f"{name}.") for name in FOUND)
+    return found or key in IGNORED_KEYS or key.partition(".")[0] in IGNORED
 
 
 def _ordered(names: set[str], first: Sequence[str]) -> list[str]:
@@ -125,6 +131,8 @@ def named(overrides: Iterable[str]) -> set[str]:
 def label(setup: Setup, names: Sequence[str]) -> str:
     """Return a short name for the values of ``names``: the value alone for a single group, else ``name=value``.
 
+    Names whose value is null, ``none`` or an empty list are left out.
+
     >>> setup = Setup(0, {"model": "dcgan"}, {"network.width": 8})
     >>> label(setup, ["model"]), label(setup, ["model", "network.width"]), label(setup, [])
     ('dcgan', 'model=dcgan network.width=8', 'dcgan')
@@ -133,4 +141,5 @@ def label(setup: Setup, names: Sequence[str]) -> str:
         return setup.choices.get("model", "all runs")
     if len(names) == 1 and names[0] in setup.choices:
         return setup.choices[names[0]]
-    return " ".join(f"{name}={_key(setup, name)}" for name in names)
+    present = [f"{name}={_key(setup, name)}" for name in names if _key(setup, name) not in ABSENT]
+    return " ".join(present) or f"no {', no '.join(names)}"

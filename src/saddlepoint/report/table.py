@@ -8,10 +8,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from saddlepoint.errors import UserError
-from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.report import settings
-from saddlepoint.report.runs import Run
+from saddlepoint.report.runs import Card, Run
 
 
 class Protocol(NamedTuple):
@@ -31,9 +30,10 @@ class Protocol(NamedTuple):
     seed: int
     bound: str | None
     binarisation: str | None
+    seeds: int
 
     @classmethod
-    def of(cls, card: ScoreCard) -> Protocol:
+    def of(cls, card: Card) -> Protocol:
         """Return the protocol of a score card."""
         return cls(*(getattr(card, name) for name in cls._fields))
 
@@ -224,6 +224,7 @@ def _title(protocol: Protocol, others: Iterable[Protocol]) -> str:
 
 def _score(run: Run, column: Column) -> Score | None:
     cards = [card for card in run.cards if Protocol.of(card) == column.protocol]
+    cards = [card for card in cards if card.ema] or cards  # evaluate.py may have scored the raw weights as well
     if not cards:
         return None
     last = max(cards, key=lambda card: card.images_seen)

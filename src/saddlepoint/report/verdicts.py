@@ -93,6 +93,7 @@ def compare(table: Table, columns: Sequence[int], value: str = "last") -> list[V
         _pair(table.columns[column], column, first, second, value)
         for column in columns
         for first, second in itertools.combinations(table.groups, 2)
+        if first.over_seeds(column) is not None and second.over_seeds(column) is not None
     ]
     tested = [verdict.p for verdict in found if verdict.p is not None]
     corrected = iter(holm(tested))
