@@ -32,11 +32,12 @@ MAY_IMPORT = {
     "assembly": {"assembly", "processes", "config", "tracking", "systems", *PARTS},
     "evaluation": {"evaluation", "assembly", "config", "tracking", "systems", *PARTS},
     "export": {"export", "assembly", "config", "tracking", "systems", *PARTS},
+    "report": {"report", "metrics"},
     "callbacks": {"callbacks", "evaluation", "tracking", "systems", *PARTS},
 }
 MAY_IMPORT["training"] = {"training", "callbacks", "export", "failures", "processes", *MAY_IMPORT["evaluation"]}
 MAY_IMPORT["api"] = {"training", *MAY_IMPORT["training"]}
-MAY_IMPORT["commands"] = {"commands", "training", *MAY_IMPORT["training"]}
+MAY_IMPORT["commands"] = {"commands", "report", "training", *MAY_IMPORT["training"]}
 FORBIDDEN = {
     "networks": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "losses": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
@@ -47,6 +48,7 @@ FORBIDDEN = {
     "systems": {"hydra", "wandb", "omegaconf"},
     "callbacks": {"hydra", "omegaconf"},
     "tracking": {"hydra", "omegaconf"},
+    "report": {"torch", "pytorch_lightning", "hydra", "wandb", "omegaconf"},
 }
 FILES = sorted(PACKAGE.rglob("*.py"))
 

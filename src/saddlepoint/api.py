@@ -14,11 +14,11 @@ from omegaconf import OmegaConf
 from torch import Tensor
 
 from saddlepoint.assembly.restore import find, restore
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import composed
 from saddlepoint.config.overrides import from_settings
 from saddlepoint.config.references import check_references
 from saddlepoint.config.schema import EvaluateConfig, TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import RunError, UserError
 from saddlepoint.evaluation.choice import subject_of
 from saddlepoint.metrics.cards import ScoreCard

@@ -15,9 +15,6 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
-from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-
 from saddlepoint.errors import RunError, UserError
 
 LAUNCHER = "SADDLEPOINT_LAUNCHER"
@@ -44,6 +41,10 @@ def rank() -> int:
 
 def launched() -> bool:
     """Return whether this process was started by torchrun, SLURM or :func:`launch`."""
+    # Imported here: these import torch, which commands that do not compute do not need.
+    from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice to use srun if it is installed
         in_slurm = SLURMEnvironment.detect()

@@ -10,7 +10,7 @@ import pytest
 
 from saddlepoint.assembly import resume
 from saddlepoint.commands import train
-from saddlepoint.config.check import check_schema
+from saddlepoint.config.strict import check_schema
 
 TOO_LARGE = "batch_size=5000"
 """An override whose error is found only after composing and checking the config and inspecting the data."""

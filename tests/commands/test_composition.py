@@ -15,10 +15,10 @@ from hydra import initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from saddlepoint.assembly import build, lightning
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.directory import config_directory, options
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Settings
 from saddlepoint.evaluation.panel import assistants, panel

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.schema import EvaluateConfig, SampleConfig, TrainConfig
+from saddlepoint.config.strict import check_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
 SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "sample": SampleConfig}

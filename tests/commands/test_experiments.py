@@ -9,10 +9,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from saddlepoint.assembly.build import build_data, build_extractor, build_system, fill
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.directory import options
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.metrics import catalogue
 from saddlepoint.types import DataInfo
 from saddlepoint.writing import read_json_lines

@@ -8,9 +8,10 @@ import pytest
 from omegaconf import OmegaConf
 
 from saddlepoint.assembly import build
-from saddlepoint.config.check import GROUPS_OF_OPTIONS, check_options, check_parts, check_schema
+from saddlepoint.config.check import GROUPS_OF_OPTIONS, check_options, check_parts
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.types import DataInfo
 

@@ -11,11 +11,11 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import check_jobs, compose_config, composed
 from saddlepoint.config.directory import config_directory, defaults, options
 from saddlepoint.config.overrides import CommandLine, from_settings, read
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import check_jobs, compose_config
 from saddlepoint.config.directory import config_directory, options
 from saddlepoint.config.overrides import CommandLine
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 
 CONF = config_directory()

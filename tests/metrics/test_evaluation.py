@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from saddlepoint.errors import UserError
-from saddlepoint.metrics import catalogue
+from saddlepoint.metrics import directions
 from saddlepoint.metrics.catalogue import lower_is_better, register_score
 from saddlepoint.metrics.evaluation import Evaluator, evaluate_vectors
 from saddlepoint.metrics.features import RandomFeatures
@@ -173,7 +173,7 @@ def test_directions_of_scores_of_pairs_likelihoods_and_codes() -> None:
 
 
 def test_a_score_can_be_registered(monkeypatch) -> None:
-    monkeypatch.setattr(catalogue, "LOWER_IS_BETTER", dict(catalogue.LOWER_IS_BETTER))
+    monkeypatch.setattr(directions, "LOWER_IS_BETTER", dict(directions.LOWER_IS_BETTER))
     with pytest.raises(UserError):
         lower_is_better("angle_a_to_b")
     register_score("angle", lower_is_better=True)

@@ -12,9 +12,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from saddlepoint.assembly.restore import data_info, within
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.references import check_references
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.data.store import given_path, is_file
 from saddlepoint.errors import UserError
 from saddlepoint.systems.game import Game

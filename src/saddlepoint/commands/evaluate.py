@@ -15,8 +15,8 @@ from rich.table import Table
 
 from saddlepoint import writing
 from saddlepoint.commands import sweep
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.schema import EvaluateConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.choice import subject_of
 from saddlepoint.metrics import catalogue

@@ -1,4 +1,4 @@
-"""The entry point of the console script ``saddlepoint`` and of ``train.py``, ``evaluate.py`` and ``sample.py``."""
+"""The entry point of the console script ``saddlepoint`` and of ``train.py`` and the other scripts."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ from saddlepoint.errors import RunError, UserError, choose
 
 log = logging.getLogger(__name__)
 
-COMMANDS = ("train", "evaluate", "sample")
+COMMANDS = ("train", "evaluate", "sample", "report")
 USAGE = f"""saddlepoint {__version__}: train, measure and compare GANs
 
   saddlepoint train model=dcgan data=mnist        train a model; `saddlepoint train --help` lists all choices
   saddlepoint evaluate checkpoint=RUN             score a checkpoint
   saddlepoint sample checkpoint=RUN n=64          sample from a checkpoint
+  saddlepoint report runs=outputs                 compare runs on one page
 
 In a checkout, `python train.py …` is the same as `saddlepoint train …`."""
 

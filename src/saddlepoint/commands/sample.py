@@ -16,8 +16,8 @@ from torch import Tensor
 from saddlepoint import writing
 from saddlepoint.assembly.restore import Restored, find, restore
 from saddlepoint.commands import classes, inputs, sweep
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.schema import SampleConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.export import export
 from saddlepoint.metrics.quantise import quantise

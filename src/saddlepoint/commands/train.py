@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from saddlepoint import processes
 from saddlepoint.assembly import resume
 from saddlepoint.commands import closing, sweep
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import choices_of, typed
 from saddlepoint.config.references import check_references
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.training import Launch, train
 
 log = logging.getLogger(__name__)

@@ -1,25 +1,23 @@
-"""Validates a composed config before anything is built from it.
+"""Validates the parts of a composed config before anything is built from it.
 
-The keys outside of parts are checked against a typed schema, the arguments of each part against the signature of its
-``_target_``, and each ``_target_`` against the list of allowed classes.
+The arguments of each part are checked against the signature of its ``_target_``, and each ``_target_`` against the list
+of allowed classes. The keys outside of parts have been checked by :mod:`saddlepoint.config.strict`.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-from saddlepoint.config import mistakes
 from saddlepoint.config.overrides import parse
 from saddlepoint.config.schema import ConditioningConfig, MinibatchConfig, NormConfig
 from saddlepoint.config.signatures import signature_of
+from saddlepoint.config.strict import wrong_value
 from saddlepoint.config.targets import resolve_target
 from saddlepoint.errors import UserError, suggestion
 
@@ -37,41 +35,6 @@ GROUPS_OF_OPTIONS: dict[str, BaseModel] = {
     "minibatch": MinibatchConfig(),
 }
 """Groups of options that parts refer to by interpolation (``norm: ${norm.discriminator}``), with their defaults."""
-
-
-def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
-    """Check a config against a schema: its keys, and the types and ranges of their values.
-
-    Raises:
-        UserError: for the first invalid key.
-    """
-    try:
-        content = OmegaConf.to_container(config, resolve=False)
-    except OmegaConfBaseException as error:
-        raise mistakes.in_reading(error) from None
-    try:
-        schema.model_validate(content)
-    except ValidationError as error:
-        raise _first_mistake(error, schema) from None
-
-
-def _first_mistake(error: ValidationError, schema: type[BaseModel]) -> UserError:
-    mistake = error.errors()[0]
-    key = ".".join(str(part) for part in mistake["loc"])
-    if mistake["type"] == "extra_forbidden":
-        return UserError("unknown key", key, suggestion(str(mistake["loc"][-1]), _fields(schema, mistake["loc"][:-1])))
-    if mistake["type"] == "missing":
-        return UserError("missing key", key)
-    return _wrong_value(key, mistake["input"], mistake["msg"])
-
-
-def _fields(schema: type[BaseModel], path: Sequence[str | int]) -> list[str]:
-    for part in path:
-        inner = schema.model_fields[str(part)].annotation
-        if not (inspect.isclass(inner) and issubclass(inner, BaseModel)):
-            return []
-        schema = inner
-    return list(schema.model_fields)
 
 
 def check_parts(
@@ -215,13 +178,8 @@ def _check_value(key: str, value: Any, annotation: Any) -> None:
     except ValidationError as error:
         found = error.errors()
         mistake = next((one for one in found if one["type"] != "is_instance_of"), found[0])
-        raise _wrong_value(key, value, mistake["msg"]) from None
+        raise wrong_value(key, value, mistake["msg"]) from None
     if (isinstance(value, str) and not isinstance(understood, str)) or (
         isinstance(value, bool) and not isinstance(understood, bool)
     ):
-        raise _wrong_value(key, value, "Input should be a number")
-
-
-def _wrong_value(key: str, value: Any, message: str) -> UserError:
-    """Return an error such as ``batch_size: input should be greater than 0, got -1``."""
-    return UserError(f"{message[:1].lower()}{message[1:]}, got {value!r}", key)
+        raise wrong_value(key, value, "Input should be a number")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import numbers
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -146,17 +147,18 @@ def text_keys(command: str) -> set[str]:
     >>> sorted(text_keys("sample"))[:2]
     ['checkpoint', 'direction']
     """
-    from saddlepoint.config import schema  # imports torch, which --help and --version do not need
+    # Imported here: the schemas of most commands import torch, which --help and --version do not need.
+    module = importlib.import_module(f"saddlepoint.config.{'report' if command == 'report' else 'schema'}")
 
     def keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
         for name, field in model.model_fields.items():
             kind = field.annotation
             if kind in (str, str | None):
                 yield prefix + name
-            elif isinstance(kind, type) and issubclass(kind, schema.Strict):
+            elif isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from keys(kind, f"{prefix}{name}.")
 
-    model: type[BaseModel] = getattr(schema, f"{command.capitalize()}Config")
+    model: type[BaseModel] = getattr(module, f"{command.capitalize()}Config")
     return {*keys(model, ""), *(path for path in PATHS if path.partition(".")[0] in model.model_fields)}
 
 

@@ -6,17 +6,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
+from saddlepoint.config.strict import Strict
 from saddlepoint.networks.layers.conditioning import DiscriminatorConditioning, GeneratorConditioning
 from saddlepoint.networks.layers.minibatch import MinibatchKind
 from saddlepoint.networks.layers.norms import NormKind
 from saddlepoint.systems.schedules import ScheduleName
 from saddlepoint.types import Fraction
-
-
-class Strict(BaseModel):
-    """A model that forbids unknown keys and does not convert strings to numbers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class BudgetConfig(Strict):
@@ -58,7 +53,7 @@ class LoggerConfig(Strict):
     mode: Literal["auto", "online", "offline", "disabled"] = "disabled"
     project: str = "saddlepoint"
     entity: str | None = None
-    tags: list[str] = []
+    tags: list[str] = Field(default_factory=list)
     notes: str | None = None
     artifacts: Literal["none", "best"] = "none"
     csv: bool = False
@@ -187,8 +182,8 @@ class TrainConfig(Strict):
     conditioning: ConditioningConfig = ConditioningConfig()
     minibatch: MinibatchConfig = MinibatchConfig()
     loss: Part | None = None
-    regularizer: dict[str, Part] = {}
-    augment: dict[str, Part] = {}
+    regularizer: dict[str, Part] = Field(default_factory=dict)
+    augment: dict[str, Part] = Field(default_factory=dict)
     encoder: EncoderConfig | None = None
     optimizer: OptimizerConfig
     features: Part | None

@@ -7,7 +7,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from saddlepoint.errors import UserError
 
@@ -93,7 +93,7 @@ class ScoreCard:
         return json.dumps(dataclasses.asdict(self), allow_nan=False)
 
     @classmethod
-    def from_json(cls, line: str) -> ScoreCard:
+    def from_json(cls, line: str) -> Self:
         """Return the card of a :meth:`to_json` line; fields that were added since it was written get their defaults.
 
         Raises:

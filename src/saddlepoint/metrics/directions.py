@@ -1,0 +1,85 @@
+"""The direction of every score by name; imports no metric, and hence no torch."""
+
+from __future__ import annotations
+
+from saddlepoint.errors import UserError, suggestion
+
+LOWER_IS_BETTER: dict[str, bool] = {
+    # of sets of samples; a test compares these with the metrics' own
+    "fid": True,
+    "fid_infinity": True,
+    "is": False,
+    "kid": True,
+    "precision": False,
+    "recall": False,
+    "density": False,
+    "coverage": False,
+    "nearest_train": False,
+    "memorised": True,
+    "duplicates": True,
+    "support": False,
+    "class_support": False,
+    "sharpness_gap": True,
+    "class_kl": True,
+    "modes": False,
+    "mode_kl": True,
+    "class_agreement": False,
+    "intra_fid": True,
+    # of points on a known mixture
+    "high_quality": False,
+    "reverse_kl": True,
+    "mixture_kl": True,
+    # of pairs of images
+    "l1": True,
+    "psnr": False,
+    "ssim": False,
+    "ms_ssim": False,
+    "lpips": True,
+    "features": True,  # of images and their reconstructions
+    # of likelihoods: log-likelihood bounds, and their negatives in nats and in bits per dimension
+    "elbo": False,
+    "nll": True,
+    "bits_per_dim": True,
+    # of codes and latents
+    "code_accuracy": False,
+    "nearest_neighbour_accuracy": False,
+}
+"""The direction of every score by name; :func:`register_score` adds to it."""
+
+PREFIX = "reconstruction_"
+"""The prefix of scores of reconstructions, such as ``reconstruction_psnr``."""
+
+
+def register_score(name: str, lower_is_better: bool) -> None:
+    """Add a score to those that :func:`lower_is_better` knows.
+
+    Args:
+        name: without a suffix such as ``_classifier`` or ``_a_to_b``, which any score may have, and without the prefix
+            ``reconstruction_``.
+        lower_is_better: the score's direction.
+
+    Raises:
+        ValueError: the score is known with the other direction.
+    """
+    if LOWER_IS_BETTER.setdefault(name, lower_is_better) != lower_is_better:
+        raise ValueError(f"score '{name}' is already registered with lower_is_better={not lower_is_better}")
+
+
+def lower_is_better(score: str) -> bool:
+    """Return the direction of a score, given its full name.
+
+    >>> lower_is_better("fid_classifier"), lower_is_better("is"), lower_is_better("duplicates_pixels")
+    (True, False, True)
+    >>> lower_is_better("l1_a_to_b"), lower_is_better("reconstruction_psnr")
+    (True, False)
+
+    Raises:
+        UserError: the score is unknown.
+    """
+    plain = score.removeprefix(PREFIX)
+    # A score's name may begin with that of another: the longest match counts.
+    for name, lower in sorted(LOWER_IS_BETTER.items(), key=lambda pair: -len(pair[0])):
+        if plain == name or plain.startswith(f"{name}_"):
+            return lower
+    remedy = suggestion(plain, LOWER_IS_BETTER) or f"choose from {', '.join(LOWER_IS_BETTER)}"
+    raise UserError(f"unknown score '{score}'", None, remedy)
