@@ -1,4 +1,4 @@
-"""All command lines in the pages on data, evaluation, export and modes use existing keys and choices."""
+"""All command lines in the pages on data, evaluation, export, modes and sweeps use existing keys and choices."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DOCS = Path(__file__).parents[2] / "docs"
 SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "sample": SampleConfig}
 
 
-@pytest.mark.parametrize("page", ["data.md", "evaluation.md", "export.md", "modes.md"])
+@pytest.mark.parametrize("page", ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md"])
 def test_commands_compose(page: str) -> None:
     text = (DOCS / page).read_text()
     lines = re.findall(r"python (\w+)\.py ([^`\n#]*)", text)

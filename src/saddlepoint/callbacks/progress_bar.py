@@ -100,7 +100,11 @@ class ProgressBar(pl.Callback):
         if seconds > 0:
             self._speed = images / seconds
             self._speed_since = (progress.seconds, progress.images_seen)
-        losses = " ".join(f"{name[0].upper()} {system.logs[f'{name}/loss'].item():.3f}" for name in _seen(system))
+        seen = [name for name in system.players if f"{name}/loss" in system.logs]
+        losses = " ".join(
+            f"{short} {system.logs[f'{name}/loss'].item():.3f}"
+            for name, short in zip(seen, initials(seen), strict=True)
+        )
         scores = [f"{card.metric} {card.value:.3g}" for card in self.record.headlines()]
         parts = [(3, f"{progress.images_seen:,} images"), (1, f"{self._speed:,.0f}/s"), (0, losses)]
         return parts + [(2 + 2 * place, score) for place, score in enumerate(scores)]
@@ -122,5 +126,14 @@ def fitting(parts: Sequence[tuple[int, str]], room: int) -> str:
     return "  ".join(part[1] for part in parts if part in kept)
 
 
-def _seen(system: Game) -> list[str]:
-    return [name for name in system.players if f"{name}/loss" in system.logs]
+def initials(players: Sequence[str]) -> list[str]:
+    """Return short names of players: the initial, with the rest of the name where several have the same initial.
+
+    >>> initials(["generator_ab", "discriminator_a", "discriminator_b"])
+    ['G', 'D_a', 'D_b']
+    """
+    first = [name[0].upper() for name in players]
+    return [
+        f"{letter}_{name.partition('_')[2]}" if first.count(letter) > 1 else letter
+        for letter, name in zip(first, players, strict=True)
+    ]

@@ -49,6 +49,9 @@ def print_table(record: RunRecord, system: Game) -> None:
     for card in cards:
         if card.note is not None:
             console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
+        if card.beside is not None and {"input", "mean_target"} <= card.beside.keys():
+            own, mean = (short(card.beside[name]) for name in ("input", "mean_target"))
+            console.print(f"{card.metric}: {own} for a copy of the input, {mean} for the mean target", highlight=False)
     directory = record.directory
     checkpoint = "best" if (directory / "checkpoints" / "best.ckpt").exists() else "last"
     argument = shlex.quote(f"checkpoint={directory}/checkpoints/{checkpoint}.ckpt")
