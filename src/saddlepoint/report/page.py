@@ -48,13 +48,15 @@ def page(report: Report) -> str:
     runs = [row.run for row in report.table.rows]
     chosen = pictures.shown(runs)
     encoded, problems = pictures.encode_all([p for kinds in chosen for each in kinds.values() for p in each])
-    blocks = [_block("data", _data(report, problems))]
+    data, blocks = _data(report, problems), []
     for index, (run, kinds) in enumerate(zip(runs, chosen, strict=True)):
-        blocks.append(_block(f"curves-{index}", curves(run)))
-        urls = {
-            kind: [[p.images_seen, encoded[p]] for p in each if p in encoded] for kind, each in kinds.items() if each
-        }
-        blocks.append(_block(f"pictures-{index}", urls))
+        series = curves(run)
+        usable = {kind: found for kind, each in kinds.items() if (found := [p for p in each if p in encoded])}
+        data["runs"][index]["series"] = list(series)
+        data["runs"][index]["pictures"] = {kind: [p.images_seen for p in each] for kind, each in usable.items()}
+        blocks.append(_block(f"curves-{index}", series))
+        blocks.append(_block(f"pictures-{index}", {kind: [encoded[p] for p in each] for kind, each in usable.items()}))
+    blocks.insert(0, _block("data", data))
     policy = (
         "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; "
         f"script-src 'unsafe-eval' '{_hash(library)}' '{_hash(script)}'"  # Vega compiles its expressions

@@ -12,13 +12,15 @@ from PIL import Image
 from saddlepoint.report.runs import Picture, Run
 
 WIDEST = 480
-"""Width in pixels to which larger pictures are reduced."""
+"""Width in pixels to which larger pictures are reduced, in reports of few pictures."""
+WIDEST_OF_MANY, MANY = 256, 500
+"""The same in reports of more than this number of pictures; in the page, they are about 200 pixels wide."""
 SMALL = 160
 """Pictures of at most this width are stored without loss, since they are shown enlarged."""
 QUALITY = 60
 MOST_MOMENTS = 12
-MOST_PICTURES = 3_000
-"""Pictures of one kind in a report; with many runs, fewer moments of each are shown."""
+MOST_PICTURES = 1_200
+"""Pictures of one kind in a report; with more than 100 runs, fewer moments of each are shown."""
 
 
 def shown(runs: Sequence[Run]) -> list[dict[str, list[Picture]]]:
@@ -48,7 +50,8 @@ def encode_all(pictures: Sequence[Picture]) -> tuple[dict[Picture, str], list[st
         The URLs, and a line for each picture that cannot be read.
     """
     with ThreadPoolExecutor() as threads:
-        results = list(threads.map(_encoded, pictures))
+        widest = WIDEST if len(pictures) <= MANY else WIDEST_OF_MANY
+        results = list(threads.map(lambda picture: _encoded(picture, widest), pictures))
     found = {picture: url for picture, url in zip(pictures, results, strict=True) if not isinstance(url, Exception)}
     problems = [
         f"{picture.path} is left out: {error}"
@@ -58,9 +61,9 @@ def encode_all(pictures: Sequence[Picture]) -> tuple[dict[Picture, str], list[st
     return found, problems
 
 
-def _encoded(picture: Picture) -> str | Exception:
+def _encoded(picture: Picture, widest: int) -> str | Exception:
     try:
-        return encode(picture.path.read_bytes())
+        return encode(picture.path.read_bytes(), widest)
     except (
         OSError,
         ValueError,
@@ -70,12 +73,12 @@ def _encoded(picture: Picture) -> str | Exception:
         return error
 
 
-def encode(png: bytes) -> str:
-    """Return a PNG file as the data URL of a small WebP file."""
+def encode(png: bytes, widest: int) -> str:
+    """Return a PNG file as the data URL of a WebP file that is at most ``widest`` pixels wide."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
-        image = natural(opened.convert("RGB"))
-    if image.width > WIDEST:
-        image = image.resize((WIDEST, max(1, image.height * WIDEST // image.width)), Image.Resampling.BILINEAR)
+        image = natural(opened if opened.mode == "L" else opened.convert("RGB"))  # gray grids are three times smaller
+    if image.width > widest:
+        image = image.resize((widest, max(1, image.height * widest // image.width)), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()
     image.save(buffer, "WEBP", lossless=image.width <= SMALL, quality=QUALITY, method=1)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()

@@ -19,18 +19,21 @@ def curves(run: Run) -> dict[str, dict[str, list[float]]]:
         For each series the lists ``images``, ``updates``, ``hours`` and ``values``, all of the same length. The hours
         are those of training, without evaluations.
     """
-    names = dict.fromkeys(key for row in run.history for key in row if key not in AXES)
+    places: dict[str, list[int]] = {}  # of each series, the rows that have it
+    for index, row in enumerate(run.history):
+        for name, value in row.items():
+            if _is_number(value):
+                places.setdefault(name, []).append(index)
     found = {}
-    for name in names:
-        rows = [row for row in run.history if _is_number(row.get(name))]
+    for name in [name for name in places if name not in AXES]:
+        rows = [run.history[index] for index in places[name]]
         rows = [rows[index] for index in thinned([row[name] for row in rows], MOST_POINTS)]
-        if rows:
-            found[name] = {
-                "images": [_axis(row, "images_seen") for row in rows],
-                "updates": [_axis(row, "generator_updates") for row in rows],
-                "hours": [rounded(_axis(row, "seconds") / 3600) for row in rows],
-                "values": [rounded(row[name]) for row in rows],
-            }
+        found[name] = {
+            "images": [_axis(row, "images_seen") for row in rows],
+            "updates": [_axis(row, "generator_updates") for row in rows],
+            "hours": [rounded(_axis(row, "seconds") / 3600) for row in rows],
+            "values": [rounded(row[name]) for row in rows],
+        }
     return found
 
 
@@ -40,7 +43,7 @@ def _is_number(value: Any) -> bool:
 
 def _axis(row: Mapping[str, Any], name: str) -> float:
     value = row.get(name)
-    return value if _is_number(value) and value is not None else 0
+    return value if value is not None and _is_number(value) else 0
 
 
 def rounded(value: float) -> float:
@@ -66,6 +69,7 @@ def thinned(values: Sequence[float], most: int) -> list[int]:
     stretches = (most - 2) // 2
     kept = {0, n - 1}
     for i in range(stretches):
-        inside = range(1 + i * (n - 2) // stretches, 1 + (i + 1) * (n - 2) // stretches)
-        kept |= {min(inside, key=lambda j: values[j]), max(inside, key=lambda j: values[j])}
+        start, end = 1 + i * (n - 2) // stretches, 1 + (i + 1) * (n - 2) // stretches
+        stretch = values[start:end]
+        kept |= {start + stretch.index(min(stretch)), start + stretch.index(max(stretch))}
     return sorted(kept)

@@ -5,7 +5,7 @@ const AXES = { images: "images seen", updates: "generator updates", hours: "hour
 
 function seriesNames() {
   const names = new Set();
-  for (const i of DATA.runs.keys()) for (const name of Object.keys(curvesOf(i))) names.add(name);
+  for (const run of DATA.runs) for (const name of run.series) names.add(name);
   const metrics = DATA.columns.map((column) => column.metric).filter((name) => names.has(name));
   return [...new Set([...metrics, ...[...names].sort()])];
 }

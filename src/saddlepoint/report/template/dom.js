@@ -22,7 +22,7 @@ function block(name) {
   return read[name];
 }
 const curvesOf = (run) => block(`curves-${run}`);
-const picturesOf = (run) => block(`pictures-${run}`);
+const picturesOf = (run) => block(`pictures-${run}`); // URLs; the times are in DATA
 
 /** Format a number with four significant digits. */
 function short(value) {

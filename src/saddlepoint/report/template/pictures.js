@@ -6,23 +6,23 @@ let allPictures = false;
 
 /** The kind of picture that is shown first. */
 function defaultKind(run) {
-  const kinds = Object.keys(picturesOf(run));
+  const kinds = Object.keys(DATA.runs[run].pictures);
   return kinds.includes("samples") ? "samples" : kinds.find((kind) => !PLOTS.test(kind)) || kinds[0];
 }
 /** The moments at which any of the runs has a picture. */
 function moments(kind) {
-  const times = selected().flatMap((run) => (picturesOf(run)[kind] || []).map(([images]) => images ?? 0));
+  const times = selected().flatMap((run) => (DATA.runs[run].pictures[kind] || []).map((images) => images ?? 0));
   return [...new Set(times)].sort((a, b) => a - b);
 }
 /** A run's picture at a moment: the latest that had been made by then, or the first. */
 function figureAt(run, kind, images) {
-  const listed = picturesOf(run)[kind];
-  if (!listed || !listed.length) return null;
-  const before = listed.filter(([seen]) => seen === null || seen <= images);
-  const [seen, url] = before.length ? before.at(-1) : listed[0];
-  const name = DATA.runs[run].name;
+  const { name, pictures } = DATA.runs[run];
+  const times = pictures[kind];
+  if (!times) return null;
+  const index = Math.max(0, times.findLastIndex((seen) => seen === null || seen <= images));
+  const seen = times[index];
   const image = element("img", { alt: `${kind} of ${name}`, decoding: "async", class: PLOTS.test(kind) ? "smooth" : null });
-  image.src = url;
+  image.src = picturesOf(run)[kind][index];
   const when = seen === null ? "" : `at ${whole(seen)} images`;
   return element("figure", { "data-run": String(run) }, image, element("figcaption", {}, swatch(groupOf.get(run)), `${name} `, element("small", {}, when)));
 }
@@ -40,7 +40,7 @@ function drawGallery() {
   const kind = find("kind").value;
   const images = moments(kind)[Number(find("slider").value)] ?? 0;
   find("time").textContent = `at ${whole(images)} images`;
-  const runs = selected().filter((run) => (picturesOf(run)[kind] || []).length);
+  const runs = selected().filter((run) => DATA.runs[run].pictures[kind]);
   const listed = allPictures ? runs : runs.slice(0, FIRST_PICTURES);
   const gallery = find("gallery");
   gallery.classList.toggle("wide", PLOTS.test(kind));
@@ -55,7 +55,7 @@ function setTime(images) {
   drawPictures();
 }
 function startPictures() {
-  const kinds = [...new Set([...DATA.runs.keys()].flatMap((run) => Object.keys(picturesOf(run))))];
+  const kinds = [...new Set(DATA.runs.flatMap((run) => Object.keys(run.pictures)))];
   kinds.sort((a, b) => PLOTS.test(a) - PLOTS.test(b) || (b === "samples") - (a === "samples") || a.localeCompare(b));
   find("kind").replaceChildren(...kinds.map((kind) => element("option", { value: kind }, kind.replaceAll("_", " "))));
   find("pictures").hidden = !kinds.length;
