@@ -172,12 +172,13 @@ def arrange(runs: Sequence[Run], explicit: Iterable[str] = ()) -> Table:
         runs: the runs.
         explicit: names of settings that were set on command lines; see :func:`saddlepoint.report.settings.differing`.
     """
-    names = settings.differing([run.setup for run in runs], explicit)
+    setups = [run.setup for run in runs]
+    names, needed = settings.differing(setups, explicit), settings.differing(setups)
     columns = _columns(runs)
     shared = _common([budget(run) for run in runs])
     grouped: dict[str, list[Run]] = {}
     for run in runs:
-        grouped.setdefault(settings.label(run.setup, names), []).append(run)
+        grouped.setdefault(settings.label(run.setup, needed), []).append(run)
     taken: dict[str, int] = {}
     groups = []
     for label, members in grouped.items():

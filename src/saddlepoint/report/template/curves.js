@@ -29,7 +29,7 @@ function at(curve, axis, x) {
   const share = xs[high] > xs[low] ? (x - xs[low]) / (xs[high] - xs[low]) : 0;
   return [curve.values[low] + share * (curve.values[high] - curve.values[low]), curve.images[low] + share * (curve.images[high] - curve.images[low])];
 }
-/** The mean of the selected runs of each setting, with Student's 95 % interval, where at least half of them have values. */
+/** The mean of the selected runs of each setting, with Student's 95 % interval from three runs on, where at least half of them have values. */
 function means(series, axis) {
   return DATA.groups.flatMap((group, index) => {
     const runs = group.runs.filter((run) => selection.runs.has(run) && curvesOf(run)[series]);
@@ -42,8 +42,8 @@ function means(series, axis) {
       if (!found.length || found.length < curves.length / 2) return [];
       const n = found.length;
       const mean = found.reduce((sum, [y]) => sum + y, 0) / n;
-      const variance = n > 1 ? found.reduce((sum, [y]) => sum + (y - mean) ** 2, 0) / (n - 1) : 0;
-      const half = n > 1 ? DATA.t[n - 2] * Math.sqrt(variance / n) : 0;
+      const variance = n > 2 ? found.reduce((sum, [y]) => sum + (y - mean) ** 2, 0) / (n - 1) : 0;
+      const half = n > 2 ? DATA.t[n - 2] * Math.sqrt(variance / n) : 0;
       const images = found.reduce((sum, [, seen]) => sum + seen, 0) / n;
       return [{ x, y: mean, lo: mean - half, hi: mean + half, images, s: group.label, r: `g${index}`, name: `${group.label}, ${n} runs` }];
     });
