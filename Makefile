@@ -45,6 +45,7 @@ benchmark: install ## ratios against straightforward code on one thread, about t
 	$(BIN)/python benchmarks/loader.py
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/step.py --memory
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/evaluation.py --against 10000 --rounds 1
+	$(BIN)/python benchmarks/report.py
 
 gallery: install ## every model on MNIST, four minutes of training a row, and docs/systems.md from it; can be resumed
 	$(BIN)/python docs/gallery.py

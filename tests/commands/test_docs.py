@@ -1,4 +1,4 @@
-"""All command lines in the pages on data, evaluation, export, modes and sweeps use existing keys and choices."""
+"""All command lines in the pages on data, evaluation and others use existing keys and choices."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from pathlib import Path
 import pytest
 
 from saddlepoint.config.compose import compose_config
+from saddlepoint.config.report import ReportConfig
 from saddlepoint.config.schema import EvaluateConfig, SampleConfig, TrainConfig
 from saddlepoint.config.strict import check_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
-SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "sample": SampleConfig}
+SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "sample": SampleConfig, "report": ReportConfig}
 
 
-@pytest.mark.parametrize("page", ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md"])
+@pytest.mark.parametrize("page", ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md", "comparing.md"])
 def test_commands_compose(page: str) -> None:
     text = (DOCS / page).read_text()
     lines = re.findall(r"python (\w+)\.py ([^`\n#]*)", text)

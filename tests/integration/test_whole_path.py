@@ -19,7 +19,7 @@ from PIL import Image
 
 from saddlepoint import __version__
 from saddlepoint.assembly.restore import find, restore
-from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.cards import ScoreCard, short
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.tracking import pictures
 
@@ -157,9 +157,12 @@ def test_the_offline_record_of_wandb_is_the_history(run: Run) -> None:
 
 def test_the_end_says_what_came_of_it_and_how_to_go_on(run: Run) -> None:
     last = {row["metric"]: row["value"] for row in run.lines("scores.jsonl")}
-    for metric, value in last.items():
-        assert metric in run.out
-        assert f"{value:.4g}" in run.out
+    shown = [metric for metric in last if f"  {metric} " in run.out]
+    assert len(shown) == 12
+    assert {"fid_classifier", "is_classifier", "recall_classifier", "memorised_classifier"} <= set(shown)
+    for metric in shown:
+        assert short(last[metric]) in run.out
+    assert f"{len(last) - 12} more scores and all details are in scores.jsonl" in run.out
     assert f"{IMAGES:,} images and 10 generator updates" in run.out
     assert "W&B: no API key found, so this run is recorded offline" in run.err
     said = [line for line in run.err.splitlines() if line.strip() and not line.startswith("alarm")]

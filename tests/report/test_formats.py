@@ -30,6 +30,8 @@ def test_markdown_has_a_row_for_each_setting_and_a_line_for_each_verdict(sweep: 
     assert [row[0] for row in rows[2:]] == ["dcgan", "lsgan", "dragan", "wgan_gp"]
     assert rows[4][1:3] == ["3", "6.533 ± 1.4"]
     assert "Real images: fid_classifier 0.98." in "\n".join(lines)
+    follow = "These settings differ too, and follow from model in all these runs: loss, regularizer."
+    assert follow in "\n".join(lines)
     assert sum(line.startswith("- ") for line in lines) == 6
     assert any(line.startswith("- dragan has a lower fid_classifier than dcgan: -4 [") for line in lines)
 

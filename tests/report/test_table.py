@@ -16,6 +16,7 @@ from saddlepoint.report.table import arrange, device, mean, select
 def test_twelve_runs_fold_into_four_settings(sweep: Path) -> None:
     table = arrange(find(str(sweep)).runs)
     assert table.names == ["model"]
+    assert table.following == ["loss", "regularizer", "loss._target_", "regularizer.dragan.weight"]
     assert [group.label for group in table.groups] == ["dcgan", "lsgan", "dragan", "wgan_gp"]
     assert [[row.run.setup.seed for row in group.rows] for group in table.groups] == [[0, 1, 2]] * 4
     (column,) = table.columns
@@ -90,6 +91,15 @@ def test_two_protocols_are_never_in_one_column(
     assert all(column.title.startswith(f"fid_classifier ({field}=") for column in table.columns)
     means = [table.groups[0].over_seeds(index) for index in range(2)]
     assert [(found.mean, found.n) for found in means if found is not None] == [(6.0, 2), (6.0, 1)]
+
+
+def test_the_number_of_samples_of_the_worst_class_does_not_separate_runs(
+    card: Any, write_run: Any, tmp_path: Path
+) -> None:
+    for seed, n in enumerate((30, 47)):
+        write_run(tmp_path / str(seed), seed=seed, cards=[card(100.0 + seed, 64, "class_support_pixels", n=n)])
+    (column,) = arrange(find(str(tmp_path)).runs).columns
+    assert (column.title, column.protocol.n) == ("class_support_pixels", None)
 
 
 def test_unequal_budgets_are_marked(write_run: Any, tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def interval(found: Interval | None) -> str:
     """
     if found is None:
         return ""
-    return short(found.mean) if found.half is None else f"{short(found.mean)} ± {found.half:.2g}"
+    return short(found.mean) if found.half is None else f"{short(found.mean)} ± {short(float(f'{found.half:.2g}'))}"
 
 
 def markdown(report: Report) -> str:
@@ -78,9 +78,20 @@ def latex(report: Report) -> str:
 
 def caption(report: Report) -> str:
     """Return the sentence that says what the figures are."""
-    columns = ", ".join(f"{column.title} {real(column)}" for column in report.table.columns if column.real is not None)
+    compared = [report.table.columns[index] for index in report.columns]
+    columns = ", ".join(f"{column.title} {real(column)}" for column in compared if column.real is not None)
     about = f"Mean ± 95 % interval over seeds; the {report.value} value of each run is compared."
-    return about + (f" Real images: {columns}." if columns else "")
+    about += f" Real images: {columns}." if columns else ""
+    return f"{about} {following(report.table)}".strip()
+
+
+def following(table: Table) -> str:
+    """Return the sentence that names the settings that follow from those in the table, without keys of named groups."""
+    groups = {name for name in (*table.names, *table.following) if "." not in name}
+    left_out = ", ".join(name for name in table.following if "." not in name or name.partition(".")[0] not in groups)
+    if not left_out:
+        return ""
+    return f"These settings differ too, and follow from {', '.join(table.names)} in all these runs: {left_out}."
 
 
 def _by_setting(report: Report) -> tuple[list[str], list[list[str]]]:

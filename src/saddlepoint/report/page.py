@@ -132,6 +132,7 @@ def _data(report: Report, problems: list[str]) -> dict[str, Any]:
         "written": datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
         "value": report.value,
         "names": list(table.names),
+        "following": formats.following(table),
         "columns": [
             {
                 "title": column.title,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -38,7 +39,8 @@ def curves(run: Run) -> dict[str, dict[str, list[float]]]:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < float("inf")
+    """Whether a value from JSON is a finite number."""
+    return (type(value) is float or type(value) is int) and -math.inf < value < math.inf
 
 
 def _axis(row: Mapping[str, Any], name: str) -> float:

@@ -86,15 +86,19 @@ def differing(setups: Sequence[Setup], explicit: Iterable[str] = ()) -> list[str
     Returns:
         The names, without the seed and without settings that do not change what is trained.
     """
-    typed = set(explicit)
-    groups = _ordered({group for setup in setups for group in setup.choices} - {"callbacks", "logger"}, FIRST)
-    keys = list(dict.fromkeys(key for setup in setups for key in setup.keys if not _ignored(key)))
-    names = [name for name in (*groups, *keys) if len({_key(setup, name) for setup in setups}) > 1]
+    typed, names = set(explicit), all_differing(setups)
     kept: list[str] = [name for name in names if name in typed]
     for name in names:
         if name not in kept and not _follows(name, kept, setups):
             kept.append(name)
     return [name for name in names if name in kept]
+
+
+def all_differing(setups: Sequence[Setup]) -> list[str]:
+    """Return all groups and keys in which setups differ, without the seed and what does not change the training."""
+    groups = _ordered({group for setup in setups for group in setup.choices} - {"callbacks", "logger"}, FIRST)
+    keys = list(dict.fromkeys(key for setup in setups for key in setup.keys if not _ignored(key)))
+    return [name for name in (*groups, *keys) if len({_key(setup, name) for setup in setups}) > 1]
 
 
 def _ignored(key: str) -> bool:

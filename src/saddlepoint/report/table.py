@@ -12,6 +12,9 @@ from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.report import settings
 from saddlepoint.report.runs import Card, Run
 
+OF_A_CLASS = ("class_support",)
+"""Scores of the class with the lowest value. Their n is the number of its samples, which depends on the samples."""
+
 
 class Protocol(NamedTuple):
     """Everything that two values of a score must share to be comparable.
@@ -21,7 +24,7 @@ class Protocol(NamedTuple):
     """
 
     metric: str
-    n: int
+    n: int | None
     splits: int | None
     reference: str
     features: str
@@ -35,7 +38,8 @@ class Protocol(NamedTuple):
     @classmethod
     def of(cls, card: Card) -> Protocol:
         """Return the protocol of a score card."""
-        return cls(*(getattr(card, name) for name in cls._fields))
+        protocol = cls(*(getattr(card, name) for name in cls._fields))
+        return protocol._replace(n=None) if card.metric.startswith(OF_A_CLASS) else protocol
 
 
 @dataclass(frozen=True)
@@ -122,6 +126,7 @@ class Table:
 
     Attributes:
         names: the settings that differ.
+        following: further settings that differ, but follow from these.
         columns: the scores.
         groups: the runs by settings.
     """
@@ -129,6 +134,7 @@ class Table:
     names: Sequence[str]
     columns: Sequence[Column]
     groups: Sequence[Group]
+    following: Sequence[str] = ()
 
     @property
     def rows(self) -> list[Row]:
@@ -174,6 +180,7 @@ def arrange(runs: Sequence[Run], explicit: Iterable[str] = ()) -> Table:
     """
     setups = [run.setup for run in runs]
     names, needed = settings.differing(setups, explicit), settings.differing(setups)
+    following = [name for name in settings.all_differing(setups) if name not in names]
     columns = _columns(runs)
     shared = _common([budget(run) for run in runs])
     grouped: dict[str, list[Run]] = {}
@@ -187,7 +194,7 @@ def arrange(runs: Sequence[Run], explicit: Iterable[str] = ()) -> Table:
             Row(run, _name(label, run, taken), label, [_score(run, column) for column in columns]) for run in members
         ]
         groups.append(Group(label, rows, _mark([budget(run) for run in members], shared)))
-    return Table(names, columns, groups)
+    return Table(names, columns, groups, following)
 
 
 def _name(label: str, run: Run, taken: dict[str, int]) -> str:

@@ -9,6 +9,7 @@ function drawAbout() {
   const parts = [count(DATA.runs.length, "run"), count(DATA.groups.length, "setting"), budget];
   if (unfinished) parts.push(`${unfinished} unfinished`);
   find("about").textContent = `${parts.join(" · ")} · written ${DATA.written}`;
+  find("following").textContent = DATA.following;
   if (DATA.problems.length) {
     find("problems").hidden = false;
     find("problems").querySelector("summary").textContent = `${count(DATA.problems.length, "problem")} while reading`;
