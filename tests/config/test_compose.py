@@ -72,7 +72,7 @@ def test_another_hydra_that_is_initialised_stays_so() -> None:
 # Choices
 
 
-SINGLE = [group for group, choice in defaults("train").items() if choice != [] and options(group)]
+SINGLE = [group for group, choice in defaults("train").items() if choice != [] and options(group) and group != "logger"]
 
 
 @pytest.mark.parametrize("group", SINGLE)
@@ -84,6 +84,12 @@ def test_a_group_takes_one_choice(group: str) -> None:
             compose_config("train", [f"{group}={choices}"])
         assert caught.value.key == group
         assert caught.value.problem == "this group takes one choice, not a list"
+
+
+def test_loggers_are_one_or_several() -> None:
+    assert compose_config("train", ["logger=csv"]).logger == {"csv": True}
+    several = compose_config("train", ["logger=[wandb,csv]", "logger.project=x"]).logger
+    assert (several.project, several.mode, several.csv) == ("x", "auto", True)
 
 
 def test_a_group_of_several_takes_a_list() -> None:
