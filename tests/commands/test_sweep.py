@@ -103,6 +103,20 @@ def test_a_resumed_sweep_runs_what_has_not_finished(invoke: Any, tiny: tuple[str
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+def test_a_job_that_slurm_requeues_continues_its_own_run(
+    invoke: Any, tiny: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = ("-m", "seed=0", *tiny, "network=mlp", "features=none", "logger=none", "hydra.sweep.dir=sweep")
+    assert invoke("train", *line).code == 0
+    run = only((tmp_path / "sweep").glob("0_*"))
+    (run / "summary.json").unlink()
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    again = invoke("train", *line)
+    assert again.code == 0, again.err
+    assert only((tmp_path / "sweep").glob("0_*")) == run
+    assert json.loads((run / "summary.json").read_text())["images_seen"] == 300
+
+
 def test_mistakes_in_resuming_a_sweep(refuse: Any, tmp_path: Path) -> None:
     assert refuse("train", "sweep.resume=nowhere") == (
         "sweep.resume: no sweep in nowhere; give the folder of a sweep, with multirun.yaml"

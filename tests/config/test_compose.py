@@ -86,6 +86,12 @@ def test_a_group_takes_one_choice(group: str) -> None:
         assert caught.value.problem == "this group takes one choice, not a list"
 
 
+def test_loggers_are_one_or_several() -> None:
+    assert compose_config("train", ["logger=csv"]).logger == {"csv": True}
+    several = compose_config("train", ["logger=[wandb,csv]", "logger.project=x"]).logger
+    assert (several.project, several.mode, several.csv) == ("x", "auto", True)
+
+
 def test_a_group_of_several_takes_a_list() -> None:
     config = compose_config("train", ["regularizer=[gradient_penalty,weight_clipping]"])
     assert list(config.regularizer) == ["gradient_penalty", "weight_clipping"]
