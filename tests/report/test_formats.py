@@ -41,6 +41,7 @@ def test_csv_has_a_row_for_each_run(sweep: Path) -> None:
     assert len(rows) == 12
     assert rows[7]["model"] == "dragan"
     assert (rows[7]["seed"], float(rows[7]["fid_classifier last"])) == ("1", 7.1)
+    assert float(rows[7]["fid_classifier real"]) == 0.98
     assert (rows[7]["images"], rows[7]["device"], rows[7]["finished"]) == ("6400", "cpu", "True")
 
 

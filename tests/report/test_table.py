@@ -46,6 +46,15 @@ def test_best_and_last(card: Any, write_run: Any, tmp_path: Path) -> None:
     assert (inception.best, inception.last) == (7.0, 6.5)
 
 
+def test_the_untrained_model_is_not_the_best(card: Any, write_run: Any, tmp_path: Path) -> None:
+    write_run(
+        tmp_path / "a", cards=[card(v, seen, "nearest_train_pixels") for v, seen in ((9.0, 0), (2.0, 64), (1.0, 128))]
+    )
+    (score,) = arrange(find(str(tmp_path)).runs).rows[0].scores
+    assert score is not None
+    assert (score.best, score.best_at) == (2.0, 64)
+
+
 def test_scores_of_evaluate_py_are_read_and_raw_weights_do_not_count(card: Any, write_run: Any, tmp_path: Path) -> None:
     later = [card(3.0, 128) | {"checkpoint": "run"}, card(1.0, 128, ema=False) | {"checkpoint": "run"}]
     write_run(tmp_path / "a", cards=[card(5.0, 64), *later])

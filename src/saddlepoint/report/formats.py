@@ -145,7 +145,8 @@ def _flat(row: Row, report: Report) -> dict[str, Any]:
         flat[f"{column.title} last"] = None if score is None else score.last
         flat[f"{column.title} best"] = None if score is None else score.best
         flat[f"{column.title} best at images"] = None if score is None else score.best_at
-        flat[f"{column.title} real"] = real(column)
+        same = column.real is not None and column.real[0] == column.real[1]
+        flat[f"{column.title} real"] = column.real[0] if same and column.real else real(column)
     flat |= {"images": run.images_seen, "generator updates": run.generator_updates, "hours": round(run.hours, 5)}
     return flat | {"device": device(run), "finished": run.finished}
 

@@ -47,7 +47,8 @@ class Score:
     """A run's values of one score.
 
     Attributes:
-        best: the best value during training; None if it is not known which direction is better.
+        best: the best value during training, without that of the untrained model; None if it is not known which
+            direction is better.
         best_at: images seen at the best value.
         last: the last value.
         last_at: images seen at the last value.
@@ -238,7 +239,8 @@ def _score(run: Run, column: Column) -> Score | None:
     last = max(cards, key=lambda card: card.images_seen)
     if column.lower is None:
         return Score(None, None, last.value, last.images_seen)
-    best = (min if column.lower else max)(cards, key=lambda card: card.value)
+    trained = [card for card in cards if card.images_seen > 0] or cards
+    best = (min if column.lower else max)(trained, key=lambda card: card.value)
     return Score(best.value, best.images_seen, last.value, last.images_seen)
 
 
