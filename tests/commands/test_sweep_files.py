@@ -23,7 +23,14 @@ from saddlepoint.writing import read_json_lines
 ROOT = Path(saddlepoint.__file__).parents[2]
 FILES = sorted((ROOT / "sweeps").glob("*.yaml"))
 KEYS = {"project", "program", "command", "method", "run_cap", "metric", "early_terminate", "parameters"}
-FEW = ("network.width=4", "budget.images=300", "callbacks.scores.n=64", "callbacks.samples.n=4", "logger.mode=offline")
+FEW = (
+    "network.width=4",
+    "batch_size=16",
+    "budget.images=300",
+    "callbacks.scores.n=64",
+    "callbacks.samples.n=4",
+    "logger.mode=offline",
+)
 """Settings after those of the file, for a few updates."""
 
 
