@@ -93,6 +93,7 @@ def test_coverage_of_a_mixture_is_that_of_the_score_cards() -> None:
     assert other.compute() == metric.compute()
 
 
+@pytest.mark.slow
 def test_two_processes_in_a_lightning_module_give_the_figures_of_one(tmp_path, monkeypatch) -> None:
     """Also if one of them has no samples."""
     monkeypatch.syspath_prepend(PROGRAM.parent)
