@@ -117,6 +117,29 @@ def test_a_job_that_slurm_requeues_continues_its_own_run(
     assert json.loads((run / "summary.json").read_text())["images_seen"] == 300
 
 
+@pytest.mark.parametrize(
+    ("task", "hydra", "code"),
+    [
+        (["plugins=[theirs]"], [], "plugins=[theirs]"),
+        ([], ["hydra.launcher._target_=theirs.Launcher"], "hydra.launcher._target_=theirs.Launcher"),
+        ([], ["hydra.launcher={_target_: theirs.Launcher}"], "hydra.launcher={_target_: theirs.Launcher}"),
+        ([], ["+hydra.callbacks.own._target_=theirs.Callback"], "+hydra.callbacks.own._target_=theirs.Callback"),
+        ([], ["hydra.searchpath=[theirs]"], "hydra.searchpath=[theirs]"),
+        ([], ["hydra/launcher=theirs"], "hydra/launcher=theirs"),
+    ],
+)
+def test_a_sweeps_folder_names_no_code(
+    refuse: Any, tmp_path: Path, task: list[str], hydra: list[str], code: str
+) -> None:
+    """The folder may be someone else's."""
+    recorded = {"overrides": {"task": ["seed=0,1", *task], "hydra": ["hydra.mode=MULTIRUN", *hydra]}}
+    content = {"hydra": {**recorded, "runtime": {"config_sources": []}}}
+    (tmp_path / "multirun.yaml").write_text(json.dumps(content))
+    key = code.partition("=")[0].removeprefix("+")
+    expected = f"{key}: the sweep's folder names code to be run; to trust it, add {code}"
+    assert refuse("train", "sweep.resume=.") == expected
+
+
 def test_mistakes_in_resuming_a_sweep(refuse: Any, tmp_path: Path) -> None:
     assert refuse("train", "sweep.resume=nowhere") == (
         "sweep.resume: no sweep in nowhere; give the folder of a sweep, with multirun.yaml"

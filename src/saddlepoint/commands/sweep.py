@@ -6,7 +6,7 @@ import json
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -21,6 +22,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from saddlepoint import writing
 from saddlepoint.config.compose import typed
+from saddlepoint.config.mistakes import LAUNCHERS
 from saddlepoint.config.overrides import CommandLine, parse, quote
 from saddlepoint.errors import RunError, UserError
 from saddlepoint.tracking import run_directory
@@ -28,7 +30,9 @@ from saddlepoint.writing import append_json_line
 
 JOBS = "jobs.jsonl"
 """Name of the file with the record of a sweep's jobs, in the sweep's folder; the last line of a job counts."""
-RESUME, LAUNCHER = "sweep.resume", "hydra/launcher"
+RESUME, LAUNCHER, PLUGINS = "sweep.resume", "hydra/launcher", "plugins"
+SETTINGS_OF_HYDRA = ("hydra.mode", "hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra.job.")
+"""Settings of Hydra that a sweep is resumed with. Without `_target_` they cannot name code."""
 
 _sweep_directory: Path | None = None
 
@@ -156,7 +160,7 @@ def continued(line: CommandLine) -> CommandLine:
     if RESUME not in given or given[RESUME].value() is None:
         return line
     for key in given:
-        if key != RESUME and not _is_of_hydra(key):
+        if key not in (RESUME, PLUGINS) and not _is_of_hydra(key):
             raise UserError("cannot be changed when a sweep is resumed", key, "leave it out; jobs keep their settings")
     directory = Path(str(given[RESUME].value()))
     try:
@@ -165,6 +169,7 @@ def continued(line: CommandLine) -> CommandLine:
         own = {override.key_or_group: override for override in parse(stored.overrides.hydra)}
     except (OSError, yaml.YAMLError, OmegaConfBaseException, HydraException, AttributeError):
         raise UserError(f"no sweep in {directory}", RESUME, "give the folder of a sweep, with multirun.yaml") from None
+    _check_trusted(jobs, own, given)
     changed = {key for key in given if _is_of_hydra(key)} | {"hydra.mode", "hydra.sweep.dir"}
     if LAUNCHER in changed:  # the settings of one launcher are not those of another
         changed |= {key for key in own if key.startswith("hydra.launcher.")}
@@ -172,7 +177,7 @@ def continued(line: CommandLine) -> CommandLine:
     overrides = (
         *(override for override in jobs if not override.startswith(f"{RESUME}=")),
         *(str(override.input_line) for key, override in own.items() if key not in changed),
-        *(str(override.input_line) for key, override in given.items() if key != RESUME),
+        *(str(override.input_line) for key, override in given.items() if _is_of_hydra(key)),
         f"hydra.sweep.dir={folder}",
         f"{RESUME}={folder}",
     )
@@ -181,6 +186,26 @@ def continued(line: CommandLine) -> CommandLine:
     if line.folder is None and configs is not None:
         options = (*options, f"--config-dir={configs}")
     return replace(line, overrides=overrides, options=options, multirun=True, folder=configs)
+
+
+def _check_trusted(jobs: Sequence[str], own: Mapping[str, Override], given: Mapping[str, Override]) -> None:
+    """Check that the folder of a sweep, which may be someone else's, names no code that the user has not named again.
+
+    Raises:
+        UserError: if it names plugins, or settings of Hydra that can name code, that are not on the command line.
+    """
+    stored = {**{override.key_or_group: override for override in parse(jobs)}, **own}
+    if PLUGINS in given and PLUGINS not in stored:
+        raise UserError("the sweep has no plugins", PLUGINS, "leave it out; jobs keep their settings")
+    for key, override in stored.items():
+        launcher = key == LAUNCHER and override.value() in ("basic", *LAUNCHERS)
+        plain = not _is_of_hydra(key) or (
+            key.startswith(SETTINGS_OF_HYDRA) and "_target_" not in str(override.input_line)
+        )
+        if (key == PLUGINS or not (launcher or plain)) and (
+            key not in given or given[key].input_line != override.input_line
+        ):
+            raise UserError("the sweep's folder names code to be run", key, f"to trust it, add {override.input_line}")
 
 
 def _is_of_hydra(key: str) -> bool:
