@@ -115,7 +115,7 @@ def test_one_flipped_bit(user: Any, finished: Path) -> None:
         assert "Traceback" not in process.err
 
 
-@pytest.mark.parametrize("resume", ["resume=run", "resume=auto"])
+@pytest.mark.parametrize("resume", ["resume=run", pytest.param("resume=auto", marks=pytest.mark.slow)])
 def test_every_checkpoint_is_cut(user: Any, finished: Path, resume: str) -> None:
     for path in (finished / "checkpoints").glob("*.ckpt"):
         halve(path)

@@ -107,6 +107,7 @@ def test_killed_and_compiled(user: Any, model: str) -> None:
     assert_kills_change_nothing(user, (*MODELS[model], "compile=true"), 2)
 
 
+@pytest.mark.slow
 def test_a_part_with_a_state_resumes_without_code_of_its_own(user: Any, faulty: tuple[str, ...]) -> None:
     """A loss that depends on a buffer, which counts its calls."""
     assert_kills_change_nothing(user, (*faulty, "loss.kind=stateful", "optimizer.schedule=cosine"), 1)

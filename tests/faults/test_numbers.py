@@ -21,7 +21,7 @@ def assert_finite(run: Path) -> int:
     return int(checkpoint["progress"]["rounds"])
 
 
-@pytest.mark.parametrize("kind", ["poison", "poisoned gradient"])
+@pytest.mark.parametrize("kind", ["poison", pytest.param("poisoned gradient", marks=pytest.mark.slow)])
 def test_a_poisoned_step_is_not_taken(user: Any, faulty: tuple[str, ...], kind: str) -> None:
     process = user.run(*faulty, *user.tiny, f"loss.kind={kind}", "loss.at=8", SAVES, "run.dir=run")
     assert process.code() == 1
@@ -44,7 +44,8 @@ def test_a_step_poisoned_on_one_rank_stops_both(user: Any, faulty: tuple[str, ..
     assert assert_finite(user.folder / "run") == 6
 
 
-@pytest.mark.parametrize("model", ["dcgan", pytest.param("wgan_gp", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("model", ["dcgan", "wgan_gp"])
 def test_a_learning_rate_of_ten(user: Any, model: str) -> None:
     """The run fails, or ends at its budget with an alarm; its checkpoints are finite."""
     rates = ("optimizer.generator.lr=10", "optimizer.discriminator.lr=10")

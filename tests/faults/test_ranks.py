@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 RANKS = ("trainer=ddp", "trainer.accelerator=cpu")
 
 
@@ -36,6 +38,7 @@ def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -
     assert [row for row in there if row["images_seen"] == 500] == alone
 
 
+@pytest.mark.slow
 def test_ranks_share_a_budget_of_hours_and_its_schedule(user: Any) -> None:
     """Although their clocks differ, all ranks must end after the same round and use the same learning rates."""
     user.finish(

@@ -59,6 +59,7 @@ def test_auto_starts_and_then_goes_on(user: Any) -> None:
     assert [row["images_seen"] for row in user.rows(user.folder / "run")] == list(range(16, 161, 16))
 
 
+@pytest.mark.slow
 def test_auto_takes_a_larger_budget_and_warns_of_what_cannot_change(user: Any) -> None:
     command = (*user.tiny, "resume=auto", "run.dir=run")
     user.finish(*command, "budget.images=160", "model.ema_decay=0.9")

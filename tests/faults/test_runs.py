@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from saddlepoint.writing import read_json_lines
 
 
@@ -20,6 +22,7 @@ def test_two_runs_in_the_same_second(user: Any) -> None:
         assert [row["images_seen"] for row in user.rows(user.folder / "outputs" / name)] == [16, 32]
 
 
+@pytest.mark.slow
 def test_one_job_of_a_sweep_fails(user: Any, faulty: tuple[str, ...]) -> None:
     options = ("loss.kind=fails for seed 2", "loss.at=3", "budget.images=160")
     process = user.run("-m", *faulty, "seed=1,2,3", *user.tiny, *options)

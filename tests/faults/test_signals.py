@@ -46,6 +46,7 @@ def test_a_signal_to_the_run_and_its_workers(user: Any, loader: str, name: str, 
     assert user.fingerprint(user.folder / "run") == user.fingerprint(user.folder / "alone")
 
 
+@pytest.mark.slow
 def test_a_second_ctrl_c_does_not_wait_for_the_round(user: Any, faulty: tuple[str, ...]) -> None:
     process = user.start(*faulty, *user.tiny, "loss.kind=slow", user.long, "run.dir=run")
     after_rounds(user, process, 1)
@@ -54,7 +55,9 @@ def test_a_second_ctrl_c_does_not_wait_for_the_round(user: Any, faulty: tuple[st
     assert process.wait() != 0
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, -signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_before_training_there_is_nothing_to_save(
     user: Any, faulty: tuple[str, ...], number: signal.Signals, code: int
 ) -> None:
@@ -66,6 +69,7 @@ def test_before_training_there_is_nothing_to_save(
     assert not (user.folder / "run").exists()
 
 
+@pytest.mark.slow
 def test_while_the_untrained_system_is_scored(user: Any) -> None:
     """The evaluation is finished, and the run stops before its first round."""
     scored = ("features=random", "callbacks.scores.n=1000")
@@ -78,7 +82,7 @@ def test_while_the_untrained_system_is_scored(user: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("rank", [None, pytest.param(0, marks=pytest.mark.slow), 1])
+@pytest.mark.parametrize("rank", [None, *(pytest.param(rank, marks=pytest.mark.slow) for rank in (0, 1))])
 def test_a_signal_to_two_ranks(user: Any, rank: int | None, name: str) -> None:
     """Sent to the started process, which forwards it, or to one of the ranks."""
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")
@@ -123,6 +127,7 @@ def test_the_launcher_of_two_ranks_is_killed(user: Any) -> None:
     assert_saved(user, process, "SIGTERM")
 
 
+@pytest.mark.slow
 def test_a_mistake_is_one_line_of_two_ranks(user: Any) -> None:
     process = user.run(*user.tiny, *RANKS, "batch_size=5000", "run.dir=run")
     assert process.code() == 2

@@ -194,7 +194,7 @@ def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], h
 # Secrets
 
 
-@pytest.mark.parametrize("offline", [True, False])
+@pytest.mark.parametrize("offline", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_no_file_of_a_run_holds_a_secret(user: Any, offline: bool) -> None:
     """Neither the API key, nor environment variables, nor paths of data; not in W&B's own logs either."""
     (netrc := user.folder / "netrc").write_text(f"machine api.wandb.ai\n  login user\n  password {SECRET}\n")

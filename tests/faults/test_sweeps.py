@@ -6,6 +6,8 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 NAMES = [f"{i}_dcgan_digits_seed{i}" for i in range(3)]
 
 
@@ -13,6 +15,7 @@ def files(folder: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_is_resumed_to_the_same_bits(user: Any) -> None:
     """The first job has finished, the second is killed between two checkpoints, the third has not begun."""
     line = ("-m", "seed=0,1,2", *user.tiny, "budget.images=1607", "callbacks.checkpoints.every_images=300")
@@ -39,6 +42,7 @@ def test_a_killed_sweep_is_resumed_to_the_same_bits(user: Any) -> None:
     assert "job 0 has finished before" in resumed.err
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_sweep_and_says_how_to_resume_it(user: Any) -> None:
     process = user.start("-m", "seed=0,1", *user.tiny, user.long, "hydra.sweep.dir=sweep")
     history = user.folder / "sweep" / NAMES[0] / "history.jsonl"

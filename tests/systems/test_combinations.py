@@ -242,7 +242,10 @@ def test_every_model_by_default_and_with_an_augment(model: str) -> None:
 
 
 @pytest.mark.parametrize("regularizer", options("regularizer"))
-@pytest.mark.parametrize("model", ["vae", "infogan", "bigan", "pix2pix", "cyclegan"])
+@pytest.mark.parametrize(
+    "model",
+    ["bigan", "cyclegan", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vae", "infogan", "pix2pix"))],
+)
 def test_other_systems_with_every_regularizer(model: str, regularizer: str) -> None:
     """Each combination trains or raises a UserError with the regularizer's key."""
     refused = refusal_of_model(model, regularizer=regularizer)
