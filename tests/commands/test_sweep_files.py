@@ -14,9 +14,9 @@ import pytest
 import yaml
 
 import saddlepoint
-from saddlepoint.config.check import check_schema
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
 from saddlepoint.metrics.catalogue import lower_is_better
 from saddlepoint.writing import read_json_lines
 

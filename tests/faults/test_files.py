@@ -69,6 +69,7 @@ def test_the_disk_fills_up(user: Any, small_disk: Path) -> None:
     assert load(run / "checkpoints" / "last.ckpt")["progress"]["images_seen"] == images + 640
 
 
+@pytest.mark.slow
 def test_a_limit_on_file_sizes(user: Any, finished: Path) -> None:
     limit = (finished / "checkpoints" / "last.ckpt").stat().st_size // 2
     process = user.run("resume=run", "budget.images=640", limits={"RLIMIT_FSIZE": limit})
@@ -78,6 +79,7 @@ def test_a_limit_on_file_sizes(user: Any, finished: Path) -> None:
     user.finish("resume=run", "budget.images=640")
 
 
+@pytest.mark.slow
 def test_tmpdir_is_full(user: Any, small_disk: Path) -> None:
     fill(small_disk)
     user.finish(*user.tiny, *user.saves, "run.dir=run", environment={"TMPDIR": str(small_disk)})
@@ -94,6 +96,7 @@ def test_the_last_checkpoint_is_cut(user: Any, finished: Path) -> None:
     assert user.fingerprint(finished) == whole
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_never_takes_the_place_of_the_sound_one(finished: Path) -> None:
     folder = finished / "checkpoints"
     sound = (folder / "previous.ckpt").read_bytes()
@@ -115,6 +118,7 @@ def test_one_flipped_bit(user: Any, finished: Path) -> None:
         assert "Traceback" not in process.err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resume", ["resume=run", pytest.param("resume=auto", marks=pytest.mark.slow)])
 def test_every_checkpoint_is_cut(user: Any, finished: Path, resume: str) -> None:
     for path in (finished / "checkpoints").glob("*.ckpt"):
@@ -126,6 +130,7 @@ def test_every_checkpoint_is_cut(user: Any, finished: Path, resume: str) -> None
     assert contents(finished) == before, "nothing is started anew, and nothing is lost"
 
 
+@pytest.mark.slow
 def test_what_the_disk_kept_is_sampled_from(user: Any, finished: Path) -> None:
     """If a save fails after ``last.ckpt`` has been renamed, the previous checkpoint can be sampled from."""
     (finished / "checkpoints" / "last.ckpt").unlink()

@@ -136,6 +136,7 @@ STATES: dict[str, tuple[tuple[str, ...], dict[str, float]]] = {
 """For each model, the overrides and the states in its checkpoint, with their initial values."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dcgan", pytest.param("began", marks=pytest.mark.slow)])
 def test_every_part_with_a_state_resumes_to_the_bit(user: Any, name: str) -> None:
     command, untouched = STATES[name]
@@ -162,6 +163,7 @@ def _size(file: Path) -> int:
         return 0
 
 
+@pytest.mark.slow
 def test_killed_in_the_middle_of_a_save(user: Any) -> None:
     """With TMPDIR on another file system, if there is one."""
     run, folder = user.folder / "run", user.folder / "run" / "checkpoints"

@@ -33,6 +33,7 @@ def test_a_poisoned_step_is_not_taken(user: Any, faulty: tuple[str, ...], kind: 
     assert assert_finite(user.folder / "run") == 6
 
 
+@pytest.mark.slow
 def test_a_step_poisoned_on_one_rank_stops_both(user: Any, faulty: tuple[str, ...]) -> None:
     command = (*faulty, *user.tiny, *RANKS, "loss.kind=poison on rank 1", "loss.at=8", "run.dir=run")
     process = user.run(*command, "callbacks.checkpoints.every_images=64", environment={"PYTHONPATH": str(user.folder)})

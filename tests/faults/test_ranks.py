@@ -49,6 +49,7 @@ def test_ranks_share_a_budget_of_hours_and_its_schedule(user: Any) -> None:
     assert rows[-1]["seconds"] >= 0.0006 * 3600
 
 
+@pytest.mark.slow
 def test_ranks_play_on_points_whose_scores_rank_0_computes_alone(user: Any) -> None:
     points = ("data=gaussians", "model=gan", "network=mlp", "batch_size=16", "budget.images=1600", "logger=none")
     user.finish(*points, *RANKS, "callbacks.theory.enabled=false", "run.dir=run")

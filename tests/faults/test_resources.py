@@ -6,7 +6,10 @@ import os
 import signal
 from typing import Any
 
+import pytest
 
+
+@pytest.mark.slow
 def test_memory_runs_out(user: Any, faulty: tuple[str, ...]) -> None:
     """The limit (``ulimit -v``) is 400 MB more than the process uses when its parts have been built."""
     large = ("data.image_size=64", "network.width=32", "batch_size=1400")
@@ -16,6 +19,7 @@ def test_memory_runs_out(user: Any, faulty: tuple[str, ...]) -> None:
     assert "Traceback" not in process.err
 
 
+@pytest.mark.slow
 def test_a_loader_worker_is_killed(user: Any) -> None:
     process = user.start(*user.tiny, "data.loader=workers", user.long, "run.dir=run")
     process.until(lambda: len(user.rows(user.folder / "run")) >= 3)

@@ -51,6 +51,7 @@ def test_a_finished_run_is_finished(user: Any) -> None:
     assert before == (scores(user, "run"), user.fingerprint(user.folder / "run"), len(user.rows(user.folder / "run")))
 
 
+@pytest.mark.slow
 def test_auto_starts_and_then_goes_on(user: Any) -> None:
     command = (*user.tiny, "resume=auto", "run.dir=run", "callbacks.checkpoints.every_images=64")
     user.finish(*command, "budget.images=160")
@@ -71,6 +72,7 @@ def test_auto_takes_a_larger_budget_and_warns_of_what_cannot_change(user: Any) -
     assert "continues with its own loss=nonsaturating; hinge on this command line is ignored" in process.err
 
 
+@pytest.mark.slow
 def test_auto_starts_anew_what_was_stopped_before_its_first_checkpoint(user: Any) -> None:
     command = (*user.tiny, "resume=auto", "run.dir=run", "budget.images=16_000")
     process = user.start(*command, "callbacks.checkpoints.every_images=16_000")

@@ -10,6 +10,7 @@ import pytest
 from saddlepoint.writing import read_json_lines
 
 
+@pytest.mark.slow
 def test_two_runs_in_the_same_second(user: Any) -> None:
     """Of three pairs, at least one starts within the same second; each run has its own folder."""
     command = (*user.tiny, "budget.images=32")

@@ -81,6 +81,7 @@ def test_while_the_untrained_system_is_scored(user: Any) -> None:
     user.finish("resume=run", "budget.images=64")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", pytest.param("SIGINT", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("rank", [None, *(pytest.param(rank, marks=pytest.mark.slow) for rank in (0, 1))])
 def test_a_signal_to_two_ranks(user: Any, rank: int | None, name: str) -> None:
@@ -117,6 +118,7 @@ def test_one_of_two_ranks_is_killed_before_they_are_connected(user: Any, rank: i
     assert process.err.splitlines()[-1].startswith(f"error: rank {rank} was killed by SIGKILL")
 
 
+@pytest.mark.slow
 def test_the_launcher_of_two_ranks_is_killed(user: Any) -> None:
     """The ranks detect this, save and end; under torchrun alone, they would continue."""
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run")

@@ -67,6 +67,7 @@ def records(run: Path) -> list[str]:
     return [path.name.split("-")[0] for path in (run / "wandb").glob("*run-*") if path.is_dir()]
 
 
+@pytest.mark.slow
 def test_down_at_the_start(user: Any) -> None:
     since = time.monotonic()
     process = user.finish(*RUN, "budget.images=64", "run.dir=run", environment=address(9))
