@@ -17,7 +17,7 @@ import saddlepoint
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.schema import TrainConfig
 from saddlepoint.config.strict import check_schema
-from saddlepoint.metrics.catalogue import lower_is_better
+from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.writing import read_json_lines
 
 ROOT = Path(saddlepoint.__file__).parents[2]

@@ -9,9 +9,9 @@ import scipy.linalg
 import torch
 
 from saddlepoint.errors import UserError
-from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.agreement import ClassAgreement
 from saddlepoint.metrics.base import Collector, Sample
+from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.metrics.features.base import Features
 from saddlepoint.metrics.features.classifier import ClassifierFeatures
 from saddlepoint.metrics.features.random import RandomFeatures
@@ -37,7 +37,7 @@ def test_agreement_is_the_fraction_of_samples_of_the_requested_class() -> None:
 def test_unconditional_samples_have_no_agreement() -> None:
     assert ClassAgreement().figures(Sample(logits=torch.eye(4)[SEEN]), {}, ClassifierFeatures()) == []
     assert not ClassAgreement().applies_to(RandomFeatures())
-    assert not catalogue.lower_is_better("class_agreement_classifier")
+    assert not lower_is_better("class_agreement_classifier")
 
 
 def test_intra_fid_is_the_mean_of_the_classes_distances() -> None:

@@ -7,7 +7,7 @@ import torch
 
 from saddlepoint.errors import UserError
 from saddlepoint.metrics import directions
-from saddlepoint.metrics.catalogue import lower_is_better, register_score
+from saddlepoint.metrics.directions import lower_is_better, register_score
 from saddlepoint.metrics.evaluation import Evaluator, evaluate_vectors
 from saddlepoint.metrics.features import RandomFeatures
 from saddlepoint.metrics.frechet import Gaussian, frechet_distance, real_root

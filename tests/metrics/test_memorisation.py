@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.spatial.distance import cdist
 
-from saddlepoint.metrics.catalogue import lower_is_better
+from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import RandomFeatures
 from saddlepoint.metrics.real import RealStatistics

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from saddlepoint import randomness
+from saddlepoint import processes, randomness
 from saddlepoint.assembly.parts import GROUPS, located, part
 from saddlepoint.config.check import check_parts
 from saddlepoint.config.signatures import signature_of
@@ -52,7 +52,7 @@ def build_data(config: DictConfig) -> tuple[DataModule, DataInfo]:
         if error.key is None:  # the error is about a file
             raise
         raise located(error, "data", OmegaConf.to_container(config, resolve=False)) from None
-    if copies := data.copies():
+    if processes.rank() == 0 and (copies := data.copies()):
         log.warning(
             "%d of the %d held-out images of %s are copies of training images, so scores against them are too good",
             copies, info.sizes["held_out"], info.name,

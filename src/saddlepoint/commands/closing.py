@@ -13,7 +13,7 @@ from rich.table import Table
 
 from saddlepoint.commands.program import program
 from saddlepoint.metrics.cards import ScoreCard, short
-from saddlepoint.metrics.catalogue import PREFIX
+from saddlepoint.metrics.directions import PREFIX
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord

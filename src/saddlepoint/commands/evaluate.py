@@ -19,8 +19,8 @@ from saddlepoint.config.schema import EvaluateConfig
 from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.choice import subject_of
-from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard, short
+from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.metrics.seeds import over_seeds
 from saddlepoint.writing import append_json_line, whole
 
@@ -81,7 +81,7 @@ def _print(cards: list[ScoreCard], title: str, seeds: int) -> None:
         table.add_column(heading, justify="right")
     table.add_column("against")
     for card in cards:
-        better = "lower is better" if catalogue.lower_is_better(card.metric) else "higher is better"
+        better = "lower is better" if lower_is_better(card.metric) else "higher is better"
         spread = f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if seeds > 1 and card.interval else ""
         table.add_row(card.metric, short(card.value), spread, better, card.real_shown, f"{card.n:,}", card.reference)
     console = Console(width=None if Console().is_terminal else 130)

@@ -20,7 +20,7 @@ from saddlepoint.evaluation.points import PointJudge
 from saddlepoint.evaluation.sets import prepare, set_judge
 from saddlepoint.evaluation.sharing import Assistant, Generated, Samples, Translated
 from saddlepoint.metrics import catalogue
-from saddlepoint.metrics.catalogue import PREFIX as RECONSTRUCTION
+from saddlepoint.metrics.directions import PREFIX as RECONSTRUCTION
 from saddlepoint.metrics.features import FeatureExtractor
 from saddlepoint.systems.capabilities import Encodes, Generates, HasLikelihood, InfersCodes, Translates
 from saddlepoint.systems.game import Game

@@ -20,7 +20,6 @@ class ClassAgreement(Metric):
     """
 
     name = "class_agreement"
-    lower_is_better = False
     needs = frozenset({"logits", "labels"})
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:

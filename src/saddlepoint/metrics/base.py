@@ -114,9 +114,8 @@ class Metric(ABC):
 
     Attributes:
         name: as in ``metrics=[fid, is]``; the names of its scores begin with it.
-        lower_is_better: the direction of the score ``name``.
-        also: name prefixes of further scores from the same computation, each with its direction; any of them in
-            ``metrics=[…]`` selects the family.
+        also: name prefixes of further scores from the same computation; any of them in ``metrics=[…]`` selects the
+            family. The direction of every score is in ``directions.py``.
         needs: what it needs a pass to keep.
         reads: name of another metric whose reference this one can use, or "".
         bound_to_n: whether its reference must have as many real images as there are samples. If there are fewer real
@@ -124,8 +123,7 @@ class Metric(ABC):
     """
 
     name: ClassVar[str]
-    lower_is_better: ClassVar[bool]
-    also: ClassVar[Mapping[str, bool]] = {}
+    also: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[str] = ""
     bound_to_n: ClassVar[bool] = False
     needs: ClassVar[frozenset[Need]]

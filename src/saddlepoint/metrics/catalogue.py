@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from saddlepoint.errors import UserError, suggestion
 from saddlepoint.metrics.agreement import ClassAgreement
 from saddlepoint.metrics.base import Metric
-from saddlepoint.metrics.directions import LOWER_IS_BETTER, PREFIX, lower_is_better, register_score
 from saddlepoint.metrics.duplicates import Duplicates
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.fid_infinity import FrechetInfinity
@@ -18,8 +17,6 @@ from saddlepoint.metrics.kernel import KernelDistance
 from saddlepoint.metrics.manifold import Manifolds
 from saddlepoint.metrics.memorisation import NearestTrain
 from saddlepoint.metrics.modes import ClassHistogram, ClassModes
-
-__all__ = ["DEFAULT", "LOWER_IS_BETTER", "METRICS", "PREFIX", "build", "lower_is_better", "register_score"]
 
 METRICS: dict[str, type[Metric]] = {
     metric.name: metric

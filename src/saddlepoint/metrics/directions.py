@@ -5,7 +5,7 @@ from __future__ import annotations
 from saddlepoint.errors import UserError, suggestion
 
 LOWER_IS_BETTER: dict[str, bool] = {
-    # of sets of samples; a test compares these with the metrics' own
+    # of sets of samples
     "fid": True,
     "fid_infinity": True,
     "is": False,

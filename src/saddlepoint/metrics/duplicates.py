@@ -12,7 +12,6 @@ reported as baselines, and there is no verdict where the samples' sharpness diff
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -59,8 +58,7 @@ class Duplicates(Metric):
     """
 
     name = "duplicates"
-    lower_is_better = True
-    also: ClassVar = {"support": False, "class_support": False, "sharpness_gap": True}
+    also = ("support", "class_support", "sharpness_gap")
     needs = frozenset({"pool", "pixels", "logits", "sharpness", "baselines"})
     bound_to_n = True
 

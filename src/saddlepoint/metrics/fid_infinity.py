@@ -33,7 +33,6 @@ class FrechetInfinity(Metric):
     """The extrapolated distance; not a default metric, since it takes 15 eigenvalue problems and all features."""
 
     name = "fid_infinity"
-    lower_is_better = True
     needs = frozenset({"moments", "pool"})
     reads = FrechetDistance.name
 

@@ -68,7 +68,6 @@ class FrechetDistance(Metric):
     """The Fréchet distance of any features; FID with Inception's. Real moments are of the whole reference split."""
 
     name = "fid"
-    lower_is_better = True
     needs = frozenset({"moments"})
 
     def reference(self, real: Sample) -> dict[str, Tensor]:

@@ -48,7 +48,6 @@ class InceptionScore(Metric):
     """The score over seeded random splits, which do not depend on the order of sampling."""
 
     name = "is"
-    lower_is_better = False
     needs = frozenset({"logits"})
 
     def reference(self, real: Sample) -> dict[str, Tensor]:

@@ -25,7 +25,6 @@ class IntraFrechet(Metric):
     """
 
     name = "intra_fid"
-    lower_is_better = True
     needs = frozenset({"class_moments"})
 
     def check(self, num_classes: int, dim: int) -> None:

@@ -67,7 +67,6 @@ class KernelDistance(Metric):
     """The kernel distance of any features, from at most 2,000 rows of each side; KID with Inception's."""
 
     name = "kid"
-    lower_is_better = True
     needs = frozenset({"pool"})
 
     def reference(self, real: Sample) -> dict[str, Tensor]:

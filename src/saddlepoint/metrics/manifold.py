@@ -147,8 +147,7 @@ class Manifolds(Metric):
     """The four figures against a seeded choice of as many train images as samples; for real images they are near 1."""
 
     name = "precision"
-    lower_is_better = False
-    also = {"recall": False, "density": False, "coverage": False}  # noqa: RUF012
+    also = ("recall", "density", "coverage")
     needs = frozenset({"pool"})
     bound_to_n = True
 

@@ -29,8 +29,7 @@ class NearestTrain(Metric):
     """
 
     name = "nearest_train"
-    lower_is_better = False
-    also = {"memorised": True}  # noqa: RUF012
+    also = ("memorised",)
     needs = frozenset({"pool", "train_pool"})
 
     def reference(self, real: Sample) -> dict[str, Tensor]:

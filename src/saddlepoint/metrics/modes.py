@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -137,7 +137,6 @@ class ClassHistogram(Metric):
     """
 
     name = "class_kl"
-    lower_is_better = True
     needs = frozenset({"logits", "label_counts"})
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:
@@ -175,8 +174,7 @@ class ClassModes(Metric):
     """
 
     name = "modes"
-    lower_is_better = False
-    also: ClassVar = {"mode_kl": True}
+    also = ("mode_kl",)
     needs = frozenset({"logits"})
 
     def applies_to(self, extractor: FeatureExtractor) -> bool:

@@ -136,20 +136,19 @@ def find(places: str | Sequence[str]) -> Found:
     given = [places] if isinstance(places, str) else list(places)
     runs: dict[Path, Run] = {}
     problems: dict[Path, str] = {}
+    folders = []
     for place in given:
-        folders = matching(place)
-        if not folders:
+        if not (found := matching(place)):
             raise UserError(f"no such folder: {place}", "runs", "use folders of runs or of sweeps, or a pattern")
-        for folder in folders:
-            for directory in _run_folders(folder):
-                resolved = directory.resolve()
-                if resolved in runs or resolved in problems:
-                    continue
-                try:
-                    runs[resolved] = read(directory)
-                except (ValueError, TypeError, OSError, yaml.YAMLError, RecursionError) as error:
-                    problems[resolved] = f"{directory} is left out: {_first_line(error)}"
-    folders = [folder for place in given for folder in matching(place)]
+        folders += found
+    for directory in (directory for folder in folders for directory in _run_folders(folder)):
+        resolved = directory.resolve()
+        if resolved in runs or resolved in problems:
+            continue
+        try:
+            runs[resolved] = read(directory)
+        except (ValueError, TypeError, OSError, yaml.YAMLError, RecursionError) as error:
+            problems[resolved] = f"{directory} is left out: {_first_line(error)}"
     lines = [*problems.values(), *_failed_jobs(folders)]
     if not runs:
         named = ", ".join(given)

@@ -211,7 +211,7 @@ def _columns(runs: Sequence[Run]) -> list[Column]:
             reals.setdefault(Protocol.of(card), []).extend([] if card.real is None else [card.real])
     return [
         Column(protocol, _title(protocol, reals), direction(protocol.metric), (min(real), max(real)) if real else None)
-        for protocol, real in sorted(reals.items(), key=lambda pair: list(reals).index(pair[0]))
+        for protocol, real in reals.items()
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from saddlepoint.metrics.cards import ScoreCard
-from saddlepoint.metrics.catalogue import lower_is_better
+from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.systems.progress import Progress
 from saddlepoint.tracking.run_logger import RunLogger
 from saddlepoint.writing import append_json_line, read_json_lines, write_atomically

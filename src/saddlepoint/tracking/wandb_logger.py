@@ -101,7 +101,8 @@ def build(
     reason = _why_offline(mode)
     if reason:
         log.info("W&B: %s, so this run is recorded offline (upload it later with `wandb sync`)", reason)
-    start = partial(_start, directory, config, project, entity, name, group, tags, notes, run_id)
+    about = {"project": project, "entity": entity, "name": name, "group": group, "tags": tags, "notes": notes}
+    start = partial(_start, directory, config, run_id, about)
     try:
         return start(offline=reason is not None)
     except (UsageError, CommError, TimeoutError) as error:
@@ -112,28 +113,13 @@ def build(
 
 
 def _start(
-    directory: Path,
-    config: Mapping[str, Any],
-    project: str,
-    entity: str | None,
-    name: str | None,
-    group: str | None,
-    tags: list[str] | None,
-    notes: str | None,
-    run_id: str | None,
-    offline: bool,
+    directory: Path, config: Mapping[str, Any], run_id: str | None, about: Mapping[str, Any], offline: bool
 ) -> WandbRunLogger:
     run = wandb.init(
         dir=str(directory.resolve()),  # absolute: W&B's service process may have another working directory
         config=dict(config),
         mode="offline" if offline else "online",
-        project=project,
-        entity=entity,
-        name=name,
-        group=group,
         job_type="train",
-        tags=tags,
-        notes=notes,
         id=run_id,
         resume="allow" if run_id and not offline else None,
         settings=wandb.Settings(
@@ -144,6 +130,7 @@ def _start(
             disable_git=True,
             save_code=False,
         ),
+        **about,
     )
     run.define_metric("images_seen")
     run.define_metric("*", step_metric="images_seen")

@@ -1,0 +1,135 @@
+"""Builds every model on data of every kind, without files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from saddlepoint.assembly import build
+from saddlepoint.config.compose import compose_config
+from saddlepoint.config.directory import options
+from saddlepoint.config.schema import TrainConfig
+from saddlepoint.config.strict import check_schema
+from saddlepoint.errors import UserError
+from saddlepoint.systems.capabilities import Encodes, Generates, Translates
+from saddlepoint.types import DataInfo
+
+
+def compose(*overrides: str) -> DictConfig:
+    return compose_config("train", overrides)
+
+
+def info(shape: tuple[int, ...], classes: int = 0, **more: Any) -> DataInfo:
+    names = tuple(map(str, range(classes))) or None
+    return DataInfo("stub", shape, names, {"train": 100, "held_out": 10}, "0" * 32, **more)
+
+
+PAIRS = info((3, 32, 32), columns={"inputs": (1, 32, 32), "targets": (3, 32, 32)})
+DATA = {
+    "digits": info((1, 8, 8), 10),
+    "mnist": info((1, 32, 32), 10),
+    "fashion_mnist": info((1, 32, 32), 10),
+    "binarised_mnist": info((1, 28, 28), 10),
+    "cifar10": info((3, 32, 32), 10),
+    "stacked_mnist": info((3, 32, 32), 1000),
+    "image_folder": info((3, 64, 64)),
+    "gaussians": info((2,)),
+    "facades": PAIRS,
+    "paired_folder": PAIRS,
+    "unpaired_folder": info((3, 32, 32), columns={"a": (1, 32, 32), "b": (3, 32, 32)}, aligned=False),
+    "unpaired_mnist": info((1, 32, 32), 10, columns={"a": (1, 32, 32), "b": (1, 32, 32)}),
+}
+ROOT = {data: ["data.root=somewhere"] for data in ("image_folder", "paired_folder")}
+
+
+def test_the_data_are_complete() -> None:
+    assert options("data") == sorted(DATA)
+
+
+NO_LABELS = ("image_folder", "gaussians")
+REFUSED = {
+    ("infogan", "gaussians"): "needs a network 'recognition'",
+    ("bigan", "gaussians"): "needs a network 'encoder'",
+    **{
+        (model, data): "needs labels, and the data has none"
+        for model in ("acgan", "cgan", "msgan", "projgan")
+        for data in NO_LABELS
+    },
+}
+"""Models that cannot be trained on some data of a supported kind, with the error."""
+
+ON_POINTS = {
+    "began": ("autoencoder", "autoencoder"),
+    "ebgan": ("autoencoder", "autoencoder"),
+    "vae": ("vae", "needs a network 'encoder'"),
+}
+"""Models that cannot use ``network=mlp``, the default for points: the network to choose, and the error without it."""
+
+
+def small(config: DictConfig) -> None:
+    """Make the networks small, since only shapes are checked."""
+    for node in (config.network, *config.network.values()):
+        for key in {"width", "units"} & set(node if OmegaConf.is_dict(node) else ()):
+            if not OmegaConf.is_interpolation(node, key) and node[key] is not None:
+                node[key] = 4
+
+
+IN_CI = ("digits", "mnist", "gaussians", "facades", "unpaired_mnist")
+"""Data sets of each kind; the others are slow tests."""
+
+
+@pytest.mark.parametrize(
+    "data", [name if name in IN_CI else pytest.param(name, marks=pytest.mark.slow) for name in DATA]
+)
+@pytest.mark.parametrize("model", options("model"))
+def test_every_model_builds_on_every_data_set_of_its_kind(model: str, data: str) -> None:
+    overrides = [f"model={model}", f"data={data}", *ROOT.get(data, [])]
+    config, about = compose(*overrides), DATA[data]
+    small(config)
+    check_schema(config, TrainConfig)
+    build.fill(config, about)
+    kind = "pix2pix" if about.columns and "inputs" in about.columns else "cyclegan" if about.columns else ""
+    if (model in ("pix2pix", "cyclegan") or kind) and model != kind:
+        with pytest.raises(UserError, match=rf"^data: model={model} trains on .*, and data={data} has "):
+            build.check_data_kind(config, about, {"model": model, "data": data})
+        return
+    build.check_data_kind(config, about, {"model": model, "data": data})
+    if data == "gaussians" and model in ON_POINTS:
+        network, why = ON_POINTS[model]
+        with pytest.raises(UserError, match=why):
+            build.build_system(config)
+        config.network = compose(*overrides, f"network={network}").network
+        small(config)
+    if (model, data) in REFUSED:
+        with pytest.raises(UserError, match=REFUSED[model, data]):
+            build.build_system(config)
+        return
+    system = build.build_system(config)
+    assert set(system.regularizers) == set(config.get("regularizer") or {})
+    can = [able for able in (Generates, Encodes, Translates) if isinstance(system, able)]
+    assert can
+    if Generates in can:
+        check_samples(system.sample(3, seed=0, ema=False), about)
+    if Encodes in can:
+        check_samples(system.decode(system.encode(torch.zeros(3, *about.shape), ema=False), ema=False), about)
+    if Translates in can:
+        assert about.columns is not None
+        for name, (source, target) in system.directions.items():
+            images = system.translate(torch.zeros(3, *about.columns[source]), name, ema=False)
+            assert images.shape == (3, *about.columns[target])
+    if can == [Generates]:
+        judged = system.networks["discriminator"](torch.zeros(4, *about.shape), torch.arange(4))
+        judgements = 4 // config.minibatch.packing
+        assert judged.logits.shape == (judgements,)
+        assert judged.features.shape[0] == judgements
+        assert judged.logits.isfinite().all()
+
+
+def check_samples(samples: torch.Tensor, about: DataInfo) -> None:
+    assert samples.shape == (3, *about.shape)
+    assert samples.isfinite().all()
+    if about.is_image:
+        assert samples.abs().max() <= 1
