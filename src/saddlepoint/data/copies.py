@@ -7,7 +7,7 @@ from collections.abc import Collection
 from saddlepoint.data.sources.base import Contents, FileColumn
 
 COMPARED_BYTES = 256 << 20
-"""At most this much is compared, which takes about a second."""
+"""At most this much is compared, which took 0.4 seconds for files that the system had in memory."""
 
 
 def count_copies(contents: Contents, column: str) -> int | None:
