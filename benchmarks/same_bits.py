@@ -20,12 +20,15 @@ import platform
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from saddlepoint.writing import write_atomically
 
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = (
@@ -138,13 +141,15 @@ class Kept:
             f"{platform.node()} {torch.__version__} {torch.cpu.get_capabilities()}".encode()
         ).hexdigest()
         self.path = ROOT / "outputs" / "same_bits" / f"{commit[:12]}-{key[:8]}.json"
+        self.lock = threading.Lock()  # runs end in several threads
         self.results: dict[str, dict[str, str]] = json.loads(self.path.read_text()) if self.path.exists() else {}
 
     def add(self, case: tuple[str, str], result: dict[str, str]) -> None:
         """Keep a result, in memory and in the file."""
-        self.results[" @ ".join(case)] = result
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(json.dumps(self.results, indent=1))
+        with self.lock:
+            self.results[" @ ".join(case)] = result
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path, json.dumps(self.results, indent=1).encode())
 
     def get(self, case: tuple[str, str]) -> dict[str, str] | None:
         """Return a result that was kept."""

@@ -32,12 +32,13 @@ MAY_IMPORT = {
     "assembly": {"assembly", "processes", "config", "tracking", "systems", *PARTS},
     "evaluation": {"evaluation", "assembly", "config", "tracking", "systems", *PARTS},
     "export": {"export", "assembly", "config", "tracking", "systems", *PARTS},
+    "exploring": {"exploring", "evaluation", "assembly", "config", "tracking", "systems", *PARTS},
     "report": {"report", "metrics"},
     "callbacks": {"callbacks", "evaluation", "tracking", "systems", *PARTS},
 }
 MAY_IMPORT["training"] = {"training", "callbacks", "export", "failures", "processes", *MAY_IMPORT["evaluation"]}
 MAY_IMPORT["api"] = {"training", *MAY_IMPORT["training"]}
-MAY_IMPORT["commands"] = {"commands", "report", "training", *MAY_IMPORT["training"]}
+MAY_IMPORT["commands"] = {"commands", "exploring", "report", "training", *MAY_IMPORT["training"]}
 FORBIDDEN = {
     "networks": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},
     "losses": {"pytorch_lightning", "hydra", "wandb", "omegaconf"},

@@ -10,11 +10,17 @@ import pytest
 
 from saddlepoint.config.compose import compose_config
 from saddlepoint.config.report import ReportConfig
-from saddlepoint.config.schema import EvaluateConfig, SampleConfig, TrainConfig
+from saddlepoint.config.schema import EvaluateConfig, ExploreConfig, SampleConfig, TrainConfig
 from saddlepoint.config.strict import check_schema
 
 DOCS = Path(__file__).parents[2] / "docs"
-SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "sample": SampleConfig, "report": ReportConfig}
+SCHEMAS = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "sample": SampleConfig,
+    "report": ReportConfig,
+    "explore": ExploreConfig,
+}
 
 
 @pytest.mark.parametrize("page", ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md", "comparing.md"])

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from saddlepoint.assembly.restore import find, restore
-from saddlepoint.commands import classes
+from saddlepoint.exploring import noise
 from saddlepoint.metrics.quantise import quantise
 
 
@@ -97,7 +97,7 @@ def test_a_place_that_cannot_be_written_to_is_found_out_before_drawing(
     taken: str | None,
     said: str,
 ) -> None:
-    monkeypatch.setattr(classes, "draw", lambda *_: pytest.fail("drawn for nothing"))
+    monkeypatch.setattr(noise, "draw", lambda *_: pytest.fail("drawn for nothing"))
     (tmp_path / "notes.txt").touch()
     if taken is not None:
         (tmp_path / "x" / taken).mkdir(parents=True)

@@ -48,6 +48,7 @@ def halve(path: Path) -> None:
     os.truncate(path, path.stat().st_size // 2)
 
 
+@pytest.mark.slow
 def test_the_disk_fills_up(user: Any, small_disk: Path) -> None:
     run = small_disk / "run"
     command = (*user.tiny, "callbacks.history.every_rounds=1000000", "callbacks.checkpoints.every_images=320")

@@ -22,6 +22,7 @@ def scores(user: Any, name: str) -> list[dict[str, Any]]:
     return [user.rounded({k: v for k, v in json.loads(row).items() if k != "seconds"}) for row in rows]
 
 
+@pytest.mark.slow
 def test_the_best_card_is_taken_up_and_later_rows_are_dropped(user: Any) -> None:
     command = (*SCORED, "budget.images=640", "callbacks.scores.every_images=48")
     user.finish(*command, "run.dir=alone")
@@ -44,6 +45,7 @@ def test_the_best_card_is_taken_up_and_later_rows_are_dropped(user: Any) -> None
         assert user.fingerprint(user.folder / "run", name) == user.fingerprint(user.folder / "alone", name)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_finished(user: Any) -> None:
     user.finish(*SCORED, "budget.images=100", "run.dir=run")
     before = scores(user, "run"), user.fingerprint(user.folder / "run"), len(user.rows(user.folder / "run"))

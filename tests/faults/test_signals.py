@@ -28,7 +28,7 @@ def assert_saved(user: Any, process: Any, name: str) -> int:
     [
         pytest.param("SIGTERM", 143, "memory", marks=pytest.mark.slow),
         ("SIGTERM", 143, "workers"),
-        ("SIGINT", 130, "memory"),
+        pytest.param("SIGINT", 130, "memory", marks=pytest.mark.slow),
         pytest.param("SIGINT", 130, "workers", marks=pytest.mark.slow),
     ],
 )
@@ -94,7 +94,8 @@ def test_a_signal_to_two_ranks(user: Any, rank: int | None, name: str) -> None:
     assert_saved(user, process, "SIGTERM" if rank == 1 else name)
 
 
-@pytest.mark.parametrize("rank", [0, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rank", [0, 1])
 def test_one_of_two_ranks_is_killed(user: Any, rank: int) -> None:
     process = user.start(*user.tiny, *RANKS, user.long, "run.dir=run", "callbacks.checkpoints.every_images=64")
     after_rounds(user, process)

@@ -59,6 +59,7 @@ def on(root: Path) -> list[str]:
     return [*QUICK, "data=image_folder", f"data.root={root}", "data.image_size=8"]
 
 
+@pytest.mark.slow
 def test_images(user: Any) -> None:
     """If EPS were allowed, Pillow would open it with Ghostscript, another program."""
     harm = f"touch {user.folder / 'pwned'}"
@@ -89,6 +90,7 @@ def test_images(user: Any) -> None:
     user.is_refused(cases)
 
 
+@pytest.mark.slow
 def test_archives(user: Any) -> None:
     def archive(name: str, member: str | None = None, content: bytes = b"", mode: int = stat.S_IFREG) -> Path:
         with zipfile.ZipFile(user.folder / name, "w", zipfile.ZIP_DEFLATED) as file:
@@ -149,6 +151,7 @@ def without_roots_ways_round_permissions() -> None:
         ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; fails without effect for other users
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
 def test_a_class_folder_without_permission(user: Any) -> None:
     for kind in ("a", "b"):

@@ -49,6 +49,7 @@ NOT_ALLOWED = "is not allowed"
 OWN_KEYS = "refers to something other than the config's own keys and ${oc.env:SADDLEPOINT_DATA}"
 
 
+@pytest.mark.slow
 def test_targets_on_the_command_line(user: Any, harm: str) -> None:
     call = f"\"__import__('os').system('{harm}')\""
     nodes = ("loss", "model", "data", "data.source", "network.generator", "optimizer.generator")
@@ -81,6 +82,7 @@ def test_references_that_no_checkpoint_may_hold_are_refused_before_there_is_one(
     user.is_refused(cases, HELD)
 
 
+@pytest.mark.slow
 def test_parts_in_a_config_folder(user: Any, harm: str) -> None:
     """The user's config folder is trusted, but its parts must be in the list of allowed classes as well."""
     call = "{_target_: os.system, command: '" + harm + "'}"
@@ -103,6 +105,7 @@ def test_parts_in_a_config_folder(user: Any, harm: str) -> None:
     user.is_refused(cases, HELD)
 
 
+@pytest.mark.slow
 def test_a_file_of_the_users_own_may_name_a_plugin(user: Any) -> None:
     (user.folder / "mine.py").write_text("from saddlepoint.losses import Hinge\n\n\nclass Own(Hinge):\n    pass\n")
     (folder := user.folder / "own" / "experiment").mkdir(parents=True)
@@ -161,6 +164,7 @@ def test_checkpoints_that_hold_code(user: Any, sound: dict[str, Any]) -> None:
     assert marker.is_dir()
 
 
+@pytest.mark.slow
 def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], harm: str) -> None:
     def put(config: Any, key: str, value: Any) -> None:
         *path, last = key.split(".")

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -76,30 +74,6 @@ def test_no_data_of_a_run_becomes_markup(write_run: Any, tmp_path: Path) -> None
     assert "<img" not in text
     assert text.count("</script>") == 5  # data, curves, pictures, library, script
     assert text.count(r"\u003cscript\u003ewindow.ran=1") >= 3
-
-
-def browser() -> tuple[str, str] | None:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    driver = shutil.which("chromedriver")
-    return (chromium, driver) if chromium and driver else None
-
-
-@pytest.fixture(scope="module")
-def driver() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
-    found = browser()
-    if found is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = found[0]
-    for argument in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1400,1000"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    made = webdriver.Chrome(options, webdriver.ChromeService(found[1]))
-    made.set_script_timeout(120)
-    made.set_page_load_timeout(300)
-    yield made
-    made.quit()
 
 
 class Page:
@@ -213,6 +187,11 @@ def test_the_page_of_a_sweep(driver: Any, sweep: Path, tmp_path: Path) -> None:
     # Parallel coordinates, and the settings of two runs
     lines = "return new Set(saddlepoint.views.parallel.data('source_1').map((row) => row.r)).size"
     page.wait(f"return (() => {{ {lines} }})() === 9")
+    passing = narrow_to(page, axis=0, low=-0.04, high=0.2)
+    assert 0 < len(passing) < 9
+    page.wait(f"return (() => {{ {lines} }})() === {len(passing)}")
+    page.click("#all-runs")
+    page.wait(f"return (() => {{ {lines} }})() === 12")
     page.choose("right", "6")
     assert page.texts("#diff tbody td:first-child") == [
         "loss",
@@ -241,6 +220,26 @@ def click_on_point(page: Page, run: int, images: int) -> None:
     for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
         button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
         page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **button})
+
+
+def narrow_to(page: Page, axis: int, low: float, high: float) -> set[int]:
+    """Draw a rectangle over an axis of the parallel coordinates, and return the runs that pass through it."""
+    script = """
+        const [axis, low, high] = arguments;
+        const view = saddlepoint.views.parallel;
+        const canvas = document.querySelector("#parallel-chart canvas");
+        canvas.scrollIntoView({ block: "center", behavior: "instant" });
+        const left = view.origin()[0] + view.padding().left, top = view.origin()[1] + view.padding().top;
+        const box = canvas.getBoundingClientRect();
+        const corner = (x, y) => [box.x + left + view.scale("x")(x), box.y + top + view.scale("y")(y)];
+        const inside = view.data("source_1").filter((row) => row.i === axis && row.v >= low && row.v <= high);
+        return [corner(axis - 0.2, low), corner(axis + 0.2, high), inside.map((row) => row.r)];
+    """
+    start, end, runs = page.run(script, axis, low, high)
+    for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
+        event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}
+        page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
+    return set(runs)
 
 
 def test_what_strangers_write_does_not_run(driver: Any, write_run: Any, tmp_path: Path) -> None:

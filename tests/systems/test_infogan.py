@@ -150,7 +150,7 @@ def test_a_traversal_changes_only_one_code() -> None:
     system = build()
     system.generate = lambda draw, ema: draw.latents  # type: ignore[method-assign]
     for index, columns in ((0, K), (1, 5)):
-        rows = system.traverse(index, columns, seed=0).view(10, columns, Z)
+        rows = system.traverse(index, 10, columns, seed=0).view(10, columns, Z)
         own = slice(NOISE, NOISE + K) if index == 0 else slice(Z - 1, Z)
         rest = [i for i in range(Z) if not own.start <= i < own.stop]
         assert (rows[:, :, rest] == rows[:, :1, rest]).all()

@@ -27,12 +27,13 @@ from saddlepoint.errors import RunError, UserError, choose
 
 log = logging.getLogger(__name__)
 
-COMMANDS = ("train", "evaluate", "sample", "report")
+COMMANDS = ("train", "evaluate", "sample", "report", "explore")
 USAGE = f"""saddlepoint {__version__}: train, measure and compare GANs
 
   saddlepoint train model=dcgan data=mnist        train a model; `saddlepoint train --help` lists all choices
   saddlepoint evaluate checkpoint=RUN             score a checkpoint
   saddlepoint sample checkpoint=RUN n=64          sample from a checkpoint
+  saddlepoint explore checkpoint=RUN              explore a model with sliders, on a page on this machine
   saddlepoint report runs=outputs                 compare runs on one page
 
 In a checkout, `python train.py …` is the same as `saddlepoint train …`."""

@@ -2,134 +2,135 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from rich.console import Console
 from torch import Tensor
 
 from saddlepoint import writing
-from saddlepoint.assembly.restore import Restored, find, restore
-from saddlepoint.commands import classes, inputs, sweep
+from saddlepoint.assembly.restore import find, restore
+from saddlepoint.commands import sweep
 from saddlepoint.config.schema import SampleConfig
 from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
+from saddlepoint.exploring import films, history, modes
+from saddlepoint.exploring.modes import Result
 from saddlepoint.export import export
-from saddlepoint.metrics.quantise import quantise
 from saddlepoint.tracking import pictures
 from saddlepoint.writing import whole
 
 REMEDY = "set out to a folder that can be written"
+FILMS = {"gif": films.write_gif, "mp4": films.write_mp4}
+DEFAULTS: Mapping[str, Any] = {
+    "labels": None, "inputs": None, "direction": None, "fit": None, "truncation": 1, "path": None, "along": None,
+    "terms": [[0, 1, 2], [3, 4, 5], [6, 7, 8]],
+}  # fmt: skip
+"""The defaults of settings that only some modes read."""
 
 
 def run(config: DictConfig) -> None:
-    """Write samples, or translations or reconstructions of ``inputs``, to ``out``; or export networks to ``export``."""
+    """Write samples, arranged by ``mode``, to ``out``; or export networks to ``export``."""
     check_schema(config, SampleConfig)
-    if config.truncation == 0:
-        raise UserError("0 makes all samples identical", "truncation", "choose a value in (0, 1]")
+    formats = _check(config)
+    if config.mode == "animate":
+        frames = history.frames(config.checkpoint)
+        out = sweep.own_folder(config.out)
+        with writing.folder(out, _names(config, formats), REMEDY), writing.explained(out, REMEDY):
+            written = _write_films(config, formats, out, frames)
+        _say(f"{len(frames)} pictures of training: " + ", ".join(map(str, written)))
+        return
     if config.export is not None:
         export.check_folder(sweep.own_folder(config.export))
     restored = restore(find(config.checkpoint), config.device, config.plugins)
     if config.export is not None:
         folder = sweep.own_folder(config.export)
         files = export.write(restored, folder, config.ema, config.plugins)
-        Console().print(f"{folder}: {', '.join(files)}", highlight=False, soft_wrap=True)
+        _say(f"{folder}: {', '.join(files)}")
         return
-    if "png" in config.format and not restored.info.is_image:
-        raise UserError("png is for images, and these samples are points", "format", "use grid and npz")
+    if not restored.info.is_image and (images := [form for form in formats if form not in ("grid", "npz")]):
+        raise UserError(f"{images[0]} is for images, and these samples are points", "format", "use grid and npz")
     out = sweep.own_folder(config.out)
-    with writing.folder(out, _names(config), REMEDY):
-        result = _sampled(config, restored) if config.inputs is None else _made(config, restored)
+    with writing.folder(out, _names(config, formats), REMEDY):
+        result = modes.make(config, restored)
         with writing.explained(out, REMEDY):
-            written = _write(config, out, result)
-    Console().print(
+            written = _write(config, formats, out, result)
+    _say(
         f"{len(result.samples)} {result.kind} of {restored.about['choices']['model']} after "
-        f"{restored.system.progress.images_seen:,} images: " + ", ".join(str(path) for path in written),
-        highlight=False,
-        soft_wrap=True,
+        f"{restored.system.progress.images_seen:,} images: " + ", ".join(str(path) for path in written)
     )
 
 
-class Result(NamedTuple):
-    """Samples to be written.
+def _check(config: DictConfig) -> list[str]:
+    """Check the settings of the mode, and return the formats.
 
-    Attributes:
-        kind: a plural noun for the closing message, such as ``translations``.
-        samples: images, uint8 [N, C, H, W], or points, float [N, D].
-        picture: a grid of the images, or a scatter plot of the points.
-        arrays: additional arrays of the ``.npz`` file.
+    Raises:
+        UserError: if they contradict each other.
     """
-
-    kind: str
-    samples: Tensor
-    picture: Image.Image
-    arrays: dict[str, Tensor]
-
-
-def _sampled(config: DictConfig, restored: Restored) -> Result:
-    if given := [key for key in ("direction", "fit") if config[key] is not None]:
-        raise UserError("it is for images to translate or reconstruct", given[0], "add inputs=PATH, or leave it out")
-    drawn = classes.draw(config, restored)
-    _check_finite(drawn.samples, restored)
-    labels = {} if drawn.labels is None else {"labels": drawn.labels}
-    if not restored.info.is_image:
-        return Result("samples", drawn.samples, pictures.scatter(drawn.samples, drawn.samples, "samples"), labels)
-    samples = quantise(drawn.samples)
-    return Result("samples", samples, pictures.grid(samples, drawn.columns), labels)
+    if config.truncation == 0:
+        raise UserError("0 makes all samples identical", "truncation", "choose a value in (0, 1]")
+    for key, default in DEFAULTS.items():
+        value = OmegaConf.to_container(config[key]) if OmegaConf.is_config(config[key]) else config[key]
+        if value != default and key not in modes.READS[config.mode]:
+            raise UserError(f"mode={config.mode} does not use it", key, "leave it out")
+    if config.export is not None and config.mode != "grid":
+        raise UserError("it is for samples, not for export=DIR", "mode", "leave it out")
+    formats = list(config.format or (["gif"] if config.mode == "animate" else ["grid"]))
+    if config.mode == "animate" and (still := [form for form in formats if form not in FILMS]):
+        raise UserError(f"mode=animate writes films, not {still[0]}", "format", "choose gif or mp4")
+    if "mp4" in formats:
+        films.check_mp4()
+    return formats
 
 
-def _made(config: DictConfig, restored: Restored) -> Result:
-    made = inputs.make(config, restored)
-    _check_finite(made.outputs, restored)
-    picture = made.picture(config.columns)
-    codes = {} if made.codes is None else {"codes": made.codes}
-    return Result(
-        "translations" if made.codes is None else "reconstructions",
-        quantise(made.outputs),
-        pictures.grid(quantise(picture.samples), picture.columns),
-        {"inputs": quantise(made.inputs).permute(0, 2, 3, 1), **codes},
-    )
+def _say(line: str) -> None:
+    Console().print(line, highlight=False, soft_wrap=True)
 
 
-def _check_finite(samples: Tensor, restored: Restored) -> None:
-    if not torch.isfinite(samples).all():
-        raise UserError(
-            f"samples of {restored.path} contain NaN or infinite values: the generator has diverged",
-            "checkpoint",
-            "choose an earlier checkpoint",
-        )
-
-
-def _names(config: DictConfig) -> Iterator[str]:
+def _names(config: DictConfig, formats: list[str]) -> Iterator[str]:
     """Yield the names of the files to be written."""
-    if "grid" in config.format:
+    if "grid" in formats:
         yield "grid.png"
-    if "png" in config.format:
+    if "png" in formats:
         yield from (f"{i:06d}.png" for i in range(config.n))
-    if "npz" in config.format:
+    if "npz" in formats:
         yield "samples.npz"
+    yield from (f"samples.{form}" for form in FILMS if form in formats)
 
 
-def _write(config: DictConfig, out: Path, result: Result) -> list[Path]:
+def _write(config: DictConfig, formats: list[str], out: Path, result: Result) -> list[Path]:
     written, samples = [], result.samples
-    if "grid" in config.format:
+    if "grid" in formats:
         written.append(out / "grid.png")
         with whole(written[-1]) as file:
             result.picture.save(file, "PNG")
-    if "png" in config.format:
+    if "png" in formats:
         for i, image in enumerate(samples):
             with whole(out / f"{i:06d}.png") as file:
                 pictures.to_picture(image).save(file, "PNG")
         written.append(out / f"000000.png … {len(samples) - 1:06d}.png")
-    if "npz" in config.format:
+    if "npz" in formats:
         written.append(out / "samples.npz")
         # uint8 [N, H, W, C] is the layout that other evaluation tools read.
         arrays = {"images": samples.permute(0, 2, 3, 1)} if samples.dim() == 4 else {"points": samples}
         with whole(written[-1]) as file:
             np.savez(file, **{name: tensor.numpy() for name, tensor in {**arrays, **result.arrays}.items()})  # type: ignore[arg-type]
+    if any(form in FILMS for form in formats):
+        written += _write_films(config, formats, out, [films.enlarged(frame) for frame in _frames(samples)])
     return written
+
+
+def _frames(samples: Tensor) -> list[Image.Image]:
+    """Return a picture of each sample."""
+    return [pictures.grid(image.unsqueeze(0)) if len(image) == 4 else pictures.to_picture(image) for image in samples]
+
+
+def _write_films(config: DictConfig, formats: list[str], out: Path, frames: list[Image.Image]) -> list[Path]:
+    chosen = [form for form in FILMS if form in formats]
+    for form in chosen:
+        FILMS[form](out / f"samples.{form}", frames, config.fps)
+    return [out / f"samples.{form}" for form in chosen]

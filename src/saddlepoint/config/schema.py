@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
@@ -198,17 +198,35 @@ class SampleConfig(Strict):
     """The keys of ``conf/sample.yaml``."""
 
     checkpoint: str | None
+    mode: Literal[
+        "grid", "classes", "interpolate", "arithmetic", "truncation", "nearest", "traverse", "reconstruct", "animate"
+    ]
     n: PositiveInt
     seed: NonNegativeInt
     labels: str | int | list[str | int] | None
     inputs: str | None
     direction: str | None
     fit: Literal["pad", "crop", "resize"] | None
+    path: Literal["slerp", "lerp"] | None
+    terms: list[list[NonNegativeInt]]
+    along: Literal["codes", "sefa", "pca", "axes"] | None
     out: str
     export: str | None
-    format: list[Literal["grid", "png", "npz"]]
+    format: list[Literal["grid", "png", "npz", "gif", "mp4"]] | None
+    fps: PositiveFloat
     columns: PositiveInt | None
     truncation: Fraction
+    ema: bool
+    device: Literal["auto", "cpu", "cuda", "mps"]
+    plugins: list[str]
+
+
+class ExploreConfig(Strict):
+    """The keys of ``conf/explore.yaml``."""
+
+    checkpoint: str | None
+    port: Annotated[int, Field(ge=0, le=65535)]
+    open: bool
     ema: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
     plugins: list[str]

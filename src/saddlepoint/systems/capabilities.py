@@ -122,9 +122,11 @@ class Generates(Protocol):
     Attributes:
         num_classes: number of classes of a conditional generator; 0 if it is unconditional.
         block: number of samples that are generated at a time.
+        prior: distribution of the latents.
     """
 
     block: int
+    prior: Literal["normal", "uniform"]
 
     @property
     def num_classes(self) -> int:
@@ -138,6 +140,9 @@ class Generates(Protocol):
 
     def sample_classes(self, labels: Sequence[int], columns: int, **options: Any) -> Tensor:
         """Return a row of samples for each label."""
+
+    def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
+        """Return the inputs of samples ``start … start + count - 1`` of the sequence of a seed."""
 
     def draw_sample_labels(self, seed: int, start: int, count: int) -> Tensor | None:
         """Return the labels of samples, or None if the generator is unconditional."""
@@ -185,6 +190,18 @@ class HasLikelihood(Protocol):
 
     def log_likelihood(self, samples: Tensor, importance: int = 1, seed: int = 0) -> LogLikelihood:
         """Return log-likelihoods of samples [N, ...], or a bound from ``importance`` samples."""
+
+
+@runtime_checkable
+class Traverses(Protocol):
+    """Has codes, each of which can be varied with the other latents fixed."""
+
+    @property
+    def traversable(self) -> int:
+        """Number of codes."""
+
+    def traverse(self, index: int, rows: int, columns: int, seed: int, ema: bool = True) -> Tensor:
+        """Return samples [rows · columns, ...]; in each row, code ``index`` takes ``columns`` values."""
 
 
 @runtime_checkable

@@ -144,25 +144,32 @@ class InfoGAN(GAN):
             inferred: Tensor = self.recognition(output.features).categorical[0].argmax(1)
         return inferred
 
-    def traverse(self, index: int, columns: int, seed: int, ema: bool = True) -> Tensor:
+    @property
+    def traversable(self) -> int:
+        """Number of codes; categorical codes come first, then continuous ones."""
+        return len(self.codes.categories) + self.codes.continuous
+
+    def traverse(self, index: int, rows: int, columns: int, seed: int, ema: bool = True) -> Tensor:
         """Return rows of samples in which one code varies and the noise and the other codes are fixed.
 
         Args:
             index: index of the code; categorical codes come first, then continuous ones.
-            columns: number of values of the code: its categories, or equally spaced values in [-2, 2].
+            rows: number of rows, each with different noise and other codes.
+            columns: number of values of the code: categories 0, 1, …, repeated if there are fewer, or equally spaced
+                values in [-2, 2].
             seed: seed of the latents of the rows.
             ema: whether to use the averaged weights.
 
         Returns:
-            Float [10 · columns, ...], in row-major order.
+            Float [rows · columns, ...], in row-major order.
         """
-        noise, categories, continuous = self.codes.unpack(self.codes.keyed(seed, 0, TRAVERSED))
+        noise, categories, continuous = self.codes.unpack(self.codes.keyed(seed, 0, rows))
         noise, continuous = (one.repeat_interleave(columns, 0) for one in (noise, continuous))
         categories = [one.repeat_interleave(columns) for one in categories]
         if index < len(categories):
-            categories[index] = torch.arange(columns).repeat(TRAVERSED)
+            categories[index] = (torch.arange(columns) % self.codes.categories[index]).repeat(rows)
         else:
-            continuous[:, index - len(categories)] = torch.linspace(-REACH, REACH, columns).repeat(TRAVERSED)
+            continuous[:, index - len(categories)] = torch.linspace(-REACH, REACH, columns).repeat(rows)
         return self.sample(len(noise), latents=self.codes.pack(noise, categories, continuous), ema=ema)
 
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
@@ -170,7 +177,7 @@ class InfoGAN(GAN):
         shown = dict(super().pictures(n, seed, held_out))
         columns = [*self.codes.categories, *[TRAVERSED] * self.codes.continuous]
         for index, count in enumerate(columns):
-            shown[f"traversal_{index + 1}"] = Picture(self.traverse(index, count, seed), count)
+            shown[f"traversal_{index + 1}"] = Picture(self.traverse(index, TRAVERSED, count, seed), count)
         return shown
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:

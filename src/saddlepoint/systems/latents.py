@@ -22,16 +22,22 @@ def draw(prior: Prior, n: int, dim: int, random: torch.Generator, truncation: fl
         dim: dimension of the latents.
         random: random number generator.
         truncation: in (0, 1]; 1 is no truncation. Below 1, the normal is truncated to ±2·truncation (Brock et al. 2019,
-            section 3.1, by resampling; here by the inverse distribution function, with the same distribution) and the
-            uniform is restricted to ±truncation.
+            section 3.1) and the uniform is restricted to ±truncation. Latents of the same generator with different
+            truncations are monotonic functions of each other, so that the samples remain recognizable.
     """
     if prior == "uniform":
         return torch.empty(n, dim, device=random.device).uniform_(-truncation, truncation, generator=random)
-    if truncation == 1.0:
-        return torch.randn(n, dim, device=random.device, generator=random)
-    mass = math.erf(2 * truncation / math.sqrt(2))
-    centered = torch.empty(n, dim, device=random.device, dtype=torch.float64).uniform_(-mass, mass, generator=random)
-    return (math.sqrt(2) * torch.erfinv(centered)).float()
+    z = torch.randn(n, dim, device=random.device, generator=random)
+    return z if truncation == 1.0 else truncated(z, 2 * truncation)
+
+
+def truncated(z: Tensor, limit: float) -> Tensor:
+    """Map standard normal values to a normal truncated to ±limit, by the inverse of its distribution function.
+
+    Brock et al. resample values beyond the limit; the distribution is the same.
+    """
+    mass = math.erf(limit / math.sqrt(2))
+    return (math.sqrt(2) * torch.erfinv(mass * torch.erf(z.double() / math.sqrt(2)))).to(z.dtype)
 
 
 def keyed(prior: Prior, dim: int, seed: int, start: int, count: int, truncation: float = 1.0) -> Tensor:

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import torch
 from omegaconf import DictConfig, OmegaConf
 
 from saddlepoint import writing
@@ -86,10 +87,18 @@ def describe(plan: Plan) -> dict[str, Any]:
     return {"config": config, "choices": plan.choices, "data": data, "scoring": scoring}
 
 
+def _device(system: Game) -> str:
+    """Return the name of the device, such as ``cpu``, ``NVIDIA H100 80GB HBM3`` or ``2 x NVIDIA …`` for two ranks."""
+    device = system.device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return name if system.trainer.world_size == 1 else f"{system.trainer.world_size} x {name}"
+
+
 def summarise(record: RunRecord, system: Game) -> dict[str, Any]:
     """Return the contents of ``summary.json``, which a sweep's table is made from."""
     return {
         "directory": str(record.directory),
+        "device": _device(system),
         "images_seen": system.progress.images_seen,
         "generator_updates": system.progress.generator_updates,
         "seconds": round(system.progress.seconds, 1),

@@ -45,12 +45,23 @@ async function drawParallel() {
   const width = Math.max(find("parallel").clientWidth, axes.length * 110);
   const layer = [
     { data: { values: titles }, mark: { type: "rule", color: "#999", opacity: 0.6 }, encoding: { x, y: { datum: 0, type: "quantitative", scale: y.scale, axis: null }, y2: { datum: 1 } } },
-    { data: { values }, mark: { type: "line", strokeWidth: 1.6, opacity: 0.75 }, encoding: { x, y, color, detail: { field: "r", type: "nominal" }, order: { field: "i", type: "quantitative" }, tooltip } },
+    { data: { values }, params: [{ name: "brush", select: { type: "interval", encodings: ["x", "y"] } }], mark: { type: "line", strokeWidth: 1.6, opacity: 0.75 }, encoding: { x, y, color, detail: { field: "r", type: "nominal" }, order: { field: "i", type: "quantitative" }, tooltip } },
     { data: { values: labels }, mark: { type: "text", align: "left", dx: 6, fontSize: 11 }, encoding: { x, y, text: { field: "text", type: "nominal" } } },
     { data: { values: titles }, mark: { type: "text", align: "left", fontWeight: "bold", fontSize: 12, dx: -4 }, encoding: { x, y: { datum: 1.12, type: "quantitative", scale: y.scale, axis: null }, text: { field: "text", type: "nominal" } } },
   ];
-  await chart("parallel", find("parallel-chart"), { width, height: 300, autosize: { type: "fit", contains: "padding" }, layer });
+  const view = await chart("parallel", find("parallel-chart"), { width, height: 300, autosize: { type: "fit", contains: "padding" }, layer });
+  if (view) view.addEventListener("pointerup", () => narrow(view.signal("brush"), values, runs));
+}
+/** Select the runs whose lines pass through a rectangle at every axis that it crosses. */
+function narrow(brush, values, runs) {
+  if (!brush.i || !brush.v) return; // a click
+  const inside = (value, [a, b]) => value >= Math.min(a, b) && value <= Math.max(a, b);
+  const crossed = values.filter((value) => inside(value.i, brush.i));
+  const outside = new Set(crossed.filter((value) => !inside(value.v, brush.v)).map((value) => value.r));
+  const kept = new Set(crossed.map((value) => value.r).filter((run) => !outside.has(run)));
+  if (kept.size) select(runs.filter((run) => !kept.has(run)), false);
 }
 function startParallel() {
+  find("all-runs").addEventListener("click", () => select(DATA.runs.keys(), true));
   selection.listeners.push(drawParallel);
 }

@@ -1,4 +1,4 @@
-"""Samples for ``sample.py``, from noise, optionally of the classes given by ``labels``."""
+"""Samples from noise, optionally of given classes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,23 @@ class Labelled(NamedTuple):
     columns: int | None
 
 
+def generator(restored: Restored, key: str, remedy: str) -> Generates:
+    """Return the system.
+
+    Args:
+        restored: the checkpoint.
+        key: the setting that is at fault if the system does not generate samples.
+        remedy: what to do then.
+
+    Raises:
+        UserError: if the system does not generate samples.
+    """
+    if isinstance(restored.system, Generates):
+        return restored.system
+    name = restored.about["choices"]["model"]
+    raise UserError(f"model={name} does not generate samples from noise", key, remedy)
+
+
 def draw(config: DictConfig, restored: Restored) -> Labelled:
     """Draw the samples for the settings ``n``, ``labels`` and ``columns``, and return them on the CPU.
 
@@ -37,29 +54,53 @@ def draw(config: DictConfig, restored: Restored) -> Labelled:
     Raises:
         UserError: if the model does not generate samples, is unconditional, or does not have the class.
     """
-    system = restored.system
-    if not isinstance(system, Generates):
-        name = restored.about["choices"]["model"]
-        raise UserError(f"model={name} does not generate samples from noise", "inputs", "set it to the path of images")
+    system = generator(restored, "inputs", "set it to the path of images")
     settings = {"seed": config.seed, "truncation": float(config.truncation), "ema": config.ema}
-    if config.labels is None:
+    if config.labels is None and config.mode != "classes":
         samples = system.sample(config.n, **settings)
         return Labelled(samples.cpu(), system.draw_sample_labels(config.seed, 0, config.n), config.columns)
-    if not system.num_classes:
-        raise UserError(
-            "this generator is unconditional", "labels", "leave labels out, or train a model with conditioning"
-        )
-    rows = classes(config.labels, restored.info.class_names or ())
+    rows = classes(config.labels or "all", restored)
     columns = config.n if len(rows) == 1 else config.columns or max(1, config.n // len(rows))
     samples = system.sample_classes(rows, columns, **settings)
     labels = torch.tensor(rows).repeat_interleave(columns)
     return Labelled(samples.cpu(), labels, config.columns if len(rows) == 1 else columns)
 
 
-def classes(wanted: str | int | ListConfig, names: Sequence[str]) -> list[int]:
+def one_class(config: DictConfig, restored: Restored, n: int) -> Tensor | None:
+    """Return labels of the single class ``labels``, long [n], by default the class of the seed's first sample.
+
+    None if the generator is unconditional.
+
+    Raises:
+        UserError: if ``labels`` is not one class of the model.
+    """
+    system = generator(restored, "mode", "choose reconstruct, or leave it out")
+    if config.labels is not None:
+        chosen = classes(config.labels, restored)
+        if len(chosen) > 1:
+            raise UserError(f"mode={config.mode} shows one class", "labels", "choose one")
+        return torch.full((n,), chosen[0])
+    first = system.draw_sample_labels(config.seed, 0, 1)
+    return None if first is None else first.repeat(n)
+
+
+def classes(wanted: str | int | ListConfig, restored: Restored) -> list[int]:
     """Return the class numbers for ``labels``, which may be ``all``, or names or numbers of classes.
 
-    >>> classes("all", ("cat", "dog")), classes(["dog", 0], ("cat", "dog"))
+    Raises:
+        UserError: if the generator is unconditional, a class does not exist, or the list is empty.
+    """
+    if not getattr(restored.system, "num_classes", 0):
+        raise UserError(
+            "this generator is unconditional", "labels", "leave labels out, or train a model with conditioning"
+        )
+    return numbers(wanted, restored.info.class_names or ())
+
+
+def numbers(wanted: str | int | ListConfig, names: Sequence[str]) -> list[int]:
+    """Return the class numbers for ``labels`` among the given names.
+
+    >>> numbers("all", ("cat", "dog")), numbers(["dog", 0], ("cat", "dog"))
     ([0, 1], [1, 0])
 
     Raises:

@@ -1,0 +1,105 @@
+"""Directions in the space of latents along which samples change most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from saddlepoint.errors import UserError
+from saddlepoint.systems.capabilities import Generates
+from saddlepoint.systems.game import Game
+from saddlepoint.systems.latents import Prior
+from saddlepoint.systems.sampling import evaluating
+
+Along = Literal["codes", "sefa", "pca", "axes"]
+
+SAMPLES = 512
+"""Number of samples of a principal component analysis."""
+
+
+def sefa(system: Game, ema: bool = True) -> Tensor:
+    """Return the eigenvectors of AᵀA in descending order of eigenvalue, where A is the weight of the first layer.
+
+    Shen & Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", arXiv:2007.06600, equation 5. A is found
+    from the layer's outputs for unit vectors, so that it includes any normalization of the weight.
+
+    Returns:
+        Float [Z, Z]; rows are unit vectors.
+
+    Raises:
+        UserError: the system has no network whose input is a vector of latents.
+    """
+    export = next((one for one in system.exports(ema).values() if "latents" in one.inputs), None)
+    if export is None or export.inputs["latents"].dim() != 2:
+        raise UserError("this model has no layer that maps a vector of latents", "along", "set it to pca")
+    dim = export.inputs["latents"].shape[1]
+    probes = torch.cat([torch.zeros(1, dim), torch.eye(dim)])
+    labels = torch.zeros(dim + 1, dtype=torch.long)
+    inputs = [{"latents": probes, "labels": labels}[name].to(system.device) for name in export.inputs]
+    outputs: list[Tensor] = []
+
+    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        outputs.append(output.detach())
+
+    linear = [module for module in export.network.modules() if isinstance(module, nn.Linear | nn.ConvTranspose2d)]
+    hooks = [module.register_forward_hook(keep) for module in linear]
+    try:
+        with torch.no_grad(), evaluating(export.network):
+            export.network(*inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    changes = ((output[1:] - output[:1]).flatten(1).double() for output in outputs)
+    columns = next(change for change in changes if change.any())  # row i is A's column i; not a layer of the labels
+    return _descending(columns @ columns.T)
+
+
+def pca(system: Generates, seed: int, ema: bool = True) -> Tensor:
+    """Return the directions in latents that correspond to the principal components of samples.
+
+    Härkönen et al. 2020, "GANSpace", arXiv:2004.02546, equation 3: the least-squares regression of latents on the
+    coordinates of the components. They used features of a layer; this function uses the samples' values, so that it
+    applies to any system.
+
+    Args:
+        system: a system with latents [N, Z].
+        seed: seed of the 512 samples.
+        ema: whether to use the averaged weights.
+
+    Returns:
+        Float [K, Z], K ≤ min(Z, 511), in descending order of variance; rows are unit vectors.
+    """
+    z = system.draw(seed, 0, SAMPLES).latents.double()
+    x = system.sample(SAMPLES, seed=seed, ema=ema).flatten(1).double().cpu()
+    _, singular, components = torch.linalg.svd(x - x.mean(0), full_matrices=False)
+    count = min(z.shape[1], SAMPLES - 1, int((singular > 1e-9 * singular[0]).sum()))
+    coordinates = (x - x.mean(0)) @ components[:count].T
+    directions = torch.linalg.lstsq(coordinates, z - z.mean(0)).solution
+    return nn.functional.normalize(directions, dim=1).float()
+
+
+def axes(system: Generates) -> Tensor:
+    """Return the axes of the latents, float [Z, Z]."""
+    return torch.eye(system.draw(0, 0, 1).latents.shape[1])
+
+
+def deviation(prior: Prior) -> float:
+    """Return the standard deviation of latents."""
+    return 1.0 if prior == "normal" else 3**-0.5  # of the uniform distribution on [-1, 1]
+
+
+def _descending(symmetric: Tensor) -> Tensor:
+    """Return the eigenvectors of a matrix as rows, in descending order of eigenvalue, with positive largest values."""
+    vectors = torch.linalg.eigh(symmetric).eigenvectors.T.flip(0)
+    largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))
+    return (vectors * largest.sign()).float().cpu()
+
+
+FINDERS: Mapping[str, Callable[[Any, int, bool], Tensor]] = {
+    "sefa": lambda system, seed, ema: sefa(system, ema),
+    "pca": lambda system, seed, ema: pca(system, seed, ema),
+    "axes": lambda system, seed, ema: axes(system),
+}

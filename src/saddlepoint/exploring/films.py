@@ -1,0 +1,60 @@
+"""GIF and MP4 files of a sequence of pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from saddlepoint.errors import UserError
+from saddlepoint.writing import whole
+
+SIDE = 256
+"""Approximate side in pixels to which smaller frames are enlarged, by an integer factor, without smoothing."""
+
+
+def enlarged(frame: Image.Image) -> Image.Image:
+    """Enlarge a small frame."""
+    factor = max(1, SIDE // max(frame.size))
+    return frame.resize((frame.width * factor, frame.height * factor), Image.Resampling.NEAREST)
+
+
+def write_gif(path: Path, frames: Sequence[Image.Image], frames_per_second: float) -> None:
+    """Write an animated GIF that repeats for ever."""
+    with whole(path) as file:
+        frames[0].save(
+            file, "GIF", save_all=True, append_images=frames[1:], duration=round(1000 / frames_per_second), loop=0
+        )
+
+
+def write_mp4(path: Path, frames: Sequence[Image.Image], frames_per_second: float) -> None:
+    """Write an MP4 file, H.264 with 4:2:0 chroma, which all browsers play.
+
+    Odd widths and heights are padded by one pixel, since this chroma format needs even ones.
+    """
+    import av
+
+    width, height = (side + side % 2 for side in frames[0].size)
+    with whole(path) as file, av.open(file, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=round(frames_per_second), options={"crf": "18"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for frame in frames:
+            padded = Image.new("RGB", (width, height))
+            padded.paste(frame)
+            container.mux(stream.encode(av.VideoFrame.from_image(padded)))
+        container.mux(stream.encode())
+
+
+def check_mp4() -> None:
+    """Check that MP4 files can be written.
+
+    Raises:
+        UserError: PyAV is not installed.
+    """
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        raise UserError(
+            "mp4 needs PyAV, which is not installed", "format", "pip install 'saddlepoint[explore]', or choose gif"
+        ) from None

@@ -1,0 +1,45 @@
+"""The pictures of a run's samples during training, as frames of a film."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from PIL import Image, ImageDraw
+
+from saddlepoint.assembly.restore import find
+from saddlepoint.data.images import decode
+from saddlepoint.errors import UserError
+
+NAME = re.compile(r"samples-(\d{9,})\.png")
+CAPTION = 16
+"""Height of the caption in pixels."""
+
+
+def frames(checkpoint: str) -> list[Image.Image]:
+    """Return the pictures that a run has drawn of its samples, each with the number of images seen below it.
+
+    Args:
+        checkpoint: the run's folder, or one of its checkpoints.
+
+    Raises:
+        UserError: if the run has drawn none.
+    """
+    path = find(checkpoint)
+    run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
+    found = {int(match[1]): file for file in run.glob("samples/*.png") if (match := NAME.fullmatch(file.name))}
+    if not found:
+        raise UserError(
+            f"no pictures of samples in {run / 'samples'}",
+            "checkpoint",
+            "choose a run that was trained with callbacks.samples.every_images",
+        )
+    return [_captioned(found[images], f"{images:,} images") for images in sorted(found)]
+
+
+def _captioned(file: Path, text: str) -> Image.Image:
+    picture = decode(file.read_bytes(), str(file), 3)
+    framed = Image.new("RGB", (picture.width, picture.height + CAPTION), "white")
+    framed.paste(picture)
+    ImageDraw.Draw(framed).text((4, picture.height + 2), text, fill="black")
+    return framed

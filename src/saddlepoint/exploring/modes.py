@@ -1,0 +1,228 @@
+"""The modes of ``sample.py``: arrangements of samples that show what a model has learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor
+
+from saddlepoint import randomness
+from saddlepoint.assembly.restore import Restored
+from saddlepoint.errors import UserError
+from saddlepoint.evaluation.pictures import nearest_training
+from saddlepoint.exploring import directions, inputs, noise, paths
+from saddlepoint.metrics.quantise import quantise
+from saddlepoint.systems.capabilities import Generates, Traverses, rows_of
+from saddlepoint.tracking import pictures
+
+TRUNCATIONS = (1.0, 0.8, 0.6, 0.4, 0.2)
+"""The truncations of the rows of ``mode=truncation``."""
+REACH = 3.0
+"""Latents are moved along directions by up to this number of standard deviations of the prior."""
+JITTER = 0.25
+"""Range of the uniform noise that is added to the latents of ``mode=arithmetic`` (Radford et al., figure 7)."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Samples to be written.
+
+    Attributes:
+        kind: a plural noun for the closing message, such as ``translations``.
+        samples: images, uint8 [N, C, H, W], or points, float [N, D].
+        picture: a grid of the images, or a scatter plot of the points.
+        arrays: additional arrays of the ``.npz`` file.
+    """
+
+    kind: str
+    samples: Tensor
+    picture: Image.Image
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+def grid(config: DictConfig, restored: Restored) -> Result:
+    """Return samples from noise; or translations or reconstructions of ``inputs``."""
+    if config.inputs is not None:
+        return _result_of(config, restored, inputs.make(config, restored))
+    if given := [key for key in ("direction", "fit") if config[key] is not None]:
+        raise UserError("it is for images to translate or reconstruct", given[0], "add inputs=PATH, or leave it out")
+    drawn = noise.draw(config, restored)
+    _check_finite(drawn.samples, restored)
+    labels = {} if drawn.labels is None else {"labels": drawn.labels}
+    if not restored.info.is_image:
+        return Result("samples", drawn.samples, pictures.scatter(drawn.samples, drawn.samples, "samples"), labels)
+    return _images("samples", drawn.samples, drawn.columns, labels)
+
+
+def reconstruct(config: DictConfig, restored: Restored) -> Result:
+    """Return reconstructions of ``inputs``, or of held-out images, below them."""
+    return _result_of(config, restored, inputs.reconstructed(config, restored))
+
+
+def interpolate(config: DictConfig, restored: Restored) -> Result:
+    """Return closed paths through the latents of samples, or of encoded ``inputs``; each row leads to the next."""
+    columns = config.columns or 8
+    rows = max(2, config.n // columns)
+    if config.inputs is None:
+        system = _generator(restored)
+        anchors = _latents(system, config.seed, rows)
+        path: paths.Path = config.path or ("slerp" if system.prior == "normal" else "lerp")
+        labels = noise.one_class(config, restored, rows * columns)
+        samples = system.sample(
+            rows * columns, labels=labels, latents=paths.loop(anchors, columns, path), seed=config.seed, ema=config.ema
+        )
+    else:
+        encoder = inputs.encoder(restored, "inputs")
+        anchors = encoder.encode(inputs.read(config.inputs, config.fit, restored, rows), ema=config.ema).cpu()
+        samples = encoder.decode(paths.loop(anchors, columns, config.path or "slerp"), ema=config.ema)
+    return _checked("interpolated samples", samples, columns, restored)
+
+
+def arithmetic(config: DictConfig, restored: Restored) -> Result:
+    """Return a - b + c of the mean latents of three rows of samples, followed by samples nearby.
+
+    Radford et al. 2016, arXiv:1511.06434, section 6.3.2. The last column of rows a, b and c is the sample of the mean.
+    """
+    system = _generator(restored)
+    terms = [list(term) for term in config.terms]
+    if len(terms) != 3 or len({len(term) for term in terms}) != 1 or not terms[0]:
+        raise UserError("needs three lists of equal length", "terms", "give indices, as in [[0,1,2],[3,4,5],[6,7,8]]")
+    drawn = _latents(system, config.seed, max(map(max, terms)) + 1)
+    groups = [drawn[term] for term in terms]
+    means = [group.mean(0, keepdim=True) for group in groups]
+    result = means[0] - means[1] + means[2]
+    random = randomness.generator("cpu", config.seed, "arithmetic")
+    nearby = result + torch.empty(len(terms[0]), result.shape[1]).uniform_(-JITTER, JITTER, generator=random)
+    rows = [torch.cat(parts) for parts in (*zip(groups, means, strict=True), (result, nearby))]
+    latents = torch.cat(rows)
+    labels = noise.one_class(config, restored, len(latents))
+    samples = system.sample(len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema)
+    return _checked("samples", samples, len(rows[0]), restored)
+
+
+def truncation(config: DictConfig, restored: Restored) -> Result:
+    """Return samples with stronger truncation of the latents in each row; a column has the same latents before."""
+    system = _generator(restored)
+    columns = config.columns or max(1, config.n // len(TRUNCATIONS))
+    labels = None if config.labels is None else noise.one_class(config, restored, columns)
+    rows = [system.sample(columns, labels=labels, seed=config.seed, truncation=t, ema=config.ema) for t in TRUNCATIONS]
+    return _checked("samples", torch.cat(rows), columns, restored)
+
+
+def nearest(config: DictConfig, restored: Restored) -> Result:
+    """Return samples above the training images that are nearest to them in pixels."""
+    _generator(restored)
+    drawn = noise.draw(config, restored)
+    _check_finite(drawn.samples, restored)
+    samples = quantise(drawn.samples)
+    found = nearest_training(samples, inputs.training_data(restored, config.plugins))
+    picture = rows_of(samples, found, columns=config.columns or 10)
+    return Result("samples", samples, pictures.grid(picture.samples, picture.columns), {"nearest": _last(found)})
+
+
+def traverse(config: DictConfig, restored: Restored) -> Result:
+    """Return samples along one direction in each row: of codes, by SeFa, of principal components, or of axes."""
+    system = _generator(restored)
+    columns = config.columns or 10
+    rows = max(1, config.n // columns)
+    along = config.along or ("codes" if isinstance(restored.system, Traverses) else "sefa")
+    if along == "codes":
+        if not isinstance(restored.system, Traverses):
+            raise UserError("this model has no codes", "along", "choose sefa, pca or axes")
+        each = max(1, rows // restored.system.traversable)
+        parts = [
+            restored.system.traverse(index, each, columns, config.seed, config.ema)
+            for index in range(restored.system.traversable)
+        ]
+        return _checked("samples", torch.cat(parts), columns, restored)
+    origin = _latents(system, config.seed, 1)
+    found = directions.FINDERS[along](restored.system, config.seed, config.ema)[:rows]
+    reach = REACH * directions.deviation(system.prior)
+    latents = (origin + torch.linspace(-reach, reach, columns).view(-1, 1) * found.unsqueeze(1)).flatten(0, 1)
+    labels = noise.one_class(config, restored, len(latents))
+    samples = system.sample(len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema)
+    return _checked("samples", samples, columns, restored)
+
+
+MODES: Mapping[str, Callable[[DictConfig, Restored], Result]] = {
+    "grid": grid,
+    "classes": grid,
+    "interpolate": interpolate,
+    "arithmetic": arithmetic,
+    "truncation": truncation,
+    "nearest": nearest,
+    "traverse": traverse,
+    "reconstruct": reconstruct,
+}
+READS = {
+    "grid": ("labels", "inputs", "direction", "fit", "truncation"),
+    "classes": ("truncation",),
+    "interpolate": ("labels", "inputs", "fit", "path"),
+    "arithmetic": ("labels", "terms"),
+    "truncation": ("labels",),
+    "nearest": ("labels", "truncation"),
+    "traverse": ("labels", "along"),
+    "reconstruct": ("inputs", "fit"),
+    "animate": (),
+}
+"""The settings that each mode reads, besides those that all read."""
+
+
+def make(config: DictConfig, restored: Restored) -> Result:
+    """Return the samples of ``config.mode``.
+
+    Raises:
+        UserError: if the model does not have this mode, or a setting is invalid.
+    """
+    if config.mode != "grid" and not restored.info.is_image:
+        raise UserError(f"{config.mode} is for images, and these samples are points", "mode", "set it to grid")
+    return MODES[config.mode](config, restored)
+
+
+def _generator(restored: Restored) -> Generates:
+    return noise.generator(restored, "mode", "leave it out, and set inputs to the path of images")
+
+
+def _latents(system: Generates, seed: int, n: int) -> Tensor:
+    latents: Tensor = system.draw(seed, 0, n).latents
+    return latents
+
+
+def _images(kind: str, samples: Tensor, columns: int | None, arrays: Mapping[str, Tensor]) -> Result:
+    pixels = quantise(samples)
+    return Result(kind, pixels, pictures.grid(pixels, columns), arrays)
+
+
+def _checked(kind: str, samples: Tensor, columns: int, restored: Restored) -> Result:
+    _check_finite(samples, restored)
+    return _images(kind, samples.cpu(), columns, {})
+
+
+def _result_of(config: DictConfig, restored: Restored, made: inputs.Made) -> Result:
+    _check_finite(made.outputs, restored)
+    picture = made.picture(config.columns)
+    codes = {} if made.codes is None else {"codes": made.codes}
+    return Result(
+        "translations" if made.codes is None else "reconstructions",
+        quantise(made.outputs),
+        pictures.grid(quantise(picture.samples), picture.columns),
+        {"inputs": _last(quantise(made.inputs)), **codes},
+    )
+
+
+def _last(images: Tensor) -> Tensor:
+    """Return images [N, C, H, W] as [N, H, W, C], the layout of ``.npz`` files."""
+    return images.permute(0, 2, 3, 1)
+
+
+def _check_finite(samples: Tensor, restored: Restored) -> None:
+    if not torch.isfinite(samples).all():
+        raise UserError(
+            f"samples of {restored.path} contain NaN or infinite values: the generator has diverged",
+            "checkpoint",
+            "choose an earlier checkpoint",
+        )

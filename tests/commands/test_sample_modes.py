@@ -1,0 +1,153 @@
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from saddlepoint.assembly.restore import find, restore
+from saddlepoint.exploring import paths
+from saddlepoint.metrics.quantise import quantise
+
+
+@pytest.fixture
+def make(invoke: Any, trained: Path, tmp_path: Path) -> Any:
+    """Sample in a mode, and return the arrays of the npz."""
+    names = map(str, itertools.count())
+
+    def run(*arguments: str, checkpoint: Path = trained) -> Any:
+        out = next(names)
+        outcome = invoke("sample", f"checkpoint={checkpoint}", f"out={out}", "format=[grid,npz]", *arguments)
+        assert outcome.code == 0, outcome.err
+        assert (tmp_path / out / "grid.png").exists()
+        return np.load(tmp_path / out / "samples.npz")
+
+    return run
+
+
+def pixels(samples: torch.Tensor) -> Any:
+    return quantise(samples).permute(0, 2, 3, 1).numpy()
+
+
+@pytest.mark.parametrize("path", ["slerp", "lerp"])
+def test_interpolations_are_samples_of_a_closed_path(make: Any, trained: Path, path: paths.Path) -> None:
+    found = make("mode=interpolate", "n=12", "columns=4", "seed=3", f"path={path}")["images"]
+    system: Any = restore(find(str(trained)), "cpu").system
+    latents = paths.loop(system.draw(3, 0, 3).latents, 4, path)
+    assert (found == pixels(system.sample(12, latents=latents))).all()
+    assert (found[::4] == pixels(system.sample(3, seed=3))).all()
+    assert (found == make("mode=interpolate", "n=12", "columns=4", "seed=3", f"path={path}")["images"]).all()
+
+
+def test_arithmetic_is_that_of_mean_latents(make: Any, trained: Path) -> None:
+    found = make("mode=arithmetic", "terms=[[0,1],[2,5],[4,4]]", "seed=2")["images"]
+    system: Any = restore(find(str(trained)), "cpu").system
+    z = system.draw(2, 0, 6).latents
+    a, b, c = (z[0] + z[1]) / 2, (z[2] + z[5]) / 2, z[4]
+    expected = torch.stack([z[0], z[1], a, z[2], z[5], b, z[4], z[4], c, a - b + c])
+    assert len(found) == 12
+    assert np.abs(found[:10].astype(int) - pixels(system.sample(10, latents=expected))).max() <= 1
+    near, result = found[10:].astype(float), found[9].astype(float)
+    assert 0 < np.abs(near - result).mean() < np.abs(found[0] - result).mean()
+
+
+def test_truncated_rows_have_the_latents_of_the_first_row(make: Any) -> None:
+    rows = make("mode=truncation", "n=20")["images"].reshape(5, 4, -1).astype(float)
+    assert (rows[0] == make("n=4")["images"].reshape(4, -1)).all()
+    assert (rows[4] == make("n=4", "truncation=0.2")["images"].reshape(4, -1)).all()
+    spread = [row.std(0).mean() for row in rows]
+    assert spread == sorted(spread, reverse=True)
+
+
+def test_nearest_training_images_are_those_of_a_search(make: Any, trained: Path) -> None:
+    arrays = make("mode=nearest", "n=9")
+    from sklearn.datasets import load_digits  # the images of data=digits, in [0, 16]
+
+    assert (arrays["images"] == make("n=9")["images"]).all()
+    digits = np.round(load_digits().images * (255 / 16))[..., None]
+    for image, nearest in zip(arrays["images"].astype(float), arrays["nearest"].astype(float), strict=True):
+        shown = np.square(image - nearest).sum()
+        assert shown >= np.square(digits - image).sum((1, 2, 3)).min()
+        assert np.square(digits - nearest).sum((1, 2, 3)).min() < len(nearest.flatten())  # it is one of them
+
+
+def test_each_row_of_a_traversal_is_a_line_through_the_sample(make: Any) -> None:
+    sample = make("n=1")["images"]
+    for along in ("sefa", "pca", "axes"):
+        rows = make("mode=traverse", f"along={along}", "n=21", "columns=7")["images"].reshape(3, 7, 8, 8, 1)
+        assert (rows[:, 3] == sample).all(), along
+        assert (rows[:, 0] != rows[:, 6]).any((1, 2, 3)).all(), along
+
+
+@pytest.mark.parametrize("other_game", ["infogan"], indirect=True)
+def test_codes_are_traversed_where_the_model_has_them(make: Any, other_game: Path) -> None:
+    checkpoint = other_game / "checkpoints" / "last.ckpt"
+    system: Any = restore(checkpoint, "cpu").system
+    found = make("mode=traverse", "n=60", "columns=5", checkpoint=checkpoint)["images"]
+    expected = torch.cat([system.traverse(index, 4, 5, seed=0) for index in range(3)])
+    assert (found == pixels(expected)).all()
+
+
+@pytest.mark.parametrize("other_game", ["vae", "bigan"], indirect=True)
+def test_encoders_reconstruct_and_interpolate_between_images(make: Any, other_game: Path, tmp_path: Path) -> None:
+    checkpoint = other_game / "checkpoints" / "last.ckpt"
+    system: Any = restore(checkpoint, "cpu").system
+    held_out = make("mode=reconstruct", "n=4", checkpoint=checkpoint)
+    inputs = torch.from_numpy(held_out["inputs"]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    assert (held_out["images"] == pixels(system.decode(system.encode(inputs)))).all()
+    (tmp_path / "in").mkdir()
+    for index, image in enumerate(held_out["inputs"][:2]):
+        Image.fromarray(image[..., 0]).save(tmp_path / "in" / f"{index}.png")
+    between = make("mode=interpolate", "inputs=in", "n=6", "columns=3", checkpoint=checkpoint)["images"]
+    assert (between[::3] == held_out["images"][:2]).all()
+    assert len(between) == 6
+
+
+def test_a_film_of_samples_and_one_of_training(invoke: Any, trained: Path, tmp_path: Path) -> None:
+    checkpoint = f"checkpoint={trained}"
+    assert invoke("sample", checkpoint, "mode=interpolate", "n=8", "columns=4", "format=[gif,mp4]", "fps=5").code == 0
+    with Image.open(tmp_path / "samples" / "samples.gif") as film:
+        assert film.size == (256, 256)
+        assert film.info["duration"] == 200
+    with av.open(tmp_path / "samples" / "samples.mp4") as film:
+        assert sum(1 for _ in film.decode(video=0)) == 8
+    outcome = invoke("sample", checkpoint, "mode=animate", "out=training")
+    assert outcome.code == 0, outcome.err
+    moments = sorted((trained / "samples").glob("samples-*.png"))
+    assert f"{len(moments)} pictures of training: training/samples.gif" in outcome.out
+    with Image.open(tmp_path / "training" / "samples.gif") as film, Image.open(moments[0]) as first:
+        assert film.size == (first.width, first.height + 16)
+        shown = np.asarray(film.convert("L"))[: first.height]
+        assert np.abs(shown.astype(int) - np.asarray(first.convert("L"))).max() <= 2
+
+
+REFUSED = {
+    "mode=grid along=pca": "along: mode=grid does not use it; leave it out",
+    "mode=traverse truncation=0.5": "truncation: mode=traverse does not use it; leave it out",
+    "mode=classes": "labels: this generator is unconditional; leave labels out, or train a model with conditioning",
+    "mode=reconstruct": "mode: model=dcgan does not encode images; choose a checkpoint of vae or bigan",
+    "mode=interpolate inputs=in": "inputs: model=dcgan does not encode images; choose a checkpoint of vae or bigan",
+    "mode=traverse along=codes": "along: this model has no codes; choose sefa, pca or axes",
+    "mode=arithmetic terms=[[0],[1]]": (
+        "terms: needs three lists of equal length; give indices, as in [[0,1,2],[3,4,5],[6,7,8]]"
+    ),
+    "mode=animate format=[grid]": "format: mode=animate writes films, not grid; choose gif or mp4",
+    "mode=nearest export=x": "mode: it is for samples, not for export=DIR; leave it out",
+    "mode=film": "or 'animate', got 'film'",
+    "fps=0": "fps: input should be greater than 0, got 0",
+}
+
+
+@pytest.mark.parametrize("arguments", REFUSED)
+def test_what_a_mode_cannot_do_is_one_line(
+    refuse: Callable[..., str], trained: Path, tmp_path: Path, arguments: str
+) -> None:
+    before = set(tmp_path.iterdir())
+    assert REFUSED[arguments] in refuse("sample", f"checkpoint={trained}", *arguments.split())
+    assert set(tmp_path.iterdir()) == before

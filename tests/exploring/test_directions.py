@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from saddlepoint.exploring import directions
+from saddlepoint.losses.nonsaturating import NonSaturating
+from saddlepoint.networks.dcgan import DCGANDiscriminator, DCGANGenerator
+from saddlepoint.networks.mlp import MLPDiscriminator, MLPGenerator
+from saddlepoint.systems.gan import GAN
+
+Z = 6
+SGD = partial(torch.optim.SGD, lr=0.1)
+
+
+def gan(generator: nn.Module, discriminator: nn.Module, **settings: Any) -> GAN:
+    torch.manual_seed(0)
+    networks = {"generator": generator, "discriminator": discriminator}
+    optimizers = dict.fromkeys(networks, SGD)
+    return GAN(networks, NonSaturating(), latent_dim=Z, optimizers=optimizers, ema_decay=None, **settings)
+
+
+@pytest.mark.parametrize("conditioning", ["none", "concat"])
+def test_sefas_directions_are_singular_vectors_of_the_first_layer(conditioning: str) -> None:
+    torch.manual_seed(1)
+    labels: Any = {"conditioning": conditioning, "num_classes": 3}
+    system = gan(
+        DCGANGenerator((1, 8, 8), Z, width=8, **labels),
+        DCGANDiscriminator((1, 8, 8), width=8, **labels),
+    )
+    weight = system.generator.project.weight.detach()[:, :Z].double().numpy()  # type: ignore[union-attr, index]
+    expected = np.linalg.svd(weight)[2]
+    found = directions.sefa(system).double().numpy()
+    np.testing.assert_allclose(np.abs((found * expected).sum(1)), 1, atol=1e-4)
+    np.testing.assert_allclose(found @ found.T, np.eye(Z), atol=1e-5)
+
+
+class Linear(MLPGenerator):
+    """x = A z, with singular values 9, 6, 3 and 1."""
+
+    def __init__(self) -> None:
+        super().__init__((4,), Z, hidden=[4])
+        random = torch.Generator().manual_seed(3)
+        left = torch.linalg.qr(torch.randn(4, 4, generator=random)).Q
+        self.right = torch.linalg.qr(torch.randn(Z, 4, generator=random)).Q
+        self.matrix = left @ torch.diag(torch.tensor([9.0, 6.0, 3.0, 1.0])) @ self.right.T
+
+    def forward(self, latents: torch.Tensor, labels: torch.Tensor | None = None) -> torch.Tensor:
+        return latents @ self.matrix.T
+
+
+def test_principal_components_of_a_linear_generator_are_its_singular_vectors() -> None:
+    generator = Linear()
+    system = gan(generator, MLPDiscriminator((4,), hidden=[4]))
+    found = directions.pca(system, seed=0)
+    assert found.shape == (4, Z)
+    assert ((found * generator.right.T).sum(1).abs() > 0.97).all()
+    assert torch.equal(found, directions.pca(system, seed=0))
+
+
+def test_deviations_are_those_of_the_priors() -> None:
+    for prior in ("normal", "uniform"):
+        system = gan(MLPGenerator((2,), Z, hidden=[4]), MLPDiscriminator((2,), hidden=[4]), prior=prior)
+        z = system.draw(0, 0, 20_000).latents
+        assert z.std().item() == pytest.approx(directions.deviation(system.prior), rel=0.01)
