@@ -5,6 +5,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from saddlepoint.exploring import films
@@ -42,8 +43,8 @@ def test_an_mp4_holds_the_frames_in_order(tmp_path: Path, width: int, height: in
 
 @pytest.mark.parametrize(("side", "enlarged"), [(8, 256), (100, 200), (300, 300)])
 def test_small_frames_are_enlarged_by_an_integer(side: int, enlarged: int) -> None:
-    frame = Image.fromarray(np.arange(side * side, dtype=np.uint64).reshape(side, side).astype(np.uint8))
-    found = films.enlarged(frame)
+    image = torch.arange(side * side).reshape(1, side, side).to(torch.uint8)
+    found = films.frame(image)
     assert found.size == (enlarged, enlarged)
     factor = enlarged // side
-    assert (np.asarray(found)[::factor, ::factor] == np.asarray(frame)).all()
+    assert (np.asarray(found)[::factor, ::factor] == image[0].numpy()).all()

@@ -22,6 +22,7 @@ def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -
     hashes = [(user.folder / f"rank{rank}").read_text() for rank in (0, 1)]
     assert len(set(hashes)) == 1
     assert len(hashes[0]) == 64
+    assert json.loads((user.folder / "run" / "summary.json").read_text())["device"] == "2 x cpu"
     # Each rank computed the features of a part of the 130 samples; a single process gets the same scores.
     process = user.run(
         "checkpoint=run/checkpoints/last.ckpt", "out=alone.jsonl", "plugins=[faulty]", command="evaluate"

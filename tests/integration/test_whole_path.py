@@ -169,6 +169,7 @@ def test_the_end_says_what_came_of_it_and_how_to_go_on(run: Run) -> None:
     assert [line.split()[0] for line in said] == ["classifier", "W&B:", "100%"], "no notice of the stack's gets through"
     summary = json.loads((run.directory / "summary.json").read_text())
     assert summary["images_seen"] == IMAGES
+    assert summary["device"] == (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
     assert summary["last"] == last
     best = min(
         (row for row in run.lines("scores.jsonl") if row["metric"] == "fid_classifier"), key=lambda r: r["value"]

@@ -10,7 +10,6 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 from rich.console import Console
-from torch import Tensor
 
 from saddlepoint import writing
 from saddlepoint.assembly.restore import find, restore
@@ -120,13 +119,8 @@ def _write(config: DictConfig, formats: list[str], out: Path, result: Result) ->
         with whole(written[-1]) as file:
             np.savez(file, **{name: tensor.numpy() for name, tensor in {**arrays, **result.arrays}.items()})  # type: ignore[arg-type]
     if any(form in FILMS for form in formats):
-        written += _write_films(config, formats, out, [films.enlarged(frame) for frame in _frames(samples)])
+        written += _write_films(config, formats, out, [films.frame(image) for image in samples])
     return written
-
-
-def _frames(samples: Tensor) -> list[Image.Image]:
-    """Return a picture of each sample."""
-    return [pictures.grid(image.unsqueeze(0)) if len(image) == 4 else pictures.to_picture(image) for image in samples]
 
 
 def _write_films(config: DictConfig, formats: list[str], out: Path, frames: list[Image.Image]) -> list[Path]:

@@ -6,18 +6,22 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from PIL import Image
+from torch import Tensor
 
 from saddlepoint.errors import UserError
+from saddlepoint.tracking import pictures
 from saddlepoint.writing import whole
 
 SIDE = 256
 """Approximate side in pixels to which smaller frames are enlarged, by an integer factor, without smoothing."""
 
 
-def enlarged(frame: Image.Image) -> Image.Image:
-    """Enlarge a small frame."""
-    factor = max(1, SIDE // max(frame.size))
-    return frame.resize((frame.width * factor, frame.height * factor), Image.Resampling.NEAREST)
+def frame(image: Tensor) -> Image.Image:
+    """Return an image, uint8 [C, H, W], as a picture; small ones are enlarged, and transparent ones are on white."""
+    opaque = pictures.on_white(image.unsqueeze(0))[0] if len(image) == 4 else image
+    picture = pictures.to_picture(opaque)
+    factor = max(1, SIDE // max(picture.size))
+    return picture.resize((picture.width * factor, picture.height * factor), Image.Resampling.NEAREST)
 
 
 def write_gif(path: Path, frames: Sequence[Image.Image], frames_per_second: float) -> None:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from nicegui import app, ui
@@ -17,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from torch import Tensor
 
 from saddlepoint.errors import UserError
+from saddlepoint.exploring import films
 from saddlepoint.exploring.explorer import SLIDERS, WAY, Explorer, Shown, View
 from saddlepoint.systems.capabilities import Encodes, Generates, Translates
 from saddlepoint.tracking import pictures
@@ -115,7 +117,7 @@ class Samples:
         self.amounts = []
         for i in range(SLIDERS):
             label, slider = self.slider("", -4, 4, 0, f"direction-{i}")
-            label.bind_text_from(first, "value", lambda value, i=i: f"Direction {int(value or 1) + i}")
+            label.bind_text_from(first, "value", partial(number_of, i))
             slider.on_value_change(self.amount(i))
             self.amounts.append(slider)
 
@@ -185,6 +187,11 @@ class Samples:
         self.uploads.reset()
 
 
+def number_of(index: int, first: float | None) -> str:
+    """Return the label of a direction's slider; ``first`` is the number of the first one, or None."""
+    return f"Direction {int(first or 1) + index}"
+
+
 def translation(explorer: Explorer) -> None:
     """Add the widgets of a translator: an upload, and its translation below it."""
     assert isinstance(explorer.system, Translates)
@@ -213,8 +220,8 @@ def explained() -> Iterator[None]:
 
 
 def url(images: Tensor, columns: int = 1) -> str:
-    """Return images, uint8 [N, C, H, W], as the data URL of a picture."""
-    return data_url(pictures.grid(images, columns))
+    """Return one image or a grid, uint8 [N, C, H, W], as the data URL of a picture."""
+    return data_url(films.frame(images[0]) if len(images) == 1 else pictures.grid(images, columns))
 
 
 def data_url(picture: Image.Image) -> str:

@@ -21,7 +21,7 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
         images: uint8 [N, C, H, W] with one channel (gray), three (RGB) or four (RGBA, composited on white).
         columns: number of images per row; by default the square root of N, rounded up.
     """
-    images = _on_white(images.cpu()) if images.shape[1] == 4 else images.cpu()
+    images = on_white(images.cpu()) if images.shape[1] == 4 else images.cpu()
     n, channels, height, width = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
@@ -36,7 +36,7 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
     return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
 
 
-def _on_white(images: Tensor) -> Tensor:
+def on_white(images: Tensor) -> Tensor:
     """Composite images uint8 [N, 4, H, W] on white; return uint8 [N, 3, H, W]."""
     colour, alpha = images[:, :3].int(), images[:, 3:].int()
     return ((colour * alpha + 255 * (255 - alpha) + 127) // 255).to(torch.uint8)

@@ -45,19 +45,52 @@ async function drawParallel() {
   const width = Math.max(find("parallel").clientWidth, axes.length * 110);
   const layer = [
     { data: { values: titles }, mark: { type: "rule", color: "#999", opacity: 0.6 }, encoding: { x, y: { datum: 0, type: "quantitative", scale: y.scale, axis: null }, y2: { datum: 1 } } },
-    { data: { values }, params: [{ name: "brush", select: { type: "interval", encodings: ["x", "y"] } }], mark: { type: "line", strokeWidth: 1.6, opacity: 0.75 }, encoding: { x, y, color, detail: { field: "r", type: "nominal" }, order: { field: "i", type: "quantitative" }, tooltip } },
+    { data: { values }, mark: { type: "line", strokeWidth: 1.6, opacity: 0.75 }, encoding: { x, y, color, detail: { field: "r", type: "nominal" }, order: { field: "i", type: "quantitative" }, tooltip } },
     { data: { values: labels }, mark: { type: "text", align: "left", dx: 6, fontSize: 11 }, encoding: { x, y, text: { field: "text", type: "nominal" } } },
     { data: { values: titles }, mark: { type: "text", align: "left", fontWeight: "bold", fontSize: 12, dx: -4 }, encoding: { x, y: { datum: 1.12, type: "quantitative", scale: y.scale, axis: null }, text: { field: "text", type: "nominal" } } },
   ];
   const view = await chart("parallel", find("parallel-chart"), { width, height: 300, autosize: { type: "fit", contains: "padding" }, layer });
-  if (view) view.addEventListener("pointerup", () => narrow(view.signal("brush"), values, runs));
+  if (view) brush(view, (i, v) => narrow(i, v, values, runs));
 }
-/** Select the runs whose lines pass through a rectangle at every axis that it crosses. */
-function narrow(brush, values, runs) {
-  if (!brush.i || !brush.v) return; // a click
-  const inside = (value, [a, b]) => value >= Math.min(a, b) && value <= Math.max(a, b);
-  const crossed = values.filter((value) => inside(value.i, brush.i));
-  const outside = new Set(crossed.filter((value) => !inside(value.v, brush.v)).map((value) => value.r));
+/** Let the user draw a rectangle on a chart; call `done` with its ranges on the two axes, in the units of their scales. */
+function brush(view, done) {
+  const canvas = find("parallel-chart").querySelector("canvas");
+  const drawn = element("div", { class: "brush" });
+  let start = null;
+  const place = (event) => {
+    const box = canvas.getBoundingClientRect();
+    return [event.clientX - box.x, event.clientY - box.y];
+  };
+  canvas.addEventListener("pointerdown", (event) => {
+    start = place(event);
+    canvas.setPointerCapture(event.pointerId);
+    canvas.parentElement.append(drawn);
+  });
+  canvas.addEventListener("pointermove", (event) => {
+    if (!start) return;
+    const end = place(event);
+    const [left, top] = [0, 1].map((k) => Math.min(start[k], end[k]));
+    const [width, height] = [0, 1].map((k) => Math.abs(start[k] - end[k]));
+    Object.assign(drawn.style, { left: `${left}px`, top: `${top}px`, width: `${width}px`, height: `${height}px` });
+  });
+  canvas.addEventListener("pointercancel", () => { // a finger that scrolls
+    start = null;
+    drawn.remove();
+  });
+  canvas.addEventListener("pointerup", (event) => {
+    const [from, to] = [start, place(event)];
+    start = null;
+    drawn.remove();
+    if (!from || Math.hypot(from[0] - to[0], from[1] - to[1]) < 4) return; // a click
+    const origin = view.origin().map((value, k) => value + view.padding()[k ? "top" : "left"]);
+    const [i, v] = ["x", "y"].map((axis, k) => [from, to].map((point) => view.scale(axis).invert(point[k] - origin[k])).sort((a, b) => a - b));
+    done(i, v);
+  });
+}
+/** Select the runs whose lines pass through a rectangle, given by its ranges, at every axis that it crosses. */
+function narrow(i, v, values, runs) {
+  const crossed = values.filter((value) => value.i >= i[0] && value.i <= i[1]);
+  const outside = new Set(crossed.filter((value) => value.v < v[0] || value.v > v[1]).map((value) => value.r));
   const kept = new Set(crossed.map((value) => value.r).filter((run) => !outside.has(run)));
   if (kept.size) select(runs.filter((run) => !kept.has(run)), false);
 }
