@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from saddlepoint.tracking.record import RunRecord
+from saddlepoint.tracking.run_logger import RunLogger
+from saddlepoint.training import artifacts
 from saddlepoint.writing import read_json_lines
 
 PROMISED = {
@@ -74,6 +79,24 @@ def test_several_loggers_at_once_and_resumed(invoke: Any, inspect: Any, tiny: tu
     assert both.code == 0, both.err
     assert (tmp_path / "both" / "csv" / "metrics.csv").exists()
     assert any(entry.get("run", {}).get("project") == "some" for entry in inspect(tmp_path / "both"))
+
+
+def test_the_encoder_is_stored_with_its_checkpoint(trained: Path, tmp_path: Path) -> None:
+    """Without it, a model that was trained in the encoder's latent space could not be restored elsewhere."""
+
+    class Keep(RunLogger):
+        def log(self, row: Any) -> None: ...
+
+        def log_files(self, kind: str, paths: Sequence[Path], alias: str, about: Any) -> None:
+            stored[kind] = {path.name for path in paths}
+
+    stored: dict[str, set[str]] = {}
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    shutil.copy(trained / "checkpoints" / "last.ckpt", tmp_path / "run" / "checkpoints" / "last.ckpt")
+    for names in ({"last.ckpt"}, {"last.ckpt", "encoder.ckpt"}):
+        artifacts.store(RunRecord(tmp_path / "run", [Keep()]), [])
+        assert stored["checkpoint"] == names
+        (tmp_path / "run" / "encoder.ckpt").write_bytes(b"")
 
 
 def test_a_package_that_is_not_installed_is_one_line(refuse: Any, monkeypatch: pytest.MonkeyPatch) -> None:
