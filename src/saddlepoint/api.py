@@ -37,7 +37,8 @@ def load(path: str | Path, device: str = "auto", plugins: Sequence[str] = ()) ->
     :mod:`saddlepoint.systems.capabilities`).
 
     Args:
-        path: a ``.ckpt`` file, or the folder of a run, whose best checkpoint is loaded if there is one, else its last.
+        path: a ``.ckpt`` file; the folder of a run, whose best checkpoint is loaded if there is one, else its last; or
+            an artifact in W&B, ``wandb:ENTITY/PROJECT/NAME:ALIAS``.
         device: device of the system; ``auto`` selects a GPU if there is one.
         plugins: trusted packages whose classes the checkpoint's config may name.
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import logging
 import os
 import re
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pytest
@@ -109,6 +111,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cache_home: Path, tiny: tu
     torch.set_num_threads(threads)
     assert outcome.code == 0, outcome.err
     return folder / "run"
+
+
+def inspect_record(run: Path) -> list[dict[str, Any]]:
+    """Return the records of the offline W&B run in a run's folder."""
+    (record,) = (run / "wandb").glob("offline-run-*")
+    asked = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(record)]
+    lines = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def inspect() -> Callable[[Path], list[dict[str, Any]]]:
+    """Return a function that returns the records of the offline W&B run in a run's folder."""
+    return inspect_record
 
 
 OTHER_GAMES: dict[str, tuple[str, ...]] = {

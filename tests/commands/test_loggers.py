@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from saddlepoint.tracking.record import RunRecord
+from saddlepoint.tracking.run_logger import RunLogger
+from saddlepoint.training import artifacts
 from saddlepoint.writing import read_json_lines
 
 PROMISED = {
@@ -18,19 +21,16 @@ PROMISED = {
     *("discriminator/loss", "generator/loss", "discriminator/logits_real", "discriminator/logits_fake"),
     *("discriminator/weight_gradient_norm", "generator/weight_gradient_norm", "generator/learning_rate"),
     *("fid_classifier", "fid_classifier_best", "duplicates_pixels", "support_pixels", "class_kl_classifier"),
+    *("real/fid_classifier", "real/duplicates_pixels", "real/support_pixels", "real/class_kl_classifier"),
 }
-PICTURES = {"samples", "closest_pairs_pixels", "duplicate_curve_pixels", "class_kl_classifier"}
+PICTURES = {
+    f"pictures/{name}" for name in ("samples", "closest_pairs_pixels", "duplicate_curve_pixels", "class_kl_classifier")
+}
 
 
-def inspect(run: Path) -> list[dict[str, Any]]:
-    """Return the records of the offline W&B run in a run's folder."""
-    (record,) = (run / "wandb").glob("offline-run-*")
-    asked = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(record)]
-    lines = subprocess.run(asked, capture_output=True, text=True, check=True).stdout.splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def test_an_offline_record_has_every_promised_key(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+def test_an_offline_record_has_every_promised_key(
+    invoke: Any, inspect: Any, tiny: tuple[str, ...], tmp_path: Path
+) -> None:
     described = ("logger.tags=[quick,small]", "logger.notes=a first try", "logger.artifacts=best")
     outcome = invoke("train", *tiny, *described, "run.dir=run", "callbacks.history.every_rounds=2")
     assert outcome.code == 0, outcome.err
@@ -46,6 +46,8 @@ def test_an_offline_record_has_every_promised_key(invoke: Any, tiny: tuple[str, 
         summary |= entry.get("summary", {}).get("update", {})
     scores = json.loads((tmp_path / "run" / "summary.json").read_text())
     assert summary["fid_classifier"] == pytest.approx(scores["last"]["fid_classifier"])
+    # Its picture has another key, since W&B's summary keeps one value of each.
+    assert summary["class_kl_classifier"] == pytest.approx(scores["last"]["class_kl_classifier"])
     assert summary["fid_classifier_best"] == pytest.approx(scores["best"]["fid_classifier"])
     stored = {entry["artifact"]["type"]: entry["artifact"] for entry in entries if entry["type"] == "artifact"}
     files = {
@@ -59,7 +61,7 @@ def test_an_offline_record_has_every_promised_key(invoke: Any, tiny: tuple[str, 
     assert json.loads(stored["checkpoint"]["metadata"])["fid_classifier"] == scores[which]["fid_classifier"]
 
 
-def test_several_loggers_at_once_and_resumed(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
+def test_several_loggers_at_once_and_resumed(invoke: Any, inspect: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
     quick = (*tiny, "network=mlp", "features=random", "callbacks.history.every_rounds=1")
     assert invoke("train", *quick, "logger=[csv,tensorboard]", "run.dir=run").code == 0
     run = tmp_path / "run"
@@ -77,6 +79,24 @@ def test_several_loggers_at_once_and_resumed(invoke: Any, tiny: tuple[str, ...],
     assert both.code == 0, both.err
     assert (tmp_path / "both" / "csv" / "metrics.csv").exists()
     assert any(entry.get("run", {}).get("project") == "some" for entry in inspect(tmp_path / "both"))
+
+
+def test_the_encoder_is_stored_with_its_checkpoint(trained: Path, tmp_path: Path) -> None:
+    """Without it, a model that was trained in the encoder's latent space could not be restored elsewhere."""
+
+    class Keep(RunLogger):
+        def log(self, row: Any) -> None: ...
+
+        def log_files(self, kind: str, paths: Sequence[Path], alias: str, about: Any) -> None:
+            stored[kind] = {path.name for path in paths}
+
+    stored: dict[str, set[str]] = {}
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    shutil.copy(trained / "checkpoints" / "last.ckpt", tmp_path / "run" / "checkpoints" / "last.ckpt")
+    for names in ({"last.ckpt"}, {"last.ckpt", "encoder.ckpt"}):
+        artifacts.store(RunRecord(tmp_path / "run", [Keep()]), [])
+        assert stored["checkpoint"] == names
+        (tmp_path / "run" / "encoder.ckpt").write_bytes(b"")
 
 
 def test_a_package_that_is_not_installed_is_one_line(refuse: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,7 +143,8 @@ def test_the_offline_record_of_wandb_is_the_history(run: Run) -> None:
     axis = [entry["metric"].get("step_metric") for entry in records if entry["type"] == "metric"]
     assert "images_seen" in axis
 
-    pictures_logged = {item["images_seen"]: item["samples.path"] for item in items if "samples.path" in item}
+    key = "pictures/samples.path"
+    pictures_logged = {item["images_seen"]: item[key] for item in items if key in item}
     saved = sorted((run.directory / "samples").glob("samples-*.png"))
     assert list(pictures_logged) == [int(path.stem.split("-")[1]) for path in saved]
     for path, logged in zip(saved, pictures_logged.values(), strict=True):

@@ -42,9 +42,10 @@ def test_thinning_keeps_ends_and_extremes() -> None:
     assert thinned(values, 1000) == list(range(1000))
 
 
-def test_curves_leave_out_what_is_not_a_number(write_run: Any, tmp_path: Path) -> None:
+def test_curves_leave_out_real_images_and_what_is_not_a_number(write_run: Any, tmp_path: Path) -> None:
     path = write_run(tmp_path / "run", rows=3)
-    rows = [{"images_seen": i, "seconds": 36.0 * i, "loss": x} for i, x in enumerate([1.0, "nan", 2.123456789])]
+    losses = [1.0, "nan", 2.123456789]
+    rows = [{"images_seen": i, "seconds": 36.0 * i, "loss": x, "real/fid": 1.0} for i, x in enumerate(losses)]
     (path / "history.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = curves(find(str(path)).runs[0])
     assert found == {"loss": {"images": [0, 2], "updates": [0, 0], "hours": [0.0, 0.02], "values": [1.0, 2.1235]}}

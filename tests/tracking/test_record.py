@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +74,17 @@ def test_a_restored_record_goes_on_where_the_other_stopped(tmp_path: Path) -> No
 def test_best_is_the_highest_of_a_score(tmp_path: Path) -> None:
     run = record(tmp_path, "is_classifier")
     assert [add(run, i, is_classifier=v) for i, v in enumerate([2.0, 5.0, 3.0])] == [True, True, False]
+
+
+def test_the_value_of_real_images_is_logged_beside_the_score(tmp_path: Path) -> None:
+    run, cards = record(tmp_path, None), [card("fid_random", 9.0, 100), card("kid_random", 2.0, 100)]
+    run.add(Progress(images_seen=100), [replace(cards[0], real=0.98), cards[1]], seconds=2.0)
+    (row,) = read_json_lines(tmp_path / "history.jsonl")
+    assert {key: value for key, value in row.items() if "random" in key} == {
+        "fid_random": 9.0,
+        "real/fid_random": 0.98,
+        "kid_random": 2.0,
+    }
 
 
 def test_without_a_monitor_nothing_is_best(tmp_path: Path) -> None:

@@ -7,15 +7,17 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import wandb
 from PIL import Image
 
 from saddlepoint.systems.progress import Progress
-from saddlepoint.tracking import wandb_logger
+from saddlepoint.tracking import wandb_account, wandb_logger
 from saddlepoint.tracking.record import RunRecord
 
 
@@ -79,9 +81,9 @@ def test_a_run_is_read_back_as_it_was_logged(tmp_path: Path, caplog: pytest.LogC
         expected = {"images_seen": 64 * i, "generator_updates": i, "seconds": i, **row}
         assert {key: value for key, value in numbers[i].items() if not key.startswith("_")} == pytest.approx(expected)
     assert picture["images_seen"] == 128  # logged in the same call
-    assert next((tmp_path / "wandb").glob(f"*/files/{picture['samples.path']}")).read_bytes()[1:4] == b"PNG"
+    assert next((tmp_path / "wandb").glob(f"*/files/{picture['pictures/samples.path']}")).read_bytes()[1:4] == b"PNG"
     assert animation["images_seen"] == 192
-    (kept,) = (tmp_path / "wandb").glob(f"offline-run-*/files/{animation['theory_animation.path']}")
+    (kept,) = (tmp_path / "wandb").glob(f"offline-run-*/files/{animation['pictures/theory_animation.path']}")
     assert kept.read_bytes() == (tmp_path / "theory.gif").read_bytes()
 
 
@@ -111,11 +113,22 @@ def test_a_key_without_a_network_is_offline(
 
 
 def test_a_key_in_netrc_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "netrc").write_text("machine 127.0.0.1\n  login user\n  password 0000\n")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1:9\n  login user\n  password 0000\n")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
-    assert wandb_logger._why_offline("auto") == "127.0.0.1 cannot be reached"
+    assert wandb_logger.why_offline("auto") == "127.0.0.1 cannot be reached"
     (tmp_path / "netrc").write_text("not a netrc")
-    assert wandb_logger._why_offline("auto") == "no API key found"
+    assert wandb_logger.why_offline("auto") == "no API key found"
+
+
+@pytest.mark.parametrize("machine", [urlsplit(wandb.Settings().base_url).netloc, "api.wandb.ai"])
+def test_a_key_of_the_default_server_is_found(machine: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the name by which `wandb login` stores it, which has changed between releases."""
+    monkeypatch.delenv("WANDB_BASE_URL")
+    monkeypatch.setattr("saddlepoint.tracking.wandb_account.socket.create_connection", lambda *_, **__: nullcontext())
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    assert wandb_account.unusable() == "no API key found"
+    (tmp_path / "netrc").write_text(f"machine {machine}\n  login user\n  password 0000\n")
+    assert wandb_account.unusable() is None
 
 
 def test_disabled_keeps_no_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ from saddlepoint.errors import UserError
 from saddlepoint.systems.capabilities import Encodes
 from saddlepoint.systems.encoders import FrozenEncoder
 from saddlepoint.systems.game import Game
-from saddlepoint.tracking import checkpoints
+from saddlepoint.tracking import checkpoints, wandb_artifact
 from saddlepoint.types import DataInfo
 from saddlepoint.writing import write_atomically
 
@@ -44,15 +44,19 @@ class Restored:
     info: DataInfo
 
 
-def find(path: str | None) -> Path:
+def find(path: str | None, key: str = "checkpoint") -> Path:
     """Return the checkpoint file for ``path``: the file itself, or for a run's folder its best or newest checkpoint.
+
+    Args:
+        path: a file or a folder, or ``wandb:ENTITY/PROJECT/NAME:ALIAS``, an artifact that is downloaded.
+        key: the setting that names it.
 
     Raises:
         UserError: if there is no checkpoint.
     """
     if not path:
-        raise UserError("no checkpoint given", "checkpoint", "give a .ckpt file or a run's folder")
-    given = given_path(path)
+        raise UserError("no checkpoint given", key, "give a .ckpt file or a run's folder")
+    given = wandb_artifact.download(path, key) if path.startswith(wandb_artifact.PREFIX) else given_path(path)
     if (found := status(given)) is None:
         raise UserError(f"no checkpoint at {given}", None, "give a .ckpt file or a run's folder")
     if not stat.S_ISDIR(found.st_mode):

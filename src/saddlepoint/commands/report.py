@@ -1,4 +1,4 @@
-"""``python report.py runs=PATH``: compares runs from their folders, as a page or as text."""
+"""``python report.py runs=PATH``: compares runs from their folders, as a page or as text, or in W&B by ``wandb=``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from saddlepoint import writing
+from saddlepoint.commands import workspace
 from saddlepoint.commands.repeat import Repetition, command
 from saddlepoint.config.report import ReportConfig
 from saddlepoint.config.strict import check_schema
@@ -26,8 +27,13 @@ REMEDY = "set out to a file that can be written"
 
 
 def run(config: DictConfig) -> None:
-    """Write or print the report: once, or with ``watch=true`` whenever the runs have changed."""
+    """Write or print the report: once, or with ``watch=true`` whenever the runs have changed; or save a workspace."""
     check_schema(config, ReportConfig)
+    if config.wandb is not None:
+        if config.runs:
+            raise UserError("mutually exclusive with runs=", "wandb", "give one of them")
+        workspace.save(config)
+        return
     if not config.runs:
         raise UserError("no runs are given", "runs", "set it to folders of runs or of sweeps, such as outputs")
     out = Path(config.out or "report.html") if config.out or config.format == "html" else None

@@ -13,6 +13,7 @@ class ReportConfig(Strict):
     """The keys of ``conf/report.yaml``."""
 
     runs: str | list[str] | None
+    wandb: str | None
     format: Literal["html", "markdown", "latex", "csv", "json"]
     out: str | None
     overwrite: bool

@@ -21,6 +21,7 @@ from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import FeatureExtractor, extractor_from_state
 from saddlepoint.metrics.real import RealStatistics
+from saddlepoint.tracking.wandb_artifact import PREFIX
 
 
 def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subject:
@@ -48,11 +49,15 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
         judges.append(judge.at(seed))
         return judges[-1].score(restored.system)
 
+    name = str(restored.path) if config.out else restored.path.name  # the name suffices beside its run
+    place = _run_directory(restored.path) / "scores.jsonl"
+    if config.checkpoint.startswith(PREFIX):  # its file is in the cache
+        name, place = config.checkpoint, Path("scores.jsonl")
     return Subject(
         f"{restored.about['choices']['model']} after {progress.images_seen:,} images, {restored.path}",
-        _run_directory(restored.path) / "scores.jsonl",
+        place,
         score,
-        {"checkpoint": str(restored.path) if config.out else restored.path.name},  # the name suffices beside its run
+        {"checkpoint": name},
         lambda cards: judges[-1].pictures(restored.system, cards),
     )
 

@@ -15,6 +15,11 @@ Bound = Literal["elbo", "iwae", "exact"]
 """What a likelihood score is: the evidence lower bound, the importance-weighted bound (Burda et al. 2016,
 arXiv:1509.00519), or the exact log-likelihood."""
 
+REAL = "real/"
+"""Prefix of the name under which the value of real images is logged beside a score: ``real/fid``."""
+BEST = "_best"
+"""Suffix of the name under which the best value so far of the monitored score is logged: ``fid_best``."""
+
 
 @dataclass(frozen=True)
 class ScoreCard:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from saddlepoint.errors import UserError
-from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.cards import BEST, ScoreCard
 from saddlepoint.report.settings import Setup
 from saddlepoint.writing import read_json_lines
 
@@ -102,7 +102,7 @@ class Run:
         if self.summary is not None:
             return next(iter(self.summary.get("best") or {}), None)
         names = {card.metric for card in self.cards}
-        rows = (key.removesuffix("_best") for row in self.history for key in row if key.endswith("_best"))
+        rows = (key.removesuffix(BEST) for row in self.history for key in row if key.endswith(BEST))
         return next((name for name in rows if name in names), None)
 
     def _last(self, key: str) -> float:

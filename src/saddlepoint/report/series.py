@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from saddlepoint.metrics.cards import REAL
 from saddlepoint.report.runs import Run
 
 MOST_POINTS = 240
@@ -26,7 +27,8 @@ def curves(run: Run) -> dict[str, dict[str, list[float]]]:
             if _is_number(value):
                 places.setdefault(name, []).append(index)
     found = {}
-    for name in [name for name in places if name not in AXES]:
+    # The page has the values of real images from the score cards.
+    for name in [name for name in places if name not in AXES and not name.startswith(REAL)]:
         rows = [run.history[index] for index in places[name]]
         rows = [rows[index] for index in thinned([row[name] for row in rows], MOST_POINTS)]
         found[name] = {

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import Image
 
-from saddlepoint.metrics.cards import ScoreCard
+from saddlepoint.metrics.cards import BEST, REAL, ScoreCard
 from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.systems.progress import Progress
 from saddlepoint.tracking.run_logger import RunLogger
@@ -101,7 +101,7 @@ class RunRecord:
         self.loggers = ()
 
     def add(self, progress: Progress, cards: Iterable[ScoreCard], seconds: float) -> None:
-        """Record an evaluation: append its cards to ``scores.jsonl`` and log their values."""
+        """Record an evaluation: append its cards to ``scores.jsonl``, and log their values and those of real images."""
         row: dict[str, float] = {}
         self.evaluation_seconds += seconds
         for card in cards:
@@ -109,11 +109,13 @@ class RunRecord:
             self.first.setdefault(card.metric, card)
             self.latest[card.metric] = card
             row[card.metric] = card.value
+            if card.real is not None:
+                row[f"{REAL}{card.metric}"] = card.real
             if card.metric == self.monitor and self._improves(card):
                 self.best = card
         if self.best is not None:
             # A separate key: define_metric(summary="min") would remove the plain one, which W&B sweeps optimise.
-            row[f"{self.best.metric}_best"] = self.best.value
+            row[f"{self.best.metric}{BEST}"] = self.best.value
         row["evaluation_seconds"] = round(seconds, 3)
         self.log(progress, row)
 

@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 import logging
-import netrc
 import os
-import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
 
 import wandb
 from PIL import Image
 from wandb.errors import CommError, UsageError
 
+from saddlepoint.tracking import wandb_account
 from saddlepoint.tracking.run_logger import RunLogger
 
 log = logging.getLogger(__name__)
 
 Mode = Literal["auto", "online", "offline", "disabled"]
-SECONDS_TO_CONNECT = 5.0
+PICTURES = "pictures/"
+"""Prefix of the keys of pictures: W&B keeps one type for each key, and a score may have the name of a picture."""
 SECONDS_TO_START = 20.0
 SECONDS_TO_FINISH = 60.0
 """Timeouts. By default, W&B waits indefinitely for a lost connection. Data that are not uploaded stay on disk."""
@@ -44,11 +43,11 @@ class WandbRunLogger(RunLogger):
 
     def log_picture(self, key: str, picture: Image.Image, images_seen: int) -> None:
         """Write a picture."""
-        self._run.log({key: wandb.Image(picture), "images_seen": images_seen})
+        self._run.log({f"{PICTURES}{key}": wandb.Image(picture), "images_seen": images_seen})
 
     def log_animation(self, key: str, path: Path, images_seen: int) -> None:
         """Write a GIF file."""
-        self._run.log({key: wandb.Video(str(path)), "images_seen": images_seen})
+        self._run.log({f"{PICTURES}{key}": wandb.Video(str(path)), "images_seen": images_seen})
 
     def log_files(self, kind: str, paths: Sequence[Path], alias: str, about: Mapping[str, Any]) -> None:
         """Store files as the artifact ``KIND-RUN_ID``; W&B itself adds the alias ``latest``."""
@@ -98,7 +97,7 @@ def build(
     """
     if mode == "disabled" or os.environ.get("WANDB_MODE") == "disabled":
         return None
-    reason = _why_offline(mode)
+    reason = why_offline(mode)
     if reason:
         log.info("W&B: %s, so this run is recorded offline (upload it later with `wandb sync`)", reason)
     about = {"project": project, "entity": entity, "name": name, "group": group, "tags": tags, "notes": notes}
@@ -137,33 +136,8 @@ def _start(
     return WandbRunLogger(run)
 
 
-def _why_offline(mode: Mode) -> str | None:
+def why_offline(mode: Mode) -> str | None:
+    """Return why a run is recorded offline, as a clause, or None if it is to be recorded online."""
     if mode == "offline" or (mode == "auto" and os.environ.get("WANDB_MODE") == "offline"):
         return "offline mode is set"
-    base_url = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")
-    host = urlparse(base_url).hostname or "api.wandb.ai"
-    if not _has_key(host):
-        return "no API key found"
-    if not _reachable(base_url, host):
-        return f"{host} cannot be reached"
-    return None
-
-
-def _has_key(host: str) -> bool:
-    if os.environ.get("WANDB_API_KEY"):
-        return True
-    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
-    try:
-        return netrc.netrc(path).authenticators(host) is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def _reachable(base_url: str, host: str) -> bool:
-    parsed = urlparse(base_url)
-    port = parsed.port or (80 if parsed.scheme == "http" else 443)
-    try:
-        with socket.create_connection((host, port), timeout=SECONDS_TO_CONNECT):
-            return True
-    except OSError:
-        return False
+    return wandb_account.unusable()

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from saddlepoint.assembly.restore import find, restore
+from saddlepoint.assembly.restore import ENCODER, find, restore
 from saddlepoint.errors import UserError
 from saddlepoint.export import export
 from saddlepoint.tracking.record import RunRecord
@@ -27,7 +27,9 @@ def store(record: RunRecord, plugins: Sequence[str]) -> None:
     checkpoint = find(str(record.directory))
     card = record.best if checkpoint.stem == "best" else record.latest.get(record.monitor or "")
     about = {} if card is None else {card.metric: card.value, "n": card.n, "images_seen": card.images_seen}
-    record.log_files("checkpoint", [checkpoint], checkpoint.stem, about)
+    encoder = record.directory / ENCODER  # without which a model of latents cannot be restored
+    files = [checkpoint, *([encoder] if encoder.exists() else [])]
+    record.log_files("checkpoint", files, checkpoint.stem, about)
     with tempfile.TemporaryDirectory(prefix="saddlepoint-") as folder:
         try:
             names = export.write(restore(checkpoint, "cpu", plugins), Path(folder), plugins=plugins)

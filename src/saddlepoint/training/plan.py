@@ -78,7 +78,7 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
     if isinstance(system, Generates) and system.num_classes:
         system.learn_labels(data.label_counts())
     if config.init_from:
-        restore.initialise(system, restore.find(config.init_from), choices["model"])
+        restore.initialise(system, restore.find(config.init_from, "init_from"), choices["model"])
     data.configure(
         config.batch_size, config.seed, stop=config.budget.images, start=lambda: system.progress.images_seen,
         rounds_per_step=lightning.rounds_per_step(config, info), rounds=lambda: system.progress.rounds,
