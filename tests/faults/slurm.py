@@ -41,18 +41,18 @@ KillWait=30
 BatchStartTimeout=60
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-NodeName=node NodeHostname={host} NodeAddr=127.0.0.1 Port=16821 CPUs={cpus} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 Port=16821 CPUs={cpus} State=UNKNOWN
 NodeName=first NodeHostname={host} NodeAddr=127.0.0.1 Port=16822 CPUs=1 State=UNKNOWN
 NodeName=second NodeHostname={host} NodeAddr=127.0.0.1 Port=16823 CPUs=1 State=UNKNOWN
-PartitionName=low Nodes=node Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
-PartitionName=high Nodes=node PriorityTier=2 PreemptMode=OFF MaxTime=INFINITE State=UP
+PartitionName=low Nodes={host} Default=YES PriorityTier=1 MaxTime=INFINITE State=UP
+PartitionName=high Nodes={host} PriorityTier=2 PreemptMode=OFF MaxTime=INFINITE State=UP
 PartitionName=pair Nodes=first,second MaxTime=INFINITE State=UP
 """
 """The configuration: a node with this machine's cores for all tests but one, which takes a pair of nodes.
 
 A requeued job waits for the credential of its last start to expire, here 10 seconds, usually 120.
 """
-NODES = ("node", "first", "second")
+NODES = (socket.gethostname(), "first", "second")
 PACKAGES = ("slurm-wlm", "munge")
 """Debian's packages of SLURM."""
 SYSTEM = f"{os.environ['PATH']}:/usr/sbin:/sbin"
@@ -79,7 +79,7 @@ class Cluster:
     def start(self) -> None:
         """Start the daemons and wait until jobs can run."""
         (self.folder / "state").mkdir(parents=True)
-        text = CONFIG.format(host=socket.gethostname(), folder=self.folder, cpus=os.cpu_count())
+        text = CONFIG.format(host=NODES[0], folder=self.folder, cpus=os.cpu_count())
         (self.folder / "slurm.conf").write_text(text)
         if not _munge_answers():  # otherwise it is a service of this machine
             account = pwd.getpwnam("munge")
@@ -153,7 +153,7 @@ def install() -> None:
     if not missing():
         return
     if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        sys.exit(f"{missing()}; install {' '.join(PACKAGES)} and run this as root, for example in a container")
+        sys.exit(f"{missing()}; run this as root on Debian or Ubuntu, or in a container of theirs")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (["update"], ["install", "--yes", "--no-install-recommends", *PACKAGES]):
         subprocess.run(["apt-get", "--quiet", *command], env=environment, check=True)

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from saddlepoint.writing import read_json_lines
+
 GAME = (
     "network.width=4",
     "batch_size=16",
@@ -91,21 +93,44 @@ def test_a_cancelled_job_saves_and_exits_with_143(user: Any, cluster: Any) -> No
     assert user.fingerprint(user.folder / "run")
 
 
+def sweep(user: Any, cluster: Any, *arguments: str) -> subprocess.Popen[str]:
+    """Start a sweep by submitit, in the folder ``sweep``."""
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
+    command = [sys.executable, "-m", "saddlepoint.commands", "train", "-m", *arguments, "hydra.sweep.dir=sweep"]
+    launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=20", "hydra.launcher.cpus_per_task=1"]
+    environment = {**user.environment(), "SLURM_CONF": str(cluster.folder / "slurm.conf")}
+    return subprocess.Popen(
+        [*command, *launcher], cwd=user.folder, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
 @pytest.mark.slow
 def test_a_sweep_by_submitit_is_an_array_of_jobs(user: Any, cluster: Any) -> None:
     """One of two jobs fails; the other has the bits of a run without SLURM."""
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
     game = [argument for argument in GAME if not argument.startswith("batch_size=")]
-    user.finish(*GAME, "run.dir=ours", seconds=300)
-    command = [sys.executable, "-m", "saddlepoint.commands", "train", "-m", "batch_size=16,5000", *game]
-    launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=20", "hydra.launcher.cpus_per_task=1"]
-    run = subprocess.run(
-        [*command, *launcher, "hydra.sweep.dir=sweep"], cwd=user.folder,
-        env={**user.environment(), "SLURM_CONF": str(cluster.folder / "slurm.conf")},
-        capture_output=True, text=True, timeout=900, check=False,
-    )  # fmt: skip
-    assert run.returncode == 1, run.stderr[-3000:]
-    sweep = user.folder / "sweep"
-    assert user.fingerprint(sweep / "0_dcgan_digits_seed0") == user.fingerprint(user.folder / "ours")
-    assert run.stdout.splitlines()[-1].startswith("job 1 (batch_size=5000) failed: batch_size: 5000 is more than")
-    assert run.stderr.splitlines()[-1].startswith("error: 1 of 2 jobs failed")
+    with sweep(user, cluster, *game, "batch_size=16,5000") as process:
+        user.finish(*GAME, "run.dir=ours", seconds=300)
+        out, err = process.communicate(timeout=900)
+    assert process.returncode == 1, err[-3000:]
+    folder = user.folder / "sweep" / "0_dcgan_digits_seed0"
+    assert user.fingerprint(folder) == user.fingerprint(user.folder / "ours")
+    assert out.splitlines()[-1].startswith("job 1 (batch_size=5000) failed: batch_size: 5000 is more than")
+    assert err.splitlines()[-1].startswith("error: 1 of 2 jobs failed")
+
+
+@pytest.mark.slow
+def test_a_preempted_job_of_a_sweep_continues_its_run(user: Any, cluster: Any) -> None:
+    game = [*GAME, "budget.images=40000", "callbacks.history.every_rounds=1"]
+    folder = user.folder / "sweep" / "0_dcgan_digits_seed1"
+    history = folder / "history.jsonl"
+    user.finish(*game, "seed=1", "run.dir=ours", seconds=300)
+    with sweep(user, cluster, *game, "seed=1") as process:
+        until(lambda: history.exists() and history.read_text().count("\n") > 20, user)
+        cluster.command("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=true")
+        out, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err[-3000:]
+    assert len(user.rows(folder)) == 2500
+    assert [line["status"] for line in read_json_lines(folder.parent / "jobs.jsonl")] == ["started", "started", "done"]
+    assert user.fingerprint(folder) == user.fingerprint(user.folder / "ours")
+    assert out.splitlines()[-1].split()[:2] == ["0", "seed=1"]
