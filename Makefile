@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow faults lint format lock audit benchmark gallery clean
+.PHONY: help install demo test slow faults slurm-test lint format lock audit benchmark gallery clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,10 @@ slow: install ## the long tests
 
 faults: install ## kill -9, full disks, closed ports: every row of docs/reliability.md, about half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
+
+slurm-test: install ## docs/cluster.md on a SLURM of one node, under ten minutes; needs root, which installs it by apt
+	$(BIN)/python tests/faults/slurm.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults/test_cluster.py tests/faults/test_cluster_page.py
 
 lint: install ## ruff and mypy
 	$(BIN)/ruff check .

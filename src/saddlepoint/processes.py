@@ -40,7 +40,17 @@ def rank() -> int:
 
 
 def launched() -> bool:
-    """Return whether this process was started by torchrun, SLURM or :func:`launch`."""
+    """Return whether this process was started by torchrun, SLURM or :func:`launch` as one of several."""
+    return started() is not None or "LOCAL_RANK" in os.environ
+
+
+def started() -> tuple[int, int] | None:
+    """Return the number of processes per machine and of machines that torchrun, SLURM or :func:`launch` has started.
+
+    Returns:
+        The two numbers, or None if none of them has started this process, or SLURM has as the only one: the batch
+        script, a single task of ``srun``, a job of submitit. Such a process can start others by :func:`launch`.
+    """
     # Imported here: these import torch, which commands that do not compute do not need.
     from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
@@ -48,13 +58,22 @@ def launched() -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Lightning's advice to use srun if it is installed
         in_slurm = SLURMEnvironment.detect()
-    return in_slurm or TorchElasticEnvironment.detect() or "LOCAL_RANK" in os.environ
+    if TorchElasticEnvironment.detect():
+        each, total = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])
+        return each, total // each
+    # Set by srun. SLURM_NTASKS is set in the batch script too, which is one process.
+    total = int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) if in_slurm else 1
+    if total == 1:
+        return None
+    machines = int(os.environ["SLURM_STEP_NUM_NODES"])
+    return total // machines, machines
 
 
 def launch(arguments: Sequence[str], processes: int, environment: Mapping[str, str]) -> None:
     """Run a command in several processes on this machine and wait for them, as ``torchrun --standalone`` does.
 
-    If a process dies, the others receive SIGTERM, and SIGKILL 30 seconds later. Signals to this process are forwarded.
+    If a process dies, the others receive SIGTERM, and SIGKILL 30 seconds later. Signals to this process are forwarded,
+    including the SIGUSR1 with which SLURM warns of a time limit.
 
     Args:
         arguments: arguments of ``saddlepoint``, without the program's name.
@@ -71,7 +90,9 @@ def launch(arguments: Sequence[str], processes: int, environment: Mapping[str, s
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
+    numbers = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT]
+    if "SLURM_JOB_ID" in os.environ:
+        numbers.append(signal.SIGUSR1)
     before = {number: signal.getsignal(number) for number in numbers}
     with tempfile.TemporaryDirectory(prefix="saddlepoint-") as folder:
         own = {LAUNCHER: str(os.getpid()), ERRORS: folder, **environment}
@@ -86,6 +107,7 @@ def launch(arguments: Sequence[str], processes: int, environment: Mapping[str, s
             local_addr="localhost",
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
+            signals_to_handle=",".join(number.name for number in numbers),
         )
         logging.disable(logging.ERROR)  # torchrun's messages; the cause is raised below
         try:
@@ -94,7 +116,8 @@ def launch(arguments: Sequence[str], processes: int, environment: Mapping[str, s
             codes = {number: failure.exitcode for number, failure in error.failures.items()}
             raise _cause(codes, Path(folder)) from None
         except SignalException as error:
-            raise SystemExit(128 + error.sigval) from None
+            sent = signal.SIGTERM if error.sigval == signal.SIGUSR1 else error.sigval
+            raise SystemExit(128 + sent) from None
         finally:
             logging.disable(logging.NOTSET)
             for name in own:

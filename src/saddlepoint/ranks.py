@@ -23,6 +23,16 @@ def mean(value: Tensor) -> Tensor:
     return total / size
 
 
+@torch.no_grad()
+def maximum(number: int, device: torch.device) -> int:
+    """Return the largest of the ranks' numbers, on all ranks."""
+    if world_size() == 1:
+        return number
+    value = torch.tensor(number, device=device)
+    dist.all_reduce(value, op=dist.ReduceOp.MAX)
+    return int(value)
+
+
 def gather(rows: Tensor) -> Tensor:
     """Return the rows of all ranks, [N_0 + N_1 + …, ...], for losses of the whole batch.
 

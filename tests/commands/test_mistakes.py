@@ -214,6 +214,20 @@ def test_a_shell_sees_exit_code_2_and_one_line(tmp_path: Path) -> None:
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("settings", ["trainer.devices=1", "trainer=ddp trainer.devices=4", "trainer.num_nodes=2"])
+def test_torchrun_has_started_other_processes(
+    refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch, settings: str
+) -> None:
+    started = {"TORCHELASTIC_RUN_ID": "1", "LOCAL_WORLD_SIZE": "2", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
+    for name, value in started.items():
+        monkeypatch.setenv(name, value)
+    line = refuse("train", "features=none", "logger=none", *settings.split())
+    assert line == (
+        "trainer: torchrun or SLURM has started 2 process(es) on each of 1 machine(s); "
+        "set trainer.devices=2 trainer.num_nodes=1"
+    )
+
+
 def test_a_data_folder_set_to_nothing_is_not_the_working_directory(
     refuse: Callable[..., str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

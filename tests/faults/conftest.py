@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from slurm import Cluster, missing
 
 from saddlepoint.tracking.checkpoints import load
 from saddlepoint.writing import read_json_lines
@@ -308,6 +309,19 @@ def user(tmp_path: Path, warm: subprocess.Popen[str], cache: Path) -> Iterator[U
     yield somebody
     for process in somebody.started:
         process.kill_all()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """SLURM on this machine; the test is skipped where that is not possible."""
+    if reason := missing():
+        pytest.skip(reason)
+    one = Cluster(tmp_path_factory.mktemp("slurm"))
+    try:
+        one.start()
+        yield one
+    finally:
+        one.stop()
 
 
 @pytest.fixture(scope="session")

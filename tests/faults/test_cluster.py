@@ -1,121 +1,16 @@
-"""External launchers: torchrun, and SLURM on a single node, with requeueing."""
+"""External launchers: torchrun, and SLURM on a single node, with requeueing; see also test_cluster_page.py."""
 
 from __future__ import annotations
 
-import os
-import pwd
-import shutil
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-PROGRAMS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol", "squeue")
-CONFIG = """ClusterName=test
-SlurmctldHost={host}(127.0.0.1)
-AuthType=auth/munge
-CredType=cred/munge
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SlurmUser=root
-SlurmdUser=root
-SlurmctldPort=16817
-SlurmdPort=16818
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core
-ReturnToService=2
-MinJobAge=600
-KillWait=30
-BatchStartTimeout=60
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
-PartitionName=all Nodes={host} Default=YES MaxTime=INFINITE State=UP
-"""
-
-
-def missing() -> str:
-    """Return the reason why SLURM cannot run on this machine, or an empty string."""
-    absent = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin:/sbin") is None]
-    if absent:
-        return f"needs Debian's slurm-wlm and munge ({', '.join(absent)} not installed)"
-    return "" if os.geteuid() == 0 else "needs root, to start a cluster"
-
-
-@dataclass
-class Cluster:
-    """SLURM on this machine as the only node: munged, slurmctld and slurmd."""
-
-    folder: Path
-    daemons: list[subprocess.Popen[bytes]] = field(default_factory=list)
-
-    def start(self) -> None:
-        """Start the daemons and wait until jobs can run."""
-        for name in ("state", "spool"):
-            (self.folder / name).mkdir(parents=True)
-        text = CONFIG.format(host=socket.gethostname(), folder=self.folder, cpus=os.cpu_count())
-        (self.folder / "slurm.conf").write_text(text)
-        account = pwd.getpwnam("munge")
-        runtime = Path("/run/munge")
-        runtime.mkdir(exist_ok=True)
-        os.chown(runtime, account.pw_uid, account.pw_gid)
-        self._spawn(["munged", "--foreground"], user="munge", group="munge")
-        self._until(lambda: subprocess.run(["munge", "-n"], capture_output=True, check=False).returncode == 0)
-        self._spawn(["slurmctld", "-D"])
-        self._spawn(["slurmd", "-D"])
-        self._until(lambda: self.command("srun", "-n2", "true", check=False).returncode == 0)
-
-    def stop(self) -> None:
-        """Stop the daemons in reverse order."""
-        for daemon in reversed(self.daemons):
-            daemon.terminate()
-            try:
-                daemon.wait(20)
-            except subprocess.TimeoutExpired:
-                daemon.kill()
-
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "SLURM_CONF": str(self.folder / "slurm.conf")}
-
-    def command(
-        self, *arguments: str, environment: Mapping[str, str] | None = None, check: bool = True, seconds: float = 300
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a SLURM command."""
-        run = subprocess.run(
-            arguments, env={**self.environment(), **(environment or {})}, capture_output=True, text=True,
-            timeout=seconds, check=False,
-        )  # fmt: skip
-        assert not check or run.returncode == 0, f"{arguments}: {run.stdout[-2000:]}{run.stderr[-2000:]}"
-        return run
-
-    def state(self, job: str) -> dict[str, str]:
-        """Return SLURM's state of a job."""
-        text = self.command("scontrol", "-o", "show", "job", job).stdout
-        return dict(word.split("=", 1) for word in text.split() if "=" in word)
-
-    def _spawn(self, command: list[str], **account: str) -> None:
-        environment = {**self.environment(), "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"}
-        with (self.folder / f"{command[0]}.out").open("wb") as out:
-            self.daemons.append(subprocess.Popen(command, env=environment, stdout=out, stderr=out, **account))
-
-    def _until(self, condition: Callable[[], bool], seconds: float = 60.0) -> None:
-        end = time.monotonic() + seconds
-        while not condition():
-            if time.monotonic() > end:
-                logs = "\n".join(path.read_text()[-1500:] for path in self.folder.glob("*.out"))
-                pytest.fail(f"SLURM did not start\n{logs}")
-            time.sleep(0.5)
-
+from saddlepoint.writing import read_json_lines
 
 GAME = (
     "network.width=4",
@@ -127,19 +22,6 @@ GAME = (
     "trainer.accelerator=cpu",
 )
 RANKS = ("trainer=ddp", "trainer.devices=2")
-ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL")
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    if reason := missing():
-        pytest.skip(reason)
-    one = Cluster(tmp_path_factory.mktemp("slurm"))
-    try:
-        one.start()
-        yield one
-    finally:
-        one.stop()
 
 
 @pytest.mark.slow
@@ -158,17 +40,8 @@ def test_torchrun_gives_the_bits_of_our_own_launcher(user: Any) -> None:
     ]
 
 
-@pytest.mark.slow
-def test_two_tasks_of_slurm_play_one_game(user: Any, cluster: Cluster) -> None:
-    user.finish(*GAME, *RANKS, "run.dir=ours", seconds=300)
-    command = [sys.executable, "-m", "saddlepoint.commands", "train", *GAME, *RANKS, "run.dir=theirs"]
-    cluster.command("srun", "--ntasks-per-node=2", f"--chdir={user.folder}", *command, environment=user.environment())
-    assert user.fingerprint(user.folder / "theirs") == user.fingerprint(user.folder / "ours")
-    assert not (user.folder / "outputs").exists()
-
-
-def batch(user: Any, cluster: Cluster, *arguments: str) -> str:
-    """Submit a run that may be requeued and is signalled 30 s before its time limit."""
+def batch(user: Any, cluster: Any, *arguments: str) -> str:
+    """Submit a run of one task that may be requeued, and return the number of the job."""
     words = " ".join([sys.executable, "-m", "saddlepoint.commands", "train", *arguments, "run.dir=run", "resume=auto"])
     script: Path = user.folder / "job.sh"
     script.write_text(
@@ -191,20 +64,16 @@ def until(condition: Any, user: Any, seconds: float = 180.0) -> None:
 
 
 @pytest.mark.slow
-def test_slurm_requeues_a_run_that_goes_on_to_the_same_bits(user: Any, cluster: Cluster) -> None:
-    """On SIGUSR1 the run saves and requeues itself; when resumed, it ends with the bits of an uninterrupted run."""
-    long = [*GAME, "budget.images=40000", "callbacks.history.every_rounds=1", "callbacks.samples.every_images=1000000"]
+def test_slurm_requeues_a_run_that_goes_on_to_the_same_bits(user: Any, cluster: Any) -> None:
+    """On SIGUSR1, a task that has started two processes saves and requeues its job, which ends as if undisturbed."""
+    long = [*GAME, *RANKS, "budget.images=20000", "callbacks.history.every_rounds=1"]
     user.finish(*long, "run.dir=whole", seconds=300)
     job = batch(user, cluster, *long)
     history = user.folder / "run" / "history.jsonl"
     until(lambda: history.exists() and history.read_text().count("\n") > 20, user)
     cluster.command("scancel", "--signal=USR1", job)
-    until(lambda: int(cluster.state(job).get("Restarts", "0")) == 1, user)
-    # Shortens SLURM's delay of two minutes; without any, the node confuses the job with the one that just ended.
-    time.sleep(5)
-    cluster.command("scontrol", "update", f"JobId={job}", "StartTime=now", check=False)
-    until(lambda: cluster.state(job)["JobState"] in ENDED, user, seconds=400)
-    assert cluster.state(job)["JobState"] == "COMPLETED"
+    until(lambda: cluster.state(job).get("Restarts") == "1" and cluster.ended(job), user, seconds=400)
+    assert cluster.states(job) == {"COMPLETED"}
     output = (user.folder / "job.out").read_text()
     assert "stopped by SIGUSR1" in output
     assert user.fingerprint(user.folder / "run") == user.fingerprint(user.folder / "whole")
@@ -213,32 +82,55 @@ def test_slurm_requeues_a_run_that_goes_on_to_the_same_bits(user: Any, cluster: 
 
 
 @pytest.mark.slow
-def test_a_cancelled_job_saves_and_exits_with_143(user: Any, cluster: Cluster) -> None:
+def test_a_cancelled_job_saves_and_exits_with_143(user: Any, cluster: Any) -> None:
     job = batch(user, cluster, *GAME, "budget.images=10_000_000", "callbacks.history.every_rounds=1")
     history = user.folder / "run" / "history.jsonl"
     until(lambda: history.exists() and history.read_text().count("\n") > 20, user)
     cluster.command("scancel", "--signal=TERM", job)
-    until(lambda: cluster.state(job)["JobState"] in ENDED, user)
+    until(lambda: cluster.ended(job), user)
     assert cluster.state(job)["ExitCode"].split(":")[0] == "143"
     assert "stopped by SIGTERM" in (user.folder / "job.out").read_text()
     assert user.fingerprint(user.folder / "run")
 
 
-@pytest.mark.slow
-def test_a_sweep_by_submitit_is_an_array_of_jobs(user: Any, cluster: Cluster) -> None:
-    """One of two jobs fails; the other has the bits of a run without SLURM."""
+def sweep(user: Any, cluster: Any, *arguments: str) -> subprocess.Popen[str]:
+    """Start a sweep by submitit, in the folder ``sweep``."""
     pytest.importorskip("hydra_plugins.hydra_submitit_launcher")
-    game = [argument for argument in GAME if not argument.startswith("batch_size=")]
-    user.finish(*GAME, "run.dir=ours", seconds=300)
-    command = [sys.executable, "-m", "saddlepoint.commands", "train", "-m", "batch_size=16,5000", *game]
+    command = [sys.executable, "-m", "saddlepoint.commands", "train", "-m", *arguments, "hydra.sweep.dir=sweep"]
     launcher = ["hydra/launcher=submitit_slurm", "hydra.launcher.timeout_min=20", "hydra.launcher.cpus_per_task=1"]
-    run = subprocess.run(
-        [*command, *launcher, "hydra.sweep.dir=sweep"], cwd=user.folder,
-        env={**user.environment(), "SLURM_CONF": str(cluster.folder / "slurm.conf")},
-        capture_output=True, text=True, timeout=900, check=False,
+    environment = {**user.environment(), "SLURM_CONF": str(cluster.folder / "slurm.conf")}
+    return subprocess.Popen(
+        [*command, *launcher], cwd=user.folder, env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    assert run.returncode == 1, run.stderr[-3000:]
-    sweep = user.folder / "sweep"
-    assert user.fingerprint(sweep / "0_dcgan_digits_seed0") == user.fingerprint(user.folder / "ours")
-    assert run.stdout.splitlines()[-1].startswith("job 1 (batch_size=5000) failed: batch_size: 5000 is more than")
-    assert run.stderr.splitlines()[-1].startswith("error: 1 of 2 jobs failed")
+
+
+@pytest.mark.slow
+def test_a_sweep_by_submitit_is_an_array_of_jobs(user: Any, cluster: Any) -> None:
+    """One of two jobs fails; the other has the bits of a run without SLURM."""
+    game = [argument for argument in GAME if not argument.startswith("batch_size=")]
+    with sweep(user, cluster, *game, "batch_size=16,5000") as process:
+        user.finish(*GAME, "run.dir=ours", seconds=300)
+        out, err = process.communicate(timeout=900)
+    assert process.returncode == 1, err[-3000:]
+    folder = user.folder / "sweep" / "0_dcgan_digits_seed0"
+    assert user.fingerprint(folder) == user.fingerprint(user.folder / "ours")
+    assert out.splitlines()[-1].startswith("job 1 (batch_size=5000) failed: batch_size: 5000 is more than")
+    assert err.splitlines()[-1].startswith("error: 1 of 2 jobs failed")
+
+
+@pytest.mark.slow
+def test_a_preempted_job_of_a_sweep_continues_its_run(user: Any, cluster: Any) -> None:
+    game = [*GAME, "budget.images=40000", "callbacks.history.every_rounds=1"]
+    folder = user.folder / "sweep" / "0_dcgan_digits_seed1"
+    history = folder / "history.jsonl"
+    user.finish(*game, "seed=1", "run.dir=ours", seconds=300)
+    with sweep(user, cluster, *game, "seed=1") as process:
+        until(lambda: history.exists() and history.read_text().count("\n") > 20, user)
+        cluster.command("sbatch", "--partition=high", "--exclusive", "--output=/dev/null", "--wrap=true")
+        out, err = process.communicate(timeout=900)
+    assert process.returncode == 0, err[-3000:]
+    assert len(user.rows(folder)) == 2500
+    assert [line["status"] for line in read_json_lines(folder.parent / "jobs.jsonl")] == ["started", "started", "done"]
+    assert user.fingerprint(folder) == user.fingerprint(user.folder / "ours")
+    assert out.splitlines()[-1].split()[:2] == ["0", "seed=1"]

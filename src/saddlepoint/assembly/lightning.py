@@ -92,7 +92,7 @@ def build_trainer(config: DictConfig, info: DataInfo) -> pl.Trainer:
         info: the description of the data.
 
     Raises:
-        UserError: if the devices are not available, or their processes have not been started.
+        UserError: if the devices are not available, or other processes have been started than one for each of them.
     """
     trainer = config.trainer
     several = trainer.devices * trainer.num_nodes > 1
@@ -100,6 +100,11 @@ def build_trainer(config: DictConfig, info: DataInfo) -> pl.Trainer:
         key = "trainer.num_nodes" if trainer.num_nodes > 1 else "trainer.devices"
         problem = "several devices need one process each, and these have not been started"
         raise UserError(problem, key, "start the program with torchrun or SLURM")
+    started = processes.started()
+    if started is not None and started != (trainer.devices, trainer.num_nodes):
+        each, machines = started
+        problem = f"torchrun or SLURM has started {each} process(es) on each of {machines} machine(s)"
+        raise UserError(problem, "trainer", f"set trainer.devices={each} trainer.num_nodes={machines}")
     try:
         return pl.Trainer(
             accelerator=trainer.accelerator,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from saddlepoint import ranks
 from saddlepoint.callbacks.checkpoints import Checkpoints
 from saddlepoint.callbacks.periodic import game_of
 
@@ -46,7 +47,9 @@ class Interruption(pl.Callback):
         agreed = stepper.stop_agreed if trainer.world_size > 1 else stepper.stop_requested
         if not agreed:
             return
-        number = self._received or signal.SIGTERM
+        received = self._received or 0
+        highest = ranks.maximum(received, pl_module.device)
+        number = received or highest  # machines do not receive SLURM's signals at the same time, or not at all
         self.checkpoints.save_last(trainer)
         if not trainer.is_global_zero:
             raise SystemExit(0)  # after a failure, the launcher would kill rank 0 while it saves
