@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow faults slurm-test lint format lock audit benchmark gallery clean
+.PHONY: help install demo test slow faults slurm-test lint format lock audit benchmark gallery compare clean
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -53,6 +53,9 @@ benchmark: install ## ratios against straightforward code on one thread, about t
 
 gallery: install ## every model on MNIST, four minutes of training a row, and docs/systems.md from it; can be resumed
 	$(BIN)/python docs/gallery.py
+
+compare: install ## five comparisons with three seeds, about two hours, and their pages in docs/compare; can be resumed
+	$(BIN)/python docs/compare.py
 
 lock: install ## renew requirements.lock for all supported Pythons and platforms
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --extra dev --no-emit-index-url --no-header \

@@ -23,7 +23,12 @@ SCHEMAS = {
 }
 
 
-@pytest.mark.parametrize("page", ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md", "comparing.md"])
+PAGES = ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md", "comparing.md"]
+
+
+@pytest.mark.parametrize(
+    "page", [*PAGES, *(f"compare/{path.name}" for path in sorted((DOCS / "compare").glob("*.md")))]
+)
 def test_commands_compose(page: str) -> None:
     text = (DOCS / page).read_text()
     lines = re.findall(r"python (\w+)\.py ([^`\n#]*)", text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from omegaconf import OmegaConf
 
 from saddlepoint.assembly.build import build_data, build_extractor, build_system, fill
 from saddlepoint.config.compose import compose_config
-from saddlepoint.config.directory import options
+from saddlepoint.config.directory import config_directory, options
 from saddlepoint.config.schema import TrainConfig
 from saddlepoint.config.strict import check_schema
 from saddlepoint.metrics import catalogue
@@ -18,6 +19,14 @@ from saddlepoint.types import DataInfo
 from saddlepoint.writing import read_json_lines
 
 ON_POINTS = ("modes/grid", "modes/ring")
+COMPARISONS = {
+    "objectives": ("loss", ["nonsaturating", "leastsquares", "hinge", "wasserstein", "ragan"]),
+    "penalty": ("regularizer.r1.weight", ["0.1", "1", "10", "100"]),
+    "discriminator_steps": ("model.discriminator_steps", ["1", "2", "5"]),
+    "batch_size": ("batch_size", ["16", "64", "256"]),
+    "augment": ("augment", ["[]", "[diffaugment]", "[ada]"]),
+}
+"""The setting that each comparison changes, and its values."""
 DIGITS = DataInfo("stub", (1, 8, 8), tuple("0123456789"), {"train": 100, "held_out": 10}, "0" * 32)
 
 
@@ -114,3 +123,59 @@ def test_a_quick_experiment_builds(model: str) -> None:
     system = build_system(config)
     expected = {"gan": 8e-4, "projgan": 8e-4, "unrolled": 8e-4, "wgan": 5e-4}[model]
     assert [optimizer.param_groups[0]["lr"] for optimizer in system.raw_optimizers] == [expected, expected]
+
+
+def test_every_comparison_is_here_and_has_its_page() -> None:
+    assert options("experiment/compare") == sorted(COMPARISONS)
+    docs = Path(__file__).parents[2] / "docs"
+    for name in COMPARISONS:
+        assert f"experiment=compare/{name}" in (docs / "compare" / f"{name}.md").read_text()
+        assert f"compare/{name}.md" in (docs / "comparing.md").read_text()
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_the_settings_of_a_comparison_differ_in_one_key(name: str) -> None:
+    experiment, (key, values) = f"experiment=compare/{name}", COMPARISONS[name]
+    params = [
+        OmegaConf.load(config_directory() / "experiment" / "compare" / f"{file}.yaml").hydra.sweeper.params
+        for file in ("_base", name)
+    ]
+    assert params == [{"seed": "0,1,2"}, {key: ",".join(values)}]
+    configs = []
+    for value in values:
+        config = compose_config("train", [experiment, f"{key}={value}"])
+        check_schema(config, TrainConfig)
+        unchanged = OmegaConf.masked_copy(config, [str(group) for group in config if group != key.partition(".")[0]])
+        configs.append(OmegaConf.to_container(unchanged, resolve=False))
+        fill(config, DIGITS)
+        assert type(build_system(config)).__name__ == "GAN"
+    assert all(config == configs[0] for config in configs)
+    config = compose_config("train", [experiment, f"{key}={values[0]}"])
+    assert (config.data.source._target_, config.network.width) == ("saddlepoint.data.MNIST", 16)
+    assert config.data.fraction == (0.1 if name == "augment" else 1)
+    assert config.budget.generator_updates is config.budget.hours is None
+    scores = config.callbacks.scores
+    assert (scores.every_images * 3, scores.n, scores.at_start) == (config.budget.images, 2_000, False)
+
+
+def test_a_comparison_runs(invoke: Any, tmp_path: Path) -> None:
+    """The whole sweep, on digits instead of MNIST and with a small budget."""
+    small = [
+        "data=digits",
+        "seed=0",
+        "network.width=4",
+        "budget.images=128",
+        "features=random",
+        "callbacks.scores.n=32",
+        "callbacks.scores.metrics=[fid]",
+    ]
+    outcome = invoke("train", "-m", "experiment=compare/objectives", *small, "hydra.sweep.dir=sweep")
+    assert outcome.code == 0, outcome.out
+    runs = [json.loads(path.read_text()) for path in sorted((tmp_path / "sweep").glob("*/summary.json"))]
+    assert [(run["images_seen"], run["generator_updates"]) for run in runs] == 5 * [(128, 2)]
+    table = invoke("report", "runs=sweep", "format=markdown")
+    assert table.code == 0, table.err
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table.out.splitlines() if line.startswith("|")]
+    assert rows[0] == ["loss", "seeds"]
+    assert rows[2:] == [[loss, "1"] for loss in COMPARISONS["objectives"][1]]
+    assert table.out.count("too few seeds to compare fid_random") == 10

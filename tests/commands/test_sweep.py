@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from saddlepoint.metrics.cards import short
 from saddlepoint.writing import read_json_lines
@@ -101,6 +103,54 @@ def test_a_resumed_sweep_runs_what_has_not_finished(invoke: Any, tiny: tuple[str
     assert not re.search("failed|experiment=own +[^s]", again.out)
     assert invoke("train", "sweep.resume=sweep").code == 0  # again, and nothing is left to do
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+OWN = """# @package _global_
+batch_size: 32
+hydra: {sweeper: {params: {seed: "0,1", model.latent_dim: "4,8"}}}
+"""
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """An experiment that defines a sweep."""
+    path = tmp_path / "mine" / "experiment" / "own.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(OWN)
+    return path
+
+
+def test_an_experiment_can_define_a_sweep(invoke: Any, tiny: tuple[str, ...], own: Path, tmp_path: Path) -> None:
+    """The command line has precedence. A resumed sweep keeps its values, whatever the file says by then."""
+    small = ["budget.images=64", "features=none", "logger=none", "network=mlp", *tiny[3:]]
+    line = ["experiment=own", *small, "--config-dir=mine"]
+    assert invoke("train", "-m", *line, "seed=1,2", "hydra.sweep.dir=sweep").code == 0
+    jobs = [job for job in read_json_lines(tmp_path / "sweep" / "jobs.jsonl") if job["status"] == "done"]
+    asked = [("seed=1", 4), ("seed=1", 8), ("seed=2", 4), ("seed=2", 8)]
+    assert [job["overrides"][:3] for job in jobs] == [[s, f"model.latent_dim={d}", "experiment=own"] for s, d in asked]
+    runs = sorted((tmp_path / "sweep").glob("*/config.yaml"))
+    configs = [OmegaConf.load(path) for path in runs]
+    assert [(f"seed={config.seed}", config.model.latent_dim) for config in configs] == asked
+    assert {config.batch_size for config in configs} == {32}
+    own.write_text(OWN.replace("4,8", "2,16"))
+    shutil.rmtree(runs[3].parent)
+    again = invoke("train", "sweep.resume=sweep")
+    assert again.code == 0, again.err
+    assert OmegaConf.load(only((tmp_path / "sweep").glob("3_*/config.yaml"))).model.latent_dim == 8
+    assert "4 jobs in sweep" in again.out
+    single = invoke("train", *line, "run.dir=single")  # without -m
+    assert single.code == 0, single.err
+    assert OmegaConf.load(tmp_path / "single" / "config.yaml").model.latent_dim == 100
+
+
+def test_mistakes_in_an_experiments_sweep(refuse: Any, own: Path) -> None:
+    line = ("train", "-m", "--config-dir=mine")
+    assert refuse(*line, "experiment=own,quick/dcgan") == (
+        "experiment: it sweeps over seed, model.latent_dim itself, and cannot be one of several experiments; "
+        "give it alone, with -m"
+    )
+    own.write_text(OWN.replace("model.latent_dim", "model.latent_dims"))
+    assert refuse(*line, "experiment=own") == "model.latent_dims: unknown key; did you mean 'model.latent_dim'?"
 
 
 def test_a_job_that_slurm_requeues_continues_its_own_run(

@@ -68,6 +68,40 @@ def test_data_with_one_colour_image_are_colour(tmp_path):
     assert module(tmp_path / "a", channels=4).info.shape == (4, 4, 4)
 
 
+def test_a_fraction_of_the_training_images(folder):
+    """The same rows in every run, with their labels and files; held-out images stay."""
+    whole, half, fifth = (module(folder, fraction=fraction) for fraction in (1.0, 0.5, 0.2))
+    n = whole.info.sizes["train"]
+    assert [data.info.sizes["train"] for data in (half, fifth)] == [round(0.5 * n), round(0.2 * n)]
+    assert {data.info.sizes["held_out"] for data in (whole, half, fifth)} == {40 - n}
+    assert len({data.info.fingerprint for data in (whole, half, fifth, module(folder, fraction=0.5))}) == 3
+    images, labels = whole.arrays("train")
+    rows = {}
+    for data in (half, fifth):
+        part, classes = data.arrays("train")
+        rows[data] = [int((images == one).flatten(1).all(1).nonzero()) for one in part]
+        assert rows[data] == sorted(rows[data])
+        assert classes.tolist() == labels[rows[data]].tolist()
+        files = batches(
+            module(folder, fraction=data.fraction, loader="workers", num_workers=0), stop=len(part), batch_size=4
+        )
+        assert torch.equal(
+            torch.cat([batch.images for batch in files]),
+            torch.cat([batch.images for batch in batches(data, stop=len(part), batch_size=4)]),
+        )
+    assert set(rows[fifth]) < set(rows[half])
+
+
+def test_a_fraction_of_arrays_and_of_both_domains():
+    """Round(0.1 · 1,472) digits, and the same labels as in the whole split."""
+    whole, tenth = (DataModule(Digits(), fraction=fraction) for fraction in (1.0, 0.1))
+    assert tenth.info.sizes["train"] == 147
+    images, labels = (values.tolist() for values in whole.arrays("train"))
+    for image, label in zip(*(values.tolist() for values in tenth.arrays("train")), strict=True):
+        assert label in {labels[row] for row in range(len(images)) if images[row] == image}
+    assert torch.equal(whole.arrays("held_out").samples, tenth.arrays("held_out").samples)
+
+
 def test_workers_and_memory_yield_the_same(folder):
     memory = batches(module(folder, loader="memory", flip=True))
     workers = batches(module(folder, loader="workers", flip=True, num_workers=2))

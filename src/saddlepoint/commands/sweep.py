@@ -165,7 +165,7 @@ def continued(line: CommandLine) -> CommandLine:
     directory = Path(str(given[RESUME].value()))
     try:
         stored = OmegaConf.load(directory / "multirun.yaml").hydra
-        jobs, sources = [*stored.overrides.task], [*stored.runtime.config_sources]
+        jobs, sources = _jobs(stored), [*stored.runtime.config_sources]
         own = {override.key_or_group: override for override in parse(stored.overrides.hydra)}
     except (OSError, yaml.YAMLError, OmegaConfBaseException, HydraException, AttributeError):
         raise UserError(f"no sweep in {directory}", RESUME, "give the folder of a sweep, with multirun.yaml") from None
@@ -186,6 +186,16 @@ def continued(line: CommandLine) -> CommandLine:
     if line.folder is None and configs is not None:
         options = (*options, f"--config-dir={configs}")
     return replace(line, overrides=overrides, options=options, multirun=True, folder=configs)
+
+
+def _jobs(stored: DictConfig) -> list[str]:
+    """Return the overrides of a sweep's jobs: those of its experiment, if it defines a sweep, and those of its line.
+
+    The experiment's file may have changed since, so its values are taken from the sweep's folder as well.
+    """
+    params = [f"{key}={values}" for key, values in (OmegaConf.select(stored, "sweeper.params") or {}).items()]
+    listed = parse([*params, *stored.overrides.task])
+    return [*{override.get_key_element(): str(override.input_line) for override in listed}.values()]
 
 
 def _check_trusted(jobs: Sequence[str], own: Mapping[str, Override], given: Mapping[str, Override]) -> None:

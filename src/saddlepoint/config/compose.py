@@ -47,11 +47,8 @@ def composed(command: str, overrides: Sequence[str] = (), folder: str | None = N
     Raises:
         UserError: if the overrides are invalid.
     """
-    line = CommandLine(command, tuple(overrides), folder=folder)
-    with explained(line):
-        config = _composed(line, line.overrides)
+    config = _checked(CommandLine(command, tuple(overrides), folder=folder))
     choices = choices_of(config.hydra)
-    check_choices(line.command, config.hydra.runtime.choices, line.overrides)
     with open_dict(config):
         del config["hydra"]
     return Composed(config, choices)
@@ -93,14 +90,31 @@ def check_choices(config: str, choices: Mapping[str, Any], overrides: Iterable[s
 def check_jobs(line: CommandLine) -> None:
     """Compose enough jobs of a sweep for each value to occur once, so that errors are found before the first job.
 
+    Values are those of the command line and of ``hydra.sweeper.params``, which an experiment can set; the command line
+    has precedence.
+
     Raises:
-        UserError: if an override of a job is invalid.
+        UserError: if an override of a job is invalid, or an experiment that is one of several values sets
+            ``hydra.sweeper.params``, since Hydra reads them once, before the jobs are composed.
     """
-    with explained(line), _hydra():
-        parser = OverridesParser.create(GlobalHydra.instance().config_loader())
-        values = [_values(override) for override in parser.parse_overrides(list(line.overrides))]
-    for job in _jobs(values):
-        compose_config(line.command, job, line.folder)
+    with explained(line):
+        single = [str(one.input_line) for one in parse(line.overrides) if not one.is_sweep_override()]
+        params = _params(_composed(line, single))
+        with _hydra():
+            parser = OverridesParser.create(GlobalHydra.instance().config_loader())
+            listed = parser.parse_overrides([*(f"{key}={values}" for key, values in params.items()), *line.overrides])
+    values = {override.get_key_element(): _values(override) for override in listed}
+    for job in _jobs([*values.values()]):
+        own = _params(_checked(CommandLine(line.command, tuple(job), folder=line.folder)))
+        if own != params:
+            problem = f"it sweeps over {', '.join(own)} itself, and cannot be one of several experiments"
+            raise UserError(problem, "experiment", "give it alone, with -m")
+
+
+def _params(config: DictConfig) -> dict[str, str]:
+    """Return the sweep that a config defines: values separated by commas, by key."""
+    params: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+    return dict(params.get("params") or {})
 
 
 def _jobs(values: Sequence[Sequence[str]]) -> Iterator[list[str]]:
@@ -143,6 +157,18 @@ def _plain(line: CommandLine) -> Callable[[Sequence[str]], dict[str, Any]]:
         return {str(key): value for key, value in content.items()}
 
     return composed
+
+
+def _checked(line: CommandLine) -> DictConfig:
+    """Return the config of a command line, including its ``hydra`` node.
+
+    Raises:
+        UserError: if the overrides are invalid.
+    """
+    with explained(line):
+        config = _composed(line, line.overrides)
+    check_choices(line.command, config.hydra.runtime.choices, line.overrides)
+    return config
 
 
 def _composed(line: CommandLine, overrides: Sequence[str]) -> DictConfig:

@@ -24,6 +24,7 @@ from saddlepoint.data.transforms import normalise
 from saddlepoint.errors import UserError
 from saddlepoint.types import Batch, DataInfo, Split
 
+Share = Annotated[float, Field(gt=0, le=1)]
 Size = Annotated[list[PositiveInt], Field(min_length=2, max_length=2)]
 
 
@@ -50,6 +51,8 @@ class DataModule(pl.LightningDataModule):
         flip: mirror half of the training images at random.
         jitter: in pixels; in training, images are fitted to a size that is larger by this, and cropped at random. In
             evaluation they are fitted to ``image_size`` directly.
+        fraction: share of the training rows that is used, in (0, 1]; see
+            :meth:`~saddlepoint.data.sources.base.Contents.part`. Features that are trained on the data see these only.
         loader: ``memory`` keeps the decoded train split on the training device; ``workers`` decodes it in worker
             processes in every epoch; ``auto`` is ``memory`` if the split fits in ``memory_limit_gb``.
         num_workers: number of processes for ``workers``; 0 decodes in the training process.
@@ -65,6 +68,7 @@ class DataModule(pl.LightningDataModule):
         channels: Channels | None = None,
         flip: bool = False,
         jitter: NonNegativeInt = 0,
+        fraction: Share = 1.0,
         loader: Literal["auto", "memory", "workers"] = "auto",
         num_workers: NonNegativeInt = 2,
         memory_limit_gb: NonNegativeFloat = 2.0,
@@ -77,6 +81,7 @@ class DataModule(pl.LightningDataModule):
         self.channels = channels
         self.flip = flip
         self.jitter = jitter
+        self.fraction = fraction
         self.loader = loader
         self.num_workers = num_workers
         self.memory_limit_gb = memory_limit_gb
@@ -121,6 +126,8 @@ class DataModule(pl.LightningDataModule):
             contents = self.source.open()
         except UserError as error:
             raise error.at(f"source.{error.key}") if error.key else error from None
+        if self.fraction < 1:
+            contents = contents.part(self.fraction)
         fits = choose_fits(contents, self.source.name, self._asked_size(), self.channels, self.policy)
         info = describe(contents, fits, self.source.name, self.policy)
         return Columns(contents, fits, info, self.cache_dir)

@@ -137,13 +137,13 @@ def label(setup: Setup, names: Sequence[str]) -> str:
 
     Names whose value is null, ``none`` or an empty list are left out.
 
-    >>> setup = Setup(0, {"model": "dcgan"}, {"network.width": 8})
-    >>> label(setup, ["model"]), label(setup, ["model", "network.width"]), label(setup, [])
-    ('dcgan', 'model=dcgan network.width=8', 'dcgan')
+    >>> setup = Setup(0, {"model": "dcgan", "augment": "[]"}, {"network.width": 8})
+    >>> label(setup, ["model"]), label(setup, ["model", "network.width"]), label(setup, []), label(setup, ["augment"])
+    ('dcgan', 'model=dcgan network.width=8', 'dcgan', 'no augment')
     """
     if not names:
         return setup.choices.get("model", "all runs")
-    if len(names) == 1 and names[0] in setup.choices:
+    if len(names) == 1 and setup.choices.get(names[0], ABSENT[0]) not in ABSENT:
         return setup.choices[names[0]]
     present = [f"{name}={_key(setup, name)}" for name in names if _key(setup, name) not in ABSENT]
     return " ".join(present) or f"no {', no '.join(names)}"

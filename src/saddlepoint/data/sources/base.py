@@ -40,6 +40,10 @@ class FileColumn:
         """Return a slice of the rows."""
         return replace(self, names=self.names[rows])
 
+    def take(self, rows: NDArray[np.int64]) -> FileColumn:
+        """Return the rows of the given indices."""
+        return replace(self, names=[self.names[row] for row in rows])
+
     def where(self, index: int) -> str:
         """Return the location of a row's file, for error messages."""
         return f"{self.store.path}: {self.names[index]}"
@@ -63,6 +67,14 @@ class Table:
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
+
+    def take(self, rows: NDArray[np.int64]) -> Table:
+        """Return the rows of the given indices."""
+        columns = {
+            name: column.take(rows) if isinstance(column, FileColumn) else column[rows]
+            for name, column in self.columns.items()
+        }
+        return Table(columns, None if self.labels is None else self.labels[rows])
 
 
 @dataclass(frozen=True)
@@ -88,6 +100,28 @@ class Contents:
     def columns(self, split: Split) -> dict[str, Column]:
         """Return the columns of all tables of a split."""
         return {name: column for table in self.splits[split] for name, column in table.columns.items()}
+
+    def part(self, fraction: float) -> Contents:
+        """Return the contents with round(fraction · N) of the N training rows of each table, but at least one.
+
+        They are chosen at random, equally in every run, in their order. Those of a smaller fraction are among those of
+        a larger one. Held-out rows stay.
+        """
+        tables = [table.take(chosen_rows(len(table), fraction)) for table in self.splits["train"]]
+        return replace(
+            self, splits={**self.splits, "train": tables}, digest=digest([self.digest, f"fraction {fraction!r}"])
+        )
+
+
+def chosen_rows(n: int, fraction: float) -> NDArray[np.int64]:
+    """Return the indices of a random ``fraction`` of ``n`` rows, sorted; the same for every call.
+
+    >>> chosen_rows(10, 0.3), chosen_rows(10, 0.4)
+    (array([2, 4, 8]), array([2, 4, 8, 9]))
+    """
+    # RandomState's numbers will not change between versions of NumPy (NEP 19); those of newer generators may.
+    order = np.random.RandomState(0).permutation(n)
+    return np.sort(order[: max(1, round(fraction * n))]).astype(np.int64)
 
 
 class Source(ABC):
