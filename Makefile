@@ -24,7 +24,7 @@ demo: install ## train a DCGAN on real digits, two to six minutes on two cores
 	$(BIN)/python train.py
 
 test: install ## the tests, as CI runs them
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal -m "not slow"
 
 slow: install ## the long tests
 	$(BIN)/python -m pytest -m slow
