@@ -29,12 +29,12 @@ def test_a_gif_holds_the_frames_and_their_duration(tmp_path: Path, mode: str) ->
             assert film.convert("RGB").getpixel((3, 3)) == (shade, *(2 * (shade if mode == "L" else 0,)))
 
 
-@pytest.mark.parametrize(("width", "height"), [(64, 48), (33, 31)])
-def test_an_mp4_holds_the_frames_in_order(tmp_path: Path, width: int, height: int) -> None:
-    films.write_mp4(tmp_path / "x.mp4", frames(width, height), 8)
+@pytest.mark.parametrize(("width", "height", "rate"), [(64, 48, 8), (33, 31, 0.5)])
+def test_an_mp4_holds_the_frames_in_order(tmp_path: Path, width: int, height: int, rate: float) -> None:
+    films.write_mp4(tmp_path / "x.mp4", frames(width, height), rate)
     with av.open(tmp_path / "x.mp4") as film:
         stream = film.streams.video[0]
-        assert (stream.codec_context.name, stream.average_rate) == ("h264", 8)
+        assert (stream.codec_context.name, stream.average_rate) == ("h264", rate)
         found = [frame.to_ndarray(format="rgb24") for frame in film.decode(stream)]
     assert found[0].shape == (height + height % 2, width + width % 2, 3)
     np.testing.assert_allclose([frame[: height - 2, : width - 2].mean() for frame in found], SHADES, atol=4)

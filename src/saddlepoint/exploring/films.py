@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from pathlib import Path
 
 from PIL import Image
@@ -40,8 +41,9 @@ def write_mp4(path: Path, frames: Sequence[Image.Image], frames_per_second: floa
     import av
 
     width, height = (side + side % 2 for side in frames[0].size)
+    rate = Fraction(frames_per_second).limit_denominator(1000)
     with whole(path) as file, av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=round(frames_per_second), options={"crf": "18"})
+        stream = container.add_stream("libx264", rate=rate, options={"crf": "18"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         for frame in frames:
             padded = Image.new("RGB", (width, height))
