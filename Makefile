@@ -32,7 +32,7 @@ slow: install ## the long tests
 faults: install ## kill -9, full disks, closed ports: every row of docs/reliability.md, about half an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
 
-slurm-test: install ## docs/cluster.md on a SLURM of one node, under ten minutes; needs root, which installs it by apt
+slurm-test: install ## docs/cluster.md on a SLURM that is started and stopped here; needs root, which installs it by apt
 	$(BIN)/python tests/faults/slurm.py
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults/test_cluster.py tests/faults/test_cluster_page.py
 

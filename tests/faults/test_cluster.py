@@ -133,4 +133,4 @@ def test_a_preempted_job_of_a_sweep_continues_its_run(user: Any, cluster: Any) -
     assert len(user.rows(folder)) == 2500
     assert [line["status"] for line in read_json_lines(folder.parent / "jobs.jsonl")] == ["started", "started", "done"]
     assert user.fingerprint(folder) == user.fingerprint(user.folder / "ours")
-    assert out.splitlines()[-1].split()[:2] == ["0", "seed=1"]
+    assert out.splitlines()[-1].split()[:2] == ["0", "40,000"]  # the number of the job and its images
