@@ -44,7 +44,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
     )  # fmt: skip
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def address(run_of_bigan: Path) -> Iterator[str]:
     """The address of the page, which is served until the test ends."""
     with start(f"checkpoint={run_of_bigan}", "port=0") as process:

@@ -10,6 +10,7 @@ import pytest
 RANKS = ("trainer=ddp", "trainer.accelerator=cpu")
 
 
+@pytest.mark.slow
 def test_both_ranks_end_with_the_same_bits(user: Any, faulty: tuple[str, ...]) -> None:
     """Each rank writes a hash of its weights, buffers, averages and optimizers when it ends."""
     command = ("network.width=4", "batch_size=16", "budget.images=500", "callbacks.samples.n=4", "logger=none")

@@ -84,7 +84,7 @@ def check_choices(config: str, choices: Mapping[str, Any], overrides: Iterable[s
     given = {*choices, *(override.removeprefix("~") for override in overrides)}
     for group, default in defaults(config).items():
         if default != [] and group not in (*given, *ONE_OR_SEVERAL):
-            raise UserError("this group takes one choice, not a list", group, f"use {group}=a,b with -m to run several")
+            raise mistakes.one_choice(group)
 
 
 def check_jobs(line: CommandLine) -> None:

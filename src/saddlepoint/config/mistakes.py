@@ -46,6 +46,8 @@ def in_composing(error: Exception, line: CommandLine, compose: Compose) -> UserE
         return UserError(f"{where}: invalid YAML ({error.problem})")
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         group, choice = _split(error.missing_cfg_file, line)
+        if any(one.key_or_group == group and _lists_another(one, choice) for one in parse(line.overrides)):
+            return one_choice(group)  # a file of the list has defaults, which Hydra does not find from within a list
         return _unknown_choice(
             group, choice, options(group, line.folder) or sorted(filter(is_choice, error.options or ()))
         )
@@ -57,6 +59,17 @@ def in_composing(error: Exception, line: CommandLine, compose: Compose) -> UserE
     if isinstance(error, HydraException):
         return UserError(f"cannot compose the config: {_first_line(error)}")
     return None
+
+
+def one_choice(group: str) -> UserError:
+    """Return the error of a list for a group that takes a single choice."""
+    return UserError("this group takes one choice, not a list", group, f"use {group}=a,b with -m to run several")
+
+
+def _lists_another(override: Override, choice: str) -> bool:
+    """Return whether the value of an override is a list without the choice."""
+    value = None if override.is_sweep_override() else override.value()
+    return isinstance(value, list) and choice not in value
 
 
 def _split(file: str, line: CommandLine) -> tuple[str, str]:
