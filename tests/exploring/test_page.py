@@ -47,17 +47,20 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 @pytest.fixture(scope="module")
 def address(run_of_bigan: Path) -> Iterator[str]:
     """The address of the page, which is served until the test ends."""
-    with start(f"checkpoint={run_of_bigan}", "port=0") as process:
+    port = 20_000 + os.getpid() % 10_000  # below the ports that systems give to other programs meanwhile
+    with start(f"checkpoint={run_of_bigan}", f"port={port}") as process:
         try:
             assert process.stdout is not None
             found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
             assert found
+            assert found[0].endswith(f":{port}")
             end = time.monotonic() + 60
             while True:
                 try:
                     urllib.request.urlopen(found[0], timeout=30).close()
                     break
                 except urllib.error.URLError:
+                    assert process.poll() is None, process.communicate()
                     assert time.monotonic() < end
                     time.sleep(0.1)
             yield found[0]
