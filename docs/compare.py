@@ -113,14 +113,13 @@ def draw(groups: Sequence[Group], path: Path) -> None:
         axes[1 + index].set_title(group.label, fontsize=8, color=f"C{index}")
         axes[1 + index].axis("off")
     axes[0].set(yscale="log", xlabel="images", ylabel=SCORE)
+    axes[0].yaxis.set_major_formatter("{x:g}")
+    axes[0].yaxis.set_minor_formatter("{x:g}")
     axes[0].tick_params(labelsize=7, which="both")
     axes[0].locator_params(axis="x", nbins=4)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     plt.close(figure)
-    with Image.open(path) as drawn:
-        small = drawn.convert("RGB").quantize(64)  # a third of the size
-    small.save(path, optimize=True)
 
 
 def curves(axes: Axes, group: Group, color: str) -> None:
