@@ -158,6 +158,7 @@ def test_the_settings_of_a_comparison_differ_in_one_key(name: str) -> None:
     assert (scores.every_images * 3, scores.n, scores.at_start) == (config.budget.images, 2_000, False)
 
 
+@pytest.mark.slow
 def test_a_comparison_runs(invoke: Any, tmp_path: Path) -> None:
     """The whole sweep, on digits instead of MNIST and with a small budget."""
     small = [

@@ -87,6 +87,7 @@ def test_tmpdir_is_full(user: Any, small_disk: Path) -> None:
     assert load(user.folder / "run" / "checkpoints" / "last.ckpt")["progress"]["images_seen"] == 320
 
 
+@pytest.mark.slow
 def test_the_last_checkpoint_is_cut(user: Any, finished: Path) -> None:
     whole = user.fingerprint(finished)
     before = load(finished / "checkpoints" / "previous.ckpt")["progress"]["images_seen"]
@@ -107,6 +108,7 @@ def test_a_damaged_checkpoint_never_takes_the_place_of_the_sound_one(finished: P
     load(folder / "previous.ckpt")
 
 
+@pytest.mark.slow
 def test_one_flipped_bit(user: Any, finished: Path) -> None:
     path = finished / "checkpoints" / "last.ckpt"
     data = bytearray(path.read_bytes())

@@ -75,6 +75,7 @@ def assert_kills_change_nothing(user: Any, arguments: tuple[str, ...], kills: in
     assert len(killed) >= len(alone) - kills
 
 
+@pytest.mark.slow
 def test_killed_twice(user: Any) -> None:
     assert_kills_change_nothing(user, MODELS["dcgan"], 2)
 

@@ -27,7 +27,7 @@ def assert_saved(user: Any, process: Any, name: str) -> int:
     ("name", "code", "loader"),
     [
         pytest.param("SIGTERM", 143, "memory", marks=pytest.mark.slow),
-        ("SIGTERM", 143, "workers"),
+        pytest.param("SIGTERM", 143, "workers", marks=pytest.mark.slow),
         pytest.param("SIGINT", 130, "memory", marks=pytest.mark.slow),
         pytest.param("SIGINT", 130, "workers", marks=pytest.mark.slow),
     ],

@@ -134,6 +134,7 @@ def readers(path: Path) -> list[tuple[str, list[str]]]:
     ]
 
 
+@pytest.mark.slow
 def test_checkpoints_that_hold_code(user: Any, sound: dict[str, Any]) -> None:
     marker = user.folder / "pwned"
     zipped = io.BytesIO()
