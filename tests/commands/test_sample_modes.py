@@ -151,3 +151,21 @@ def test_what_a_mode_cannot_do_is_one_line(
     before = set(tmp_path.iterdir())
     assert REFUSED[arguments] in refuse("sample", f"checkpoint={trained}", *arguments.split())
     assert set(tmp_path.iterdir()) == before
+
+
+def test_modes_of_a_conditional_model_show_one_class_or_all(invoke: Any, make: Any, tmp_path: Path) -> None:
+    small = ("network.width=8", "budget.images=64", "features=none", "logger=none", "callbacks.samples.n=4")
+    outcome = invoke("train", "model=cgan", "network=dcgan", "data=digits", *small, "run.dir=run")
+    assert outcome.code == 0, outcome.err
+    run = tmp_path / "run"
+    system: Any = restore(find(str(run)), "cpu").system
+    every = make("mode=classes", "n=20", checkpoint=run)
+    assert every["labels"].tolist() == [label for label in range(10) for _ in range(2)]
+    assert (every["images"] == pixels(system.sample_classes(range(10), 2, seed=0))).all()
+    latents = paths.loop(system.draw(0, 0, 2).latents, 3, "slerp" if system.prior == "normal" else "lerp")
+    between = make("mode=interpolate", "n=6", "columns=3", "labels=7", checkpoint=run)["images"]
+    assert (between == pixels(system.sample(6, torch.full((6,), 7), latents))).all()
+    first = make("n=1", checkpoint=run)["images"]
+    for arguments in (("mode=traverse", "n=9", "columns=3"), ("mode=interpolate", "n=6", "columns=3")):
+        images = make(*arguments, checkpoint=run)["images"]
+        assert (images[{"traverse": 1, "interpolate": 0}[arguments[0][5:]]] == first[0]).all()

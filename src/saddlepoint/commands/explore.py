@@ -13,27 +13,27 @@ from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.exploring.explorer import Explorer
 
-HOST = "127.0.0.1"
-
 
 def run(config: DictConfig) -> None:
     """Serve the page until Ctrl-C."""
     check_schema(config, ExploreConfig)
     try:
-        from saddlepoint.exploring.page import serve
+        from saddlepoint.exploring import page
     except ImportError:
         raise UserError(
             "explore needs NiceGUI, which is not installed", None, "pip install 'saddlepoint[explore]'"
         ) from None
-    port = _port(config.port)
+    port = _port(page.HOST, config.port)
     restored = restore(find(config.checkpoint), config.device, config.plugins)
     explorer = Explorer(restored, config.ema, config.plugins)
     title = f"{restored.about['choices']['model']} after {restored.system.progress.images_seen:,} images"
-    Console().print(f"exploring {title} at http://{HOST}:{port}; stop with Ctrl-C", highlight=False, soft_wrap=True)
-    serve(explorer, title, port, config.open)
+    Console().print(
+        f"exploring {title} at http://{page.HOST}:{port}; stop with Ctrl-C", highlight=False, soft_wrap=True
+    )
+    page.serve(explorer, title, port, config.open)
 
 
-def _port(wanted: int) -> int:
+def _port(host: str, wanted: int) -> int:
     """Return a free port: the wanted one, or any if it is 0.
 
     Raises:
@@ -42,7 +42,7 @@ def _port(wanted: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, wanted))
+            probe.bind((host, wanted))
         except OSError as error:
             raise UserError(
                 f"{wanted} cannot be used: {error.strerror}", "port", "choose another, or 0 for any"

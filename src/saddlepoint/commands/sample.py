@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from rich.console import Console
 from saddlepoint import writing
 from saddlepoint.assembly.restore import find, restore
 from saddlepoint.commands import sweep
+from saddlepoint.config.directory import config_directory
 from saddlepoint.config.schema import SampleConfig
 from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
@@ -25,11 +26,6 @@ from saddlepoint.writing import whole
 
 REMEDY = "set out to a folder that can be written"
 FILMS = {"gif": films.write_gif, "mp4": films.write_mp4}
-DEFAULTS: Mapping[str, Any] = {
-    "labels": None, "inputs": None, "direction": None, "fit": None, "truncation": 1, "path": None, "along": None,
-    "terms": [[0, 1, 2], [3, 4, 5], [6, 7, 8]],
-}  # fmt: skip
-"""The defaults of settings that only some modes read."""
 
 
 def run(config: DictConfig) -> None:
@@ -72,9 +68,9 @@ def _check(config: DictConfig) -> list[str]:
     """
     if config.truncation == 0:
         raise UserError("0 makes all samples identical", "truncation", "choose a value in (0, 1]")
-    for key, default in DEFAULTS.items():
-        value = OmegaConf.to_container(config[key]) if OmegaConf.is_config(config[key]) else config[key]
-        if value != default and key not in modes.READS[config.mode]:
+    defaults: Any = OmegaConf.load(config_directory() / "sample.yaml")
+    for key in sorted({key for keys in modes.READS.values() for key in keys} - {*modes.READS[config.mode]}):
+        if config[key] != defaults[key]:
             raise UserError(f"mode={config.mode} does not use it", key, "leave it out")
     if config.export is not None and config.mode != "grid":
         raise UserError("it is for samples, not for export=DIR", "mode", "leave it out")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,8 +13,6 @@ from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.latents import Prior
 from saddlepoint.systems.sampling import evaluating
-
-Along = Literal["codes", "sefa", "pca", "axes"]
 
 SAMPLES = 512
 """Number of samples of a principal component analysis."""
