@@ -12,7 +12,18 @@ import saddlepoint
 
 PACKAGE = Path(saddlepoint.__file__).parent
 PARTS = {"augment", "networks", "losses", "regularizers", "metrics", "data", "parts", "turns"}
-BY_ANY_ROOM = {"types", "errors", "randomness", "discovery", "ranks", "compilation", "revision", "trees", "writing"}
+BY_ANY_ROOM = {
+    "types",
+    "errors",
+    "randomness",
+    "discovery",
+    "ranks",
+    "compilation",
+    "revision",
+    "trees",
+    "writing",
+    "program",
+}
 BY_ANY_ROOM |= {"__version__"}
 MAY_IMPORT = {
     **{room: set() for room in BY_ANY_ROOM - {"__version__"}},

@@ -66,6 +66,9 @@ def test_a_conditional_model_is_trained_scored_and_sampled_by_class(
     expected = quantise(system.sample_classes([7, 3], 4, seed=0)).permute(0, 2, 3, 1)
     assert (arrays["images"] == expected.numpy()).all()
 
+    assert invoke("sample", checkpoint, "labels=0", "n=9", "out=zero", "format=[npz]").code == 0
+    assert np.load(tmp_path / "zero" / "samples.npz")["labels"].tolist() == [0] * 9
+
     assert invoke("sample", checkpoint, "n=30", "out=drawn", "format=[npz]").code == 0
     drawn = np.load(tmp_path / "drawn" / "samples.npz")["labels"]
     assert drawn.tolist() == system.draw_sample_labels(0, 0, 30).tolist()

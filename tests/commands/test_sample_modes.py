@@ -130,7 +130,7 @@ def test_a_film_of_samples_and_one_of_training(invoke: Any, trained: Path, tmp_p
 REFUSED = {
     "mode=grid along=pca": "along: mode=grid does not use it; leave it out",
     "mode=traverse truncation=0.5": "truncation: mode=traverse does not use it; leave it out",
-    "mode=classes": "labels: this generator is unconditional; leave labels out, or train a model with conditioning",
+    "mode=classes": "mode: this generator is unconditional; leave mode out, or train a model with conditioning",
     "mode=reconstruct": "mode: model=dcgan does not encode images; choose a checkpoint of vae or bigan",
     "mode=interpolate inputs=in": "inputs: model=dcgan does not encode images; choose a checkpoint of vae or bigan",
     "mode=traverse along=codes": "along: this model has no codes; choose sefa, pca or axes",

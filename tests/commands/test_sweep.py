@@ -101,6 +101,7 @@ def test_a_resumed_sweep_runs_what_has_not_finished(invoke: Any, tiny: tuple[str
     assert [row["images_seen"] for row in read_json_lines(sweep / names[1] / "history.jsonl")].count(128) == 2
     assert "4 jobs in sweep" in again.out
     assert not re.search("failed|experiment=own +[^s]", again.out)
+    assert "sweep.resume" not in invoke("report", "runs=sweep", "format=markdown").out
     assert invoke("train", "sweep.resume=sweep").code == 0  # again, and nothing is left to do
     assert {path: path.stat().st_mtime_ns for path in before} == before
 

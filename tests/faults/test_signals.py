@@ -18,7 +18,7 @@ def after_rounds(user: Any, process: Any, rounds: int = 5) -> None:
 def assert_saved(user: Any, process: Any, name: str) -> int:
     """Check that the last round was saved, and return the images seen."""
     last = user.rows(user.folder / "run")[-1]["images_seen"]
-    assert f"stopped by {name} after {last:,} images; continue with: python train.py resume=run" in process.err
+    assert f"stopped by {name} after {last:,} images; continue with: saddlepoint train resume=run" in process.err
     assert "Traceback" not in process.err
     return int(last)
 

@@ -57,6 +57,7 @@ def test_seed_folders_and_recording_do_not_tell_settings_apart() -> None:
             {"model": "dcgan", "logger": logger},
             seed,
             run={"dir": str(seed)},
+            sweep={"resume": logger},
             callbacks={"samples": {"n": seed}},
             logger={"mode": logger},
             data={"num_workers": seed, "jitter": 0, "shape": [1, 8 + seed, 8], "columns": {"a": [seed]}},

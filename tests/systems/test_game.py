@@ -2,103 +2,33 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
+from toy_game import (
+    BATCH,
+    RATES,
+    Adversarial,
+    adversarial,
+    largest_difference,
+    moved,
+    networks,
+    plain_gradients,
+    sgd,
+    started,
+    weights,
+)
 
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
-from saddlepoint.regularizers import R1, HistoricalAveraging, Orthogonal, Regularizer, WeightClipping
+from saddlepoint.regularizers import R1, Orthogonal, Regularizer
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import NonFiniteError
 from saddlepoint.turns import Turn
-from saddlepoint.types import Batch, VectorBatch
-
-RATES = {"autoencoder": 0.1, "critic": 0.2, "generator": 0.05}
-
-
-class Alone:
-    """The attributes of a trainer that a game uses, for one process."""
-
-    world_size, global_rank, precision_plugin = 1, 0, None
-
-
-class Adversarial(Game):
-    """An adversarial autoencoder, in which two players share the encoder (Makhzani et al. 2015)."""
-
-    roles: Mapping[str, Sequence[str]] = {
-        "autoencoder": ("encoder", "decoder"),
-        "critic": ("critic",),
-        "generator": ("encoder",),
-    }
-
-    def reconstruction(self, batch: Batch) -> Turn:
-        x = batch.samples
-        loss = (self.networks["decoder"](self.networks["encoder"](x)) - x).square().mean()
-        return Turn(loss, self.networks, self.random, real=x)
-
-    def deception(self, batch: Batch) -> Turn:
-        loss = -self.networks["critic"](self.networks["encoder"](batch.samples)).square().mean()
-        return Turn(loss, self.networks, self.random)
-
-    def everything(self, batch: Batch) -> Turn:
-        return Turn(self.reconstruction(batch).loss + self.deception(batch).loss, self.networks, self.random)
-
-
-def networks() -> dict[str, nn.Module]:
-    torch.manual_seed(0)
-    return {"encoder": nn.Linear(3, 2), "decoder": nn.Linear(2, 3), "critic": nn.Linear(2, 1)}
-
-
-def sgd(rate: float, momentum: float = 0.0) -> Callable[[Iterable[nn.Parameter]], torch.optim.Optimizer]:
-    return partial(torch.optim.SGD, lr=rate, momentum=momentum)
-
-
-def started(game: Game) -> Any:
-    """Return the game after the setup at the start of a run."""
-    game.trainer = Alone()  # type: ignore[assignment]
-    game.configure_optimizers()
-    game.on_fit_start()
-    return game
-
-
-def adversarial(momentum: float = 0.0, **options: Any) -> Any:
-    optimizers = {name: sgd(rate, momentum) for name, rate in RATES.items()}
-    return started(Adversarial(networks(), optimizers, **options))
-
-
-BATCH = VectorBatch(torch.randn(6, 3, generator=torch.Generator().manual_seed(1)))
-
-
-def weights(game: Game) -> dict[str, dict[str, Tensor]]:
-    return {role: copy.deepcopy(network.state_dict()) for role, network in game.networks.items()}
-
-
-def moved(game: Game, before: Mapping[str, Mapping[str, Tensor]]) -> set[str]:
-    now = weights(game)
-    return {role for role in now if any(not torch.equal(now[role][key], before[role][key]) for key in now[role])}
-
-
-def plain_gradients(loss: Callable[[Any], Turn], game: Game, role: str) -> list[Tensor]:
-    """Return the gradients of a loss by autograd, with nothing frozen."""
-    game.random = torch.Generator()
-    return list(torch.autograd.grad(loss(BATCH).loss, list(game.networks[role].parameters())))
-
-
-def largest_difference(game: Game, role: str, before: Mapping[str, Tensor], step: Sequence[Tensor]) -> float:
-    """Return the largest difference between the network's weights and ``before`` plus ``step``."""
-    names = [name for name, _ in game.networks[role].named_parameters()]
-    expected = [before[name] + delta for name, delta in zip(names, step, strict=True)]
-    return max(
-        float((now - then).detach().abs().max())
-        for now, then in zip(game.networks[role].parameters(), expected, strict=True)
-    )
+from saddlepoint.types import Batch
 
 
 @pytest.mark.parametrize(
@@ -250,81 +180,6 @@ def test_the_gradient_of_each_player_is_clipped_separately() -> None:
             step = [-RATES[name] * factor * gradient for gradient in gradients[role]]
             assert largest_difference(clipped, role, before[role], step) < 1e-6
         assert clipped.logs[f"{name}/weight_gradient_norm"].item() == pytest.approx(norms[name], rel=1e-5)
-
-
-class Sum(Regularizer):
-    """The sum of a network's weights; its gradient is 1."""
-
-    def penalty(self, turn: Turn) -> Tensor:
-        return self.weight * torch.stack([p.sum() for p in turn.networks[self.network].parameters()]).sum()
-
-
-def nothing(game: Game) -> Callable[[Batch], Turn]:
-    """Return a loss with zero gradients, so that only penalties change the weights."""
-
-    def loss(batch: Batch) -> Turn:
-        total = torch.stack([p.sum() for network in game.networks.values() for p in network.parameters()]).sum()
-        return Turn(0 * total, game.networks, game.random, real=batch.samples)
-
-    return loss
-
-
-def test_intervals_count_the_turns_of_the_regularizers_player() -> None:
-    """In joint turns and in turns of one player; penalties are multiplied by their interval."""
-    parts = {
-        "often": Sum(weight=1.0, player="critic", interval=2),
-        "seldom": Sum(weight=10.0, player="autoencoder", network="decoder", interval=3),
-    }
-    game = adversarial(regularizers=parts)
-    turns = [("critic",), ("autoencoder", "critic"), ("generator",), ("critic",), ("autoencoder",), ("autoencoder",)]
-    turns += [("autoencoder", "critic"), ("autoencoder", "critic")]
-    taken = {"critic": 0, "autoencoder": 0}
-    for names in turns:
-        before = weights(game)
-        game.turn(*names, loss=nothing(game), batch=BATCH)
-        expected = {}
-        for name, role, interval, weight in (("critic", "critic", 2, 1.0), ("autoencoder", "decoder", 3, 10.0)):
-            if name in names:
-                if taken[name] % interval == 0:
-                    expected[role] = -RATES[name] * interval * weight
-                taken[name] += 1
-        assert moved(game, before) == expected.keys()
-        for role, step in expected.items():
-            for key, value in game.networks[role].named_parameters():
-                torch.testing.assert_close(value.detach() - before[role][key], torch.full_like(value, step))
-    assert taken == {"critic": 5, "autoencoder": 5}
-    assert {name: game.progress.turns[name] for name in taken} == taken
-
-
-def test_a_penalty_is_added_in_turns_of_its_player_and_acts_on_its_network() -> None:
-    """The generator shares the encoder, but has no penalty."""
-    game = adversarial(regularizers={"sum": Sum(weight=1.0, player="autoencoder", network="encoder")})
-    for name, roles in (("generator", set()), ("critic", set()), ("autoencoder", {"encoder"})):
-        before = weights(game)
-        game.turn(name, loss=nothing(game), batch=BATCH)
-        assert moved(game, before) == roles
-        assert (f"{name}/sum" in game.logs) == (name == "autoencoder")
-
-
-def test_regularizers_of_weights_act_on_their_network() -> None:
-    orthogonal, history = (
-        Orthogonal(weight=1.0, player="generator", network="encoder"),
-        HistoricalAveraging(weight=1.0, player="generator", network="encoder"),
-    )
-    clipping = WeightClipping(0.01, player="generator", network="encoder")
-    game = adversarial(regularizers={"orthogonal": orthogonal, "history": history, "clipping": clipping})
-    w = game.networks["encoder"].weight.detach().numpy().astype(float)
-    game.turn("critic", loss=nothing(game), batch=BATCH)
-    game.turn("autoencoder", loss=nothing(game), batch=BATCH)
-    assert history.turns == 0
-    assert np.abs(game.networks["encoder"].weight.detach().numpy()).max() > 0.01
-    game.turn("generator", loss=nothing(game), batch=BATCH)
-    off_diagonal = w @ w.T - np.diag(np.diag(w @ w.T))
-    assert game.logs["generator/orthogonal"].item() == pytest.approx((off_diagonal**2).sum(), rel=1e-5)
-    assert max(p.abs().max().item() for p in game.networks["encoder"].parameters()) <= 0.01
-    assert max(p.abs().max().item() for p in game.networks["decoder"].parameters()) > 0.01
-    assert history.turns == 1
-    assert torch.equal(history.get_buffer("average_0"), game.networks["encoder"].weight)
 
 
 def test_draws_are_keyed_by_the_names_of_players_and_the_turns_of_the_first() -> None:

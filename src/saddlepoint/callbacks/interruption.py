@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shlex
 import signal
 import subprocess
 from types import FrameType
@@ -14,6 +15,7 @@ import pytorch_lightning as pl
 from saddlepoint import ranks
 from saddlepoint.callbacks.checkpoints import Checkpoints
 from saddlepoint.callbacks.periodic import game_of
+from saddlepoint.program import program
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +57,9 @@ class Interruption(pl.Callback):
             raise SystemExit(0)  # after a failure, the launcher would kill rank 0 while it saves
         images = game_of(pl_module).progress.images_seen
         log.warning(
-            "stopped by %s after %s images; continue with: python train.py resume=%s",
-            signal.Signals(number).name, f"{images:,}", self.checkpoints.record.directory,
+            "stopped by %s after %s images; continue with: %s %s",
+            signal.Signals(number).name, f"{images:,}", program("train"),
+            shlex.quote(f"resume={self.checkpoints.record.directory}"),
         )  # fmt: skip
         if number == signal.SIGUSR1:
             subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)

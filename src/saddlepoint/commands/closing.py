@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from saddlepoint.commands.program import program
 from saddlepoint.metrics.cards import ScoreCard, short
 from saddlepoint.metrics.directions import PREFIX
+from saddlepoint.program import program
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord

@@ -19,11 +19,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from saddlepoint import __version__, processes
 from saddlepoint.commands import sweep, sweep_table
-from saddlepoint.commands.program import program
 from saddlepoint.config import compose, mistakes, overrides
 from saddlepoint.config.directory import all_options, config_directory
 from saddlepoint.config.secrets import refuse_secrets
 from saddlepoint.errors import RunError, UserError, choose
+from saddlepoint.program import program
 
 log = logging.getLogger(__name__)
 

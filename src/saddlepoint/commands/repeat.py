@@ -17,7 +17,7 @@ from saddlepoint.report.settings import FOUND, LISTS, Setup, Value
 
 MAIN = ("experiment", "model", "data")
 """Groups whose files choose other groups' options."""
-FILLED_IN = (*FOUND, "encoder.sha256", "run", "resume")
+FILLED_IN = (*FOUND, "encoder.sha256", "run", "resume", "sweep")
 """Keys that a run fills in itself, or that a repetition sets anew, with any keys below."""
 PLAIN = re.compile(r"[\w./-]*[A-Za-z/][\w./-]*")
 """Matches text that Hydra reads as it is."""

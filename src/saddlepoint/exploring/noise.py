@@ -59,7 +59,7 @@ def draw(config: DictConfig, restored: Restored) -> Labelled:
     if config.labels is None and config.mode != "classes":
         samples = system.sample(config.n, **settings)
         return Labelled(samples.cpu(), system.draw_sample_labels(config.seed, 0, config.n), config.columns)
-    rows = classes(config.labels or "all", restored)
+    rows = classes("all" if config.labels is None else config.labels, restored, config.mode)
     columns = config.n if len(rows) == 1 else config.columns or max(1, config.n // len(rows))
     samples = system.sample_classes(rows, columns, **settings)
     labels = torch.tensor(rows).repeat_interleave(columns)
@@ -76,7 +76,7 @@ def one_class(config: DictConfig, restored: Restored, n: int) -> Tensor | None:
     """
     system = generator(restored, "mode", "choose reconstruct, or leave it out")
     if config.labels is not None:
-        chosen = classes(config.labels, restored)
+        chosen = classes(config.labels, restored, config.mode)
         if len(chosen) > 1:
             raise UserError(f"mode={config.mode} shows one class", "labels", "choose one")
         return torch.full((n,), chosen[0])
@@ -84,16 +84,16 @@ def one_class(config: DictConfig, restored: Restored, n: int) -> Tensor | None:
     return None if first is None else first.repeat(n)
 
 
-def classes(wanted: str | int | ListConfig, restored: Restored) -> list[int]:
+def classes(wanted: str | int | ListConfig, restored: Restored, mode: str) -> list[int]:
     """Return the class numbers for ``labels``, which may be ``all``, or names or numbers of classes.
 
     Raises:
         UserError: if the generator is unconditional, a class does not exist, or the list is empty.
     """
     if not getattr(restored.system, "num_classes", 0):
-        raise UserError(
-            "this generator is unconditional", "labels", "leave labels out, or train a model with conditioning"
-        )
+        key = "mode" if mode == "classes" else "labels"
+        remedy = f"leave {key} out, or train a model with conditioning"
+        raise UserError("this generator is unconditional", key, remedy)
     return numbers(wanted, restored.info.class_names or ())
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 LISTS = ("regularizer", "augment")
 """Groups that take any number of choices. Hydra does not record these choices, so they are read from the config."""
-IGNORED = ("seed", "choices", "run", "logger", "resume", "callbacks", "plugins")
+IGNORED = ("seed", "choices", "run", "logger", "resume", "sweep", "callbacks", "plugins")
 """Keys that do not change what is trained. The seed is a column of its own."""
 IGNORED_KEYS = ("data.loader", "data.num_workers", "data.memory_limit_gb", "data.cache_dir", "data.root")
 FOUND = ("data.shape", "data.num_classes", "data.columns")
