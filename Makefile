@@ -54,7 +54,7 @@ benchmark: install ## ratios against straightforward code on one thread, about t
 gallery: install ## every model on MNIST, four minutes of training a row, and docs/systems.md from it; can be resumed
 	$(BIN)/python docs/gallery.py
 
-compare: install ## five comparisons with three seeds, about two hours, and their pages in docs/compare; can be resumed
+compare: install ## five comparisons with three seeds, about an hour, and their pages in docs/compare; can be resumed
 	$(BIN)/python docs/compare.py
 
 lock: install ## renew requirements.lock for all supported Pythons and platforms

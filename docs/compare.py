@@ -1,6 +1,6 @@
 """Run the comparisons of conf/experiment/compare and write the results into docs/compare/NAME.md.
 
-    python docs/compare.py                       # all five, one after another: about two hours on one CPU core
+    python docs/compare.py                       # all five, one after another: about an hour on one CPU core
     python docs/compare.py objectives penalty    # these
 
 A comparison is the sweep `python train.py -m experiment=compare/NAME`, with three seeds. One that is finished is not
