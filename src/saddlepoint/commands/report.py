@@ -12,8 +12,6 @@ from omegaconf import DictConfig
 from saddlepoint import writing
 from saddlepoint.commands import workspace
 from saddlepoint.commands.repeat import Repetition, command
-from saddlepoint.config.report import ReportConfig
-from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.report import formats
 from saddlepoint.report.formats import Report
@@ -28,7 +26,6 @@ REMEDY = "set out to a file that can be written"
 
 def run(config: DictConfig) -> None:
     """Write or print the report: once, or with ``watch=true`` whenever the runs have changed; or save a workspace."""
-    check_schema(config, ReportConfig)
     if config.wandb is not None:
         if config.runs:
             raise UserError("mutually exclusive with runs=", "wandb", "give one of them")

@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from rich.console import Console
 
 from saddlepoint import writing
 from saddlepoint.assembly.restore import find, restore
 from saddlepoint.commands import sweep
 from saddlepoint.config.directory import config_directory
-from saddlepoint.config.schema import SampleConfig
-from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.exploring import films, history, modes
 from saddlepoint.exploring.modes import Result
 from saddlepoint.export import export
+from saddlepoint.terminal import say
 from saddlepoint.tracking import pictures
 from saddlepoint.writing import whole
 
@@ -30,14 +28,13 @@ FILMS = {"gif": films.write_gif, "mp4": films.write_mp4}
 
 def run(config: DictConfig) -> None:
     """Write samples, arranged by ``mode``, to ``out``; or export networks to ``export``."""
-    check_schema(config, SampleConfig)
     formats = _check(config)
     if config.mode == "animate":
         frames = history.frames(config.checkpoint)
         out = sweep.own_folder(config.out)
         with writing.folder(out, _names(config, formats), REMEDY), writing.explained(out, REMEDY):
             written = _write_films(config, formats, out, frames)
-        _say(f"{len(frames)} pictures of training: " + ", ".join(map(str, written)))
+        say(f"{len(frames)} pictures of training: " + ", ".join(map(str, written)))
         return
     if config.export is not None:
         export.check_folder(sweep.own_folder(config.export))
@@ -45,7 +42,7 @@ def run(config: DictConfig) -> None:
     if config.export is not None:
         folder = sweep.own_folder(config.export)
         files = export.write(restored, folder, config.ema, config.plugins)
-        _say(f"{folder}: {', '.join(files)}")
+        say(f"{folder}: {', '.join(files)}")
         return
     if not restored.info.is_image and (images := [form for form in formats if form not in ("grid", "npz")]):
         raise UserError(f"{images[0]} is for images, and these samples are points", "format", "use grid and npz")
@@ -54,7 +51,7 @@ def run(config: DictConfig) -> None:
         result = modes.make(config, restored)
         with writing.explained(out, REMEDY):
             written = _write(config, formats, out, result)
-    _say(
+    say(
         f"{len(result.samples)} {result.kind} of {restored.about['choices']['model']} after "
         f"{restored.system.progress.images_seen:,} images: " + ", ".join(str(path) for path in written)
     )
@@ -80,10 +77,6 @@ def _check(config: DictConfig) -> list[str]:
     if "mp4" in formats:
         films.check_mp4()
     return formats
-
-
-def _say(line: str) -> None:
-    Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _names(config: DictConfig, formats: list[str]) -> Iterator[str]:

@@ -6,12 +6,20 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from saddlepoint.config.strict import Strict
-from saddlepoint.networks.layers.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from saddlepoint.networks.layers.minibatch import MinibatchKind
-from saddlepoint.networks.layers.norms import NormKind
-from saddlepoint.systems.schedules import ScheduleName
-from saddlepoint.types import Fraction
+from saddlepoint.kinds import (
+    DiscriminatorConditioning,
+    Fraction,
+    GeneratorConditioning,
+    MinibatchKind,
+    NormKind,
+    ScheduleName,
+)
+
+
+class Strict(BaseModel):
+    """A model that forbids unknown keys and does not convert strings to numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class BudgetConfig(Strict):
@@ -254,3 +262,29 @@ class EvaluateConfig(Strict):
     data: Part | None = None
     network: dict[str, Any] | None = None
     budget: dict[str, Any] | None = None
+
+
+class ReportConfig(Strict):
+    """The keys of ``conf/report.yaml``."""
+
+    runs: str | list[str] | None
+    wandb: str | None
+    format: Literal["html", "markdown", "latex", "csv", "json"]
+    out: str | None
+    overwrite: bool
+    metrics: list[str] | None
+    value: Literal["last", "best"]
+    watch: bool
+    watch_seconds: PositiveFloat
+
+
+def of(command: str) -> type[BaseModel]:
+    """Return the schema of a command's config."""
+    schemas: dict[str, type[BaseModel]] = {
+        "train": TrainConfig,
+        "sample": SampleConfig,
+        "explore": ExploreConfig,
+        "evaluate": EvaluateConfig,
+        "report": ReportConfig,
+    }
+    return schemas[command]

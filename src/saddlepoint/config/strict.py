@@ -8,16 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from saddlepoint.config import mistakes
 from saddlepoint.errors import UserError, suggestion
-
-
-class Strict(BaseModel):
-    """A model that forbids unknown keys and does not convert strings to numbers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:

@@ -25,19 +25,18 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
+from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning, MinibatchKind, NormKind
 from saddlepoint.networks.layers.conditioning import (
     Conditional,
     ConditionalSequential,
     CriticLabels,
-    DiscriminatorConditioning,
-    GeneratorConditioning,
     GeneratorLabels,
     conditioned,
 )
 from saddlepoint.networks.layers.equalized import apply_equalized_rate
 from saddlepoint.networks.layers.init import init_xavier
-from saddlepoint.networks.layers.minibatch import MinibatchKind, make_minibatch, make_packing
-from saddlepoint.networks.layers.norms import NormKind, make_norm
+from saddlepoint.networks.layers.minibatch import make_minibatch, make_packing
+from saddlepoint.networks.layers.norms import make_norm
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.shapes import Pyramid, image_pyramid
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
