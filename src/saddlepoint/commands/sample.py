@@ -63,15 +63,18 @@ def _check(config: DictConfig) -> list[str]:
     Raises:
         UserError: if they contradict each other.
     """
-    if config.truncation == 0:
-        raise UserError("0 makes all samples identical", "truncation", "choose a value in (0, 1]")
     defaults: Any = OmegaConf.load(config_directory() / "sample.yaml")
-    for key in sorted({key for keys in modes.READS.values() for key in keys} - {*modes.READS[config.mode]}):
-        if config[key] != defaults[key]:
-            raise UserError(f"mode={config.mode} does not use it", key, "leave it out")
-    if config.export is not None and config.mode != "grid":
-        raise UserError("it is for samples, not for export=DIR", "mode", "leave it out")
-    formats = list(config.format or (["gif"] if config.mode == "animate" else ["grid"]))
+    given = [key for key in sorted({"format", "mode", *modes.SETTINGS}) if config[key] != defaults[key]]
+    if config.export is not None and given:
+        raise UserError("it is for samples, not for export=DIR", given[0], "leave it out")
+    if unused := [key for key in given if key not in ("format", "mode", *modes.READS[config.mode])]:
+        raise UserError(f"mode={config.mode} does not use it", unused[0], "leave it out")
+    if config.inputs is None and (unused := [key for key in ("direction", "fit") if key in given]):
+        raise UserError("it is for images of your own", unused[0], "add inputs=PATH, or leave it out")
+    if config.inputs is not None and (unused := [key for key in ("labels", "truncation") if key in given]):
+        raise UserError("it is for samples from noise, not for inputs=PATH", unused[0], "leave it out")
+    formats = [config.format] if isinstance(config.format, str) else list(config.format or ())
+    formats = formats or (["gif"] if config.mode == "animate" else ["grid"])
     if config.mode == "animate" and (still := [form for form in formats if form not in FILMS]):
         raise UserError(f"mode=animate writes films, not {still[0]}", "format", "choose gif or mp4")
     if "mp4" in formats:

@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat
 
 from saddlepoint.kinds import (
     DiscriminatorConditioning,
-    Fraction,
     GeneratorConditioning,
     MinibatchKind,
     NormKind,
@@ -202,6 +201,9 @@ class TrainConfig(Strict):
     trainer: TrainerConfig
 
 
+Format = Literal["grid", "png", "npz", "gif", "mp4"]
+
+
 class SampleConfig(Strict):
     """The keys of ``conf/sample.yaml``."""
 
@@ -209,21 +211,21 @@ class SampleConfig(Strict):
     mode: Literal[
         "grid", "classes", "interpolate", "arithmetic", "truncation", "nearest", "traverse", "reconstruct", "animate"
     ]
-    n: PositiveInt
+    n: Annotated[int, Field(gt=0, le=10_000_000)]
     seed: NonNegativeInt
     labels: str | int | list[str | int] | None
     inputs: str | None
     direction: str | None
     fit: Literal["pad", "crop", "resize"] | None
     path: Literal["slerp", "lerp"] | None
-    terms: list[list[NonNegativeInt]]
+    terms: list[list[Annotated[int, Field(ge=0, lt=1_000_000)]]]
     along: Literal["codes", "sefa", "pca", "axes"] | None
-    out: str
+    out: Annotated[str, Field(min_length=1)]
     export: str | None
-    format: list[Literal["grid", "png", "npz", "gif", "mp4"]] | None
-    fps: PositiveFloat
-    columns: PositiveInt | None
-    truncation: Fraction
+    format: Format | list[Format] | None
+    fps: Annotated[float, Field(ge=0.1, le=50)]
+    columns: Annotated[int, Field(gt=0, le=1000)] | None
+    truncation: Annotated[float, Field(gt=0, le=1)]  # with 0, all samples are identical
     ema: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
     plugins: list[str]
