@@ -22,6 +22,8 @@ BY_ANY_ROOM = {
     "revision",
     "trees",
     "writing",
+    "kinds",
+    "terminal",
     "program",
 }
 BY_ANY_ROOM |= {"__version__"}

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
 from saddlepoint import trees
-
-Fraction = Annotated[float, Field(ge=0, le=1)]
-"""A number in [0, 1]."""
 
 CriticKind = Literal["score", "energy"]
 """Meaning of a discriminator's logits: scores, high for real samples, or energies, low for real samples."""

@@ -44,6 +44,17 @@ def test_translation_is_up_to_an_eighth_with_zero_padding() -> None:
     assert stats.chisquare(counts.ravel()).pvalue > 0.01
 
 
+def test_distances_are_rounded_half_up_as_in_the_published_code() -> None:
+    """⌊side/8 + ½⌋; rounding half to even would give 2 at 20 px, 4 at 36 and 6 at 52."""
+    for side, reach in ((12, 2), (20, 3), (28, 4), (36, 5), (44, 6), (52, 7)):
+        ramp = torch.arange(1.0, 1 + side).expand(400, 1, side, side)
+        center = translation(ramp, random())[:, 0, side // 2]  # a row; rows that the padding covers are zero
+        shifts = {int(row.argmax()) - (side - 1) for row in center if row.max() == side}
+        assert min(shifts) == -reach
+    hidden = cutout(torch.ones(400, 1, 5, 5), random())[:, 0] == 0
+    assert hidden.any(2).sum(1).max() == 3
+
+
 def test_cutout_is_a_rectangle_of_half_of_each_side() -> None:
     result = cutout(torch.ones(2000, 2, 8, 10), random()).numpy()
     assert np.array_equal(result[:, 0], result[:, 1])

@@ -162,9 +162,9 @@ def test_init_from_other_networks(refuse: Callable[..., str], checkpoint: Path) 
     [
         ("sample n=0", "n: input should be greater than 0, got 0"),
         ("sample n=-3", "n: input should be greater than 0, got -3"),
-        ("sample truncation=0", "choose a value in (0, 1]"),
+        ("sample truncation=0", "truncation: input should be greater than 0, got 0"),
         ("sample truncation=1.5", "truncation: input should be less than or equal to 1, got 1.5"),
-        ("sample format=[jpg]", "format.0: input should be 'grid', 'png', 'npz', 'gif' or 'mp4', got 'jpg'"),
+        ("sample format=[jpg]", "format: input should be 'grid', 'png', 'npz', 'gif' or 'mp4', got ['jpg']"),
         ("sample frmat=[png]", "frmat: unknown key; did you mean 'format'?"),
         ("sample device=tpu", "device: input should be"),
         ("sample out=last.ckpt/samples", "cannot write to last.ckpt/samples: Not a directory"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from saddlepoint.assembly import resume
-from saddlepoint.commands import train
+from saddlepoint.commands import main
 from saddlepoint.config.strict import check_schema
 
 TOO_LARGE = "batch_size=5000"
@@ -73,7 +73,7 @@ def test_a_config_is_checked_against_its_schema_once(
         checked.append(schema)
         check_schema(config, schema)
 
-    for module in (train, resume):
+    for module in (main, resume):
         monkeypatch.setattr(module, "check_schema", counted)
     assert "5000 is more than" in refuse("train", TOO_LARGE)
     assert len(checked) == 1

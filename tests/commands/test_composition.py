@@ -224,6 +224,13 @@ def test_automatic_precision_takes_no_emulated_bf16(monkeypatch: pytest.MonkeyPa
         assert lightning.precision("16-mixed", "gpu", images) == "16-mixed"
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU, which can train in 16-mixed")
+def test_16_mixed_is_refused_on_a_cpu(refuse: Any) -> None:
+    """Lightning would train in bf16 and call it 16-mixed."""
+    line = "trainer.precision: 16-mixed needs a CUDA GPU; choose auto, bf16-mixed or 32-true"
+    assert refuse("train", "trainer.precision=16-mixed", "features=none") == line
+
+
 def test_the_real_side_is_computed_where_training_is(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[torch.device] = []
     monkeypatch.setattr(plan, "panel", lambda system, data, settings, extractor: seen.append(extractor.device))

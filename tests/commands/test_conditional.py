@@ -93,6 +93,30 @@ def test_a_conditional_model_is_trained_scored_and_sampled_by_class(
     assert again["class_agreement_classifier"] == agreement[-1]["value"]
 
 
+def test_a_conditional_model_of_arrays_like_those_of_medmnist(invoke: Any, tmp_path: Path) -> None:
+    """The command is that of docs/data.md, but for the sizes."""
+    random = np.random.default_rng(0)
+    arrays: dict[str, Any] = {}
+    for split, n in (("train", 60), ("val", 20), ("test", 20)):
+        arrays[f"{split}_images"] = random.integers(0, 256, (n, 28, 28, 3), dtype=np.uint8)
+        arrays[f"{split}_labels"] = np.arange(n)[:, None] % 8
+    np.savez(tmp_path / "bloodmnist.npz", **arrays)
+    documented = (
+        "data=image_folder",
+        "data.root=bloodmnist.npz",
+        "data.image_size=null",
+        "model=cgan",
+        "network=dcgan",
+    )
+    small = ("network.width=4", "batch_size=20", "budget.images=60", "features=random", "logger=none", "run.dir=run")
+    outcome = invoke("train", *documented, *small)
+    assert outcome.code == 0, outcome.err
+    assert invoke("sample", "checkpoint=run", "labels=all", "n=16", "format=npz").code == 0
+    arrays = dict(np.load(tmp_path / "samples" / "samples.npz"))
+    assert arrays["images"].shape == (16, 28, 28, 3)
+    assert arrays["labels"].tolist() == [label for label in range(8) for _ in range(2)]
+
+
 def test_labels_of_an_unconditional_generator_are_refused(invoke: Any, trained: Path) -> None:
     outcome = invoke("sample", f"checkpoint={trained}", "labels=all", "out=x")
     assert outcome.code == 2

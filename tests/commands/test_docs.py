@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from saddlepoint.config.compose import compose_config
-from saddlepoint.config.report import ReportConfig
-from saddlepoint.config.schema import EvaluateConfig, ExploreConfig, SampleConfig, TrainConfig
+from saddlepoint.config.schema import EvaluateConfig, ExploreConfig, ReportConfig, SampleConfig, TrainConfig
 from saddlepoint.config.strict import check_schema
 
 DOCS = Path(__file__).parents[2] / "docs"

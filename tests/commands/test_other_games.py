@@ -180,7 +180,7 @@ def test_inputs_that_cannot_be_used(
         cases["inputs=in direction=c_to_d"] = "direction: there is no direction 'c_to_d'; "
         cases["n=4"] = "does not generate samples from noise; set it to the path of images"
     else:
-        cases["direction=a_to_b"] = "direction: it is for images to translate or reconstruct; add inputs=PATH"
+        cases["direction=a_to_b"] = "direction: it is for images of your own; add inputs=PATH"
     if other_game.name == "infogan":
         cases["inputs=in"] = (
             "inputs: model=infogan neither translates nor reconstructs images; leave it out to sample from noise"

@@ -164,8 +164,8 @@ def test_nan_in_the_weights_is_one_line(refuse: Callable[..., str], trained: Pat
         if key.startswith(("generator.", "ema_generator.")) and value.is_floating_point():
             value.flatten()[0] = torch.nan
     torch.save(content, path)
-    for more in (["format=[grid,npz]"], ["ema=false"], ["export=generator"]):
-        line = refuse("sample", f"checkpoint={path}", "n=4", *more)
+    for more in (["n=4", "format=[grid,npz]"], ["n=4", "ema=false"], ["export=generator"]):
+        line = refuse("sample", f"checkpoint={path}", *more)
         assert line.startswith("checkpoint")
         assert f"{path}" in line
         assert "NaN or infinite values" in line

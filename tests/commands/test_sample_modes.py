@@ -95,7 +95,9 @@ def test_codes_are_traversed_where_the_model_has_them(make: Any, other_game: Pat
 
 
 @pytest.mark.parametrize("other_game", ["vae", "bigan"], indirect=True)
-def test_encoders_reconstruct_and_interpolate_between_images(make: Any, other_game: Path, tmp_path: Path) -> None:
+def test_encoders_reconstruct_and_interpolate_between_images(
+    make: Any, refuse: Callable[..., str], other_game: Path, tmp_path: Path
+) -> None:
     checkpoint = other_game / "checkpoints" / "last.ckpt"
     system: Any = restore(checkpoint, "cpu").system
     held_out = make("mode=reconstruct", "n=4", checkpoint=checkpoint)
@@ -107,6 +109,9 @@ def test_encoders_reconstruct_and_interpolate_between_images(make: Any, other_ga
     between = make("mode=interpolate", "inputs=in", "n=6", "columns=3", checkpoint=checkpoint)["images"]
     assert (between[::3] == held_out["images"][:2]).all()
     assert len(between) == 6
+    (tmp_path / "in" / "0.png").unlink()
+    problem = refuse("sample", f"checkpoint={checkpoint}", "mode=interpolate", "inputs=in")
+    assert problem == "inputs: in holds one image; give two or more to interpolate between"
 
 
 def test_a_film_of_samples_and_one_of_training(invoke: Any, trained: Path, tmp_path: Path) -> None:
@@ -138,9 +143,21 @@ REFUSED = {
         "terms: needs three lists of equal length; give indices, as in [[0,1,2],[3,4,5],[6,7,8]]"
     ),
     "mode=animate format=[grid]": "format: mode=animate writes films, not grid; choose gif or mp4",
+    "mode=animate format=png": "format: mode=animate writes films, not png; choose gif or mp4",
     "mode=nearest export=x": "mode: it is for samples, not for export=DIR; leave it out",
     "mode=film": "or 'animate', got 'film'",
-    "fps=0": "fps: input should be greater than 0, got 0",
+    "fps=0": "fps: input should be greater than or equal to 0.1, got 0",
+    "fps=60": "fps: input should be less than or equal to 50, got 60",
+    "n=100000000000": "n: input should be less than or equal to 10000000, got 100000000000",
+    "columns=100000": "columns: input should be less than or equal to 1000, got 100000",
+    "mode=arithmetic terms=[[0],[1],[9999999]]": "terms: input should be less than 1000000, got 9999999",
+    "mode=arithmetic n=5": "n: mode=arithmetic does not use it; leave it out",
+    "mode=animate seed=5": "seed: mode=animate does not use it; leave it out",
+    "export=x format=png": "format: it is for samples, not for export=DIR; leave it out",
+    "mode=interpolate fit=crop": "fit: it is for images of your own; add inputs=PATH, or leave it out",
+    "mode=interpolate labels=0 inputs=in": "labels: it is for samples from noise, not for inputs=PATH; leave it out",
+    "labels=1.5": "labels: input should be a valid string, got 1.5",
+    "out=''": "out: string should have at least 1 character, got ''",
 }
 
 

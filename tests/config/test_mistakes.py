@@ -15,7 +15,7 @@ from saddlepoint.config.mistakes import in_composing, in_reading
 from saddlepoint.config.overrides import CommandLine
 from saddlepoint.errors import UserError
 
-LISTED = "`train --help` lists the keys"
+LISTED = "`saddlepoint train --help` lists the keys"
 OVERRIDES = {
     # keys
     "btach_size=3": ("btach_size", "unknown key", "did you mean 'batch_size'?"),
@@ -27,7 +27,11 @@ OVERRIDES = {
     "budget={image:3}": ("budget.image", "unknown key", "did you mean 'budget.images'?"),
     "~sede": ("sede", "unknown key", "did you mean 'seed'?"),
     "hydra.swep.dir=x": ("hydra.swep.dir", "unknown key", "did you mean 'hydra.sweep.dir'?"),
-    "model=cgan network.width=4": ("network.width", "unknown key", "`train model=cgan --cfg job` shows the keys"),
+    "model=cgan network.width=4": (
+        "network.width",
+        "unknown key",
+        "`saddlepoint train model=cgan --cfg job` shows the keys",
+    ),
     "model=gan network.generator.hiden=4": (
         "network.generator.hiden",
         "unknown key",

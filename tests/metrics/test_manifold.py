@@ -107,3 +107,10 @@ def test_scores_of_images_equal_the_formulas(channels: int, unlabelled, tmp_path
     assert [card.metric for card in cards] == [f"{name}_random" for name in names]
     assert [card.value for card in cards] == pytest.approx(naive(train, extractor(fakes).pool), abs=1e-12)
     assert [card.real for card in cards] == pytest.approx(naive(train, held_out), abs=1e-12)
+    assert all(card.note is None for card in cards)
+
+    copies = fakes[:1].repeat(150, 1, 1, 1)
+    cards = Evaluator(extractor, reference, names, n=150).score(copies.split(64), **AT)
+    _, recall, _, coverage = naive(train, extractor(copies).pool)
+    note = f"cannot be read alone: recall is {recall:.2g} and coverage {coverage:.2g}"
+    assert [card.note for card in cards] == [note, None, note, None]

@@ -52,6 +52,26 @@ def test_parameters_of_miyatos_imagenet_networks() -> None:
     assert count(ResNetDiscriminator((3, 128, 128))) == expected
 
 
+@pytest.mark.parametrize(
+    ("side", "halved", "last", "final"),
+    [
+        (48, 4, down(512, 1024), 3),  # the paper's table for STL-10
+        (64, 4, down(512, 1024), 2),  # the published code for ImageNet at 64 px
+    ],
+)
+def test_the_critics_at_48_and_64_px(side: int, halved: int, last: int, final: int) -> None:
+    critic = ResNetDiscriminator((3, side, side))
+    assert count(critic) == first(64) + down(64, 128) + down(128, 256) + down(256, 512) + last + 1025
+    assert count(critic) == 10_141_441
+    small = ResNetDiscriminator((3, side, side), width=2)
+    sizes: list[int] = []
+    for block in small.blocks:
+        block.register_forward_hook(lambda module, inputs, output: sizes.append(output.shape[-1]))
+    small(torch.zeros(1, 3, side, side))
+    assert sizes[:halved] == [side >> level for level in range(1, halved + 1)]
+    assert sizes[halved:] == [final]
+
+
 def test_parameters_of_wgan_gp_at_32_px() -> None:
     # Gulrajani et al. 2017: all blocks have 128 channels.
     generator = 129 * 4 * 4 * 128 + 3 * up(128, 128) + 2 * 128 + conv(128, 3, 3)

@@ -84,6 +84,18 @@ def test_mode_seeking_is_over_consecutive_samples_with_the_same_label(labelled: 
     np.testing.assert_allclose(generator.w.grad[1, 2].item(), (values[0] - values[1]) / 2e-6, rtol=1e-5)
 
 
+def test_mode_seeking_by_the_ratio_of_means() -> None:
+    generator, z = Conditional(samples(3, 4, seed=5)), samples(6, 3)
+    record = turn(generate=Bound(generator, None), fake=generator(z), latents=z)
+    value = ModeSeeking(weight=0.5, ratio="ratio_of_means").penalty(record)
+    of_samples, of_latents, w = [], [], generator.w.detach().numpy()
+    for i in range(6):
+        one, other = z[i].numpy(), z[i - 1].numpy()
+        of_samples.append(np.abs(np.tanh(one @ w) - np.tanh(other @ w)).mean())
+        of_latents.append(np.abs(one - other).mean())
+    np.testing.assert_allclose(value.item(), 0.5 / (np.mean(of_samples) / np.mean(of_latents) + 1e-5), rtol=1e-12)
+
+
 def test_mode_seeking_is_bounded_for_a_collapsed_generator_and_zero_for_one_sample() -> None:
     generate = Bound(nn.Identity())
     collapsed = turn(generate=generate, fake=torch.zeros(4, 3), latents=samples(4, 2))

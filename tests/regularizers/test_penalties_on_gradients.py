@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -283,6 +284,25 @@ def test_path_length_matches_finite_differences() -> None:
     part.average.fill_(0.02)
     compare_with_finite_differences(generator, lambda: part.penalty(generator_turn(generator, latents)))
     assert torch.equal(latents, samples(3, 3))
+
+
+@pytest.mark.parametrize("shape", [(3, 32, 32), (1, 64, 64), (1, 32, 128), (1, 128, 128)])
+def test_the_weight_of_path_length_follows_the_size(shape: tuple[int, ...]) -> None:
+    """It is the paper's γ = ln 2 / (r² (ln r - ln 2)) for y ~ N(0, I), without our division of y by r."""
+    generator, latents = LinearGenerator(samples(*shape, 2)), samples(4, 2)
+    part = PathLength(shrink=1)
+    value = part.penalty(generator_turn(generator, latents)).item()
+    r = math.sqrt(shape[1] * shape[2])
+    y = torch.randn((4, *shape), generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy()
+    lengths = np.linalg.norm(y.reshape(4, -1) @ generator.w.detach().numpy().reshape(-1, 2), axis=1)
+    gamma = math.log(2) / (r**2 * (math.log(r) - math.log(2)))
+    np.testing.assert_allclose(value, gamma * ((lengths - lengths.mean()) ** 2).mean(), rtol=1e-5)
+
+
+def test_path_length_of_points_needs_a_weight() -> None:
+    generator = LinearGenerator(samples(3, 5))
+    with pytest.raises(UserError, match=r"^weight: the default is for images; set it$"):
+        PathLength().penalty(generator_turn(generator, samples(8, 5)))
 
 
 def test_path_length_rejects_batch_norm_and_turns_without_latents() -> None:

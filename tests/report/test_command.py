@@ -71,6 +71,15 @@ def test_text_is_printed_or_written(report: Report, sweep: Path, tmp_path: Path)
     assert len((tmp_path / "runs.csv").read_text().splitlines()) == 13
 
 
+@pytest.mark.parametrize("form", ["latex", "csv"])
+def test_what_is_left_out_is_said_on_stderr(report: Report, sweep: Path, form: str) -> None:
+    Path("empty").mkdir()
+    code, out, err = report("runs=[sweep,empty]", f"format={form}")
+    assert code == 0
+    assert err == "empty is left out: no folder with a config.yaml in it\n"
+    assert "empty" not in out
+
+
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -63,7 +63,7 @@ def test_a_run_without_a_summary_counts(write_run: Any, tmp_path: Path) -> None:
         ("config.yaml", "!!python/object/apply:os.system ['touch ran']", "config.yaml is damaged"),
         ("scores.jsonl", '{"metric": "fid"}\n', "scores.jsonl: not a score card"),
         ("summary.json", "[]", "summary.json is not that of a run"),
-        ("summary.json", "{", "Expecting property name"),
+        ("summary.json", "{", "summary.json is damaged"),
     ],
 )
 def test_a_damaged_folder_is_named_in_one_line(
@@ -86,6 +86,18 @@ def test_failed_jobs_are_named(sweep: Path) -> None:
         file.write(json.dumps({"num": 12, "overrides": [], "status": "failed", "error": "loss is nan\nmore"}) + "\n")
     assert find(str(sweep)).problems == [f"{sweep}: job 12 failed: loss is nan"]
     assert find([str(sweep), f"{sweep}/"]).problems == [f"{sweep}: job 12 failed: loss is nan"]
+
+
+def test_places_without_a_run_and_damaged_summaries_are_named(sweep: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (summary,) = sweep.glob("3_*/summary.json")
+    summary.write_text('{"images_seen": 1')
+    found = find([str(sweep), str(tmp_path / "empty")])
+    assert len(found.runs) == 11
+    assert found.problems == [
+        f"{tmp_path}/empty is left out: no folder with a config.yaml in it",
+        f"{summary.parent} is left out: summary.json is damaged",
+    ]
 
 
 def test_no_runs_is_an_error(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from torch import nn
 from saddlepoint.assembly import build
 from saddlepoint.config.directory import options
 from saddlepoint.errors import UserError
+from saddlepoint.kinds import NormKind
 from saddlepoint.networks import (
     AutoencoderDiscriminator,
     AutoencoderGenerator,
@@ -31,7 +32,6 @@ from saddlepoint.networks import (
     MLPDiscriminator,
     MLPGenerator,
 )
-from saddlepoint.networks.layers import NormKind
 from saddlepoint.systems import GAN
 from saddlepoint.systems.game import Game
 from saddlepoint.types import BATCHES

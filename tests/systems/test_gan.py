@@ -332,7 +332,7 @@ def test_penalties_use_no_collectives(name: str, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 2)  # a collective would now fail
     critic, generator = MLPDiscriminator((2,), [4]), MLPGenerator((2,), 3, [4], norm="none")
-    part: Any = {"lecam": LeCam, "path_length": PathLength}[name]()
+    part: Any = {"lecam": LeCam(), "path_length": PathLength(weight=2.0)}[name]
     samples = torch.randn(4, 2)
     outputs = {kind: critic(samples) for kind in ("real", "fake")}
     turn = Turn(

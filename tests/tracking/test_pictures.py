@@ -86,6 +86,15 @@ def test_a_scatter_shows_generated_points_where_they_are() -> None:
     assert abs(np.median(one[0]) - np.median(other[0])) < 30
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("points", [torch.zeros(1, 2), torch.zeros(1, 1), torch.randn(50, 2), torch.randn(50, 1)])
+def test_without_real_points_only_generated_ones_are_shown(points: torch.Tensor) -> None:
+    red, green, blue = np.asarray(scatter(points, None, "samples")).reshape(-1, 3).astype(int).T
+    assert ((red - green > 60) & (red - blue > 60)).any()
+    gray = (red == green) & (green == blue) & (abs(red - 191) < 3)  # the colour of real points, and edges of letters
+    assert gray.sum() < 300
+
+
 def test_points_in_one_dimension_are_histograms() -> None:
     real = torch.linspace(-3, 3, 500)[:, None]
     picture = scatter(torch.zeros(100, 1), real, "title")

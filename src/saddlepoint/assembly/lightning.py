@@ -126,10 +126,18 @@ def build_trainer(config: DictConfig, info: DataInfo) -> pl.Trainer:
 
 
 def precision(wanted: str, accelerator: str, info: DataInfo) -> Any:
-    """Resolve ``auto``: bf16 for images if the hardware supports it and, on a CPU, if the images are large enough."""
+    """Resolve ``auto``: bf16 for images if the hardware supports it and, on a CPU, if the images are large enough.
+
+    Raises:
+        UserError: ``16-mixed`` is wanted without CUDA; Lightning would train in bf16 instead.
+    """
+    cuda = accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    if wanted == "16-mixed" and not cuda:
+        remedy = "choose auto, bf16-mixed or 32-true"
+        raise UserError("16-mixed needs a CUDA GPU", "trainer.precision", remedy)
     if wanted != "auto":
         return wanted
-    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
+    if cuda:
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         return "bf16-mixed" if fast and info.is_image else "32-true"
     if accelerator in ("auto", "mps") and torch.backends.mps.is_available():

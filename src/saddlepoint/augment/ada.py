@@ -15,9 +15,9 @@ from saddlepoint.augment import color
 from saddlepoint.augment.base import Augment, images_in, refuse_points
 from saddlepoint.augment.geometry import warp
 from saddlepoint.errors import UserError
+from saddlepoint.kinds import Fraction
 from saddlepoint.parts import Objective
 from saddlepoint.turns import Turn
-from saddlepoint.types import Fraction
 
 Transformations = Literal["blit", "geometric", "color"]
 OCTAVE = math.log(2)

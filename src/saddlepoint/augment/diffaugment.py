@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
@@ -19,7 +20,7 @@ class DiffAugment(Augment):
 
     - ``color``: adds U(-½, ½) to the brightness, then multiplies the saturation by U(0, 2) and the contrast by
       U(½, 3/2); a fourth channel is not changed;
-    - ``translation``: translation by whole pixels, up to ⅛ of each side, with zero padding;
+    - ``translation``: translation by whole pixels, up to ⅛ of each side, rounded, with zero padding;
     - ``cutout``: sets a rectangle of half of each side, centered anywhere in the image, to zero.
     """
 
@@ -62,7 +63,7 @@ def translation(images: Tensor, random: torch.Generator) -> Tensor:
     """Return randomly translated images."""
     places, visible = [], torch.ones((), dtype=torch.bool, device=images.device)
     for axis, side in enumerate(images.shape[2:]):
-        reach = round(side / 8)
+        reach = _rounded(side / 8)
         shift = torch.randint(-reach, reach + 1, (len(images),), generator=random, device=images.device)
         at = _along(axis, torch.arange(side, device=images.device) - shift[:, None])
         visible = visible & (at >= 0) & (at < side)
@@ -74,11 +75,16 @@ def cutout(images: Tensor, random: torch.Generator) -> Tensor:
     """Return images with a random rectangle set to zero."""
     hidden = torch.ones((), dtype=torch.bool, device=images.device)
     for axis, side in enumerate(images.shape[2:]):
-        size = round(side / 2)
+        size = _rounded(side / 2)
         start = torch.randint(0, side + 1 - size % 2, (len(images),), generator=random, device=images.device)
         at = _along(axis, torch.arange(side, device=images.device) - (start - size // 2)[:, None])
         hidden = hidden & (at >= 0) & (at < size)
     return images * ~hidden[:, None]
+
+
+def _rounded(value: float) -> int:
+    """Return the nearest integer, rounding half up, as the published code does; Python rounds half to even."""
+    return math.floor(value + 0.5)
 
 
 def _along(axis: int, values: Tensor) -> Tensor:

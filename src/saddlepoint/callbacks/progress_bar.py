@@ -8,11 +8,11 @@ from typing import Any
 
 import pytorch_lightning as pl
 from pydantic import PositiveFloat
-from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from saddlepoint.callbacks.periodic import game_of
 from saddlepoint.systems.game import Game
+from saddlepoint.terminal import console
 from saddlepoint.tracking.record import RunRecord
 
 WIDE = 100
@@ -32,7 +32,7 @@ class ProgressBar(pl.Callback):
 
     def __init__(self, record: RunRecord, seconds: PositiveFloat = 0.5, line_seconds: PositiveFloat = 60.0) -> None:
         self.record = record
-        self.console = Console(stderr=True)
+        self.console = console(stderr=True)
         self.seconds = seconds if self.console.is_terminal else line_seconds
         self._bar: Progress | None = None
         self._task: TaskID | None = None
@@ -51,7 +51,7 @@ class ProgressBar(pl.Callback):
             self._bar = Progress(
                 BarColumn(bar_width=20 if wide else 8),
                 TextColumn("{task.percentage:3.0f}%"),
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 *([TimeElapsedColumn()] if wide else []),
                 TextColumn("left"),
                 TimeRemainingColumn(),
@@ -89,9 +89,7 @@ class ProgressBar(pl.Callback):
             self._bar.update(self._task, completed=system.budget.fraction(system.progress), description=text)
         else:
             text = "  ".join(text for _, text in self._parts(system))
-            self.console.print(
-                f"{system.budget.fraction(system.progress):4.0%} {text}", highlight=False, soft_wrap=True
-            )
+            self.console.print(f"{system.budget.fraction(system.progress):4.0%} {text}", soft_wrap=True)
 
     def _parts(self, system: Game) -> list[tuple[int, str]]:
         """Return the parts of the text from left to right, each with its rank of importance, 0 for the highest."""

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from saddlepoint.metrics.cards import ScoreCard, short
 from saddlepoint.metrics.directions import PREFIX
 from saddlepoint.program import program
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
+from saddlepoint.terminal import console
 from saddlepoint.tracking.record import RunRecord
 
 GROUPS = ("quality", "variety", "memorisation")
@@ -30,38 +30,35 @@ FIGURES = {
 """The group of each score, the most important scores first. Scores that are not listed come last, as quality."""
 MOST = 12
 """Maximum number of scores in the table."""
+WIDTH = 110
+"""Width of the table in columns if it is not printed to a terminal."""
 
 
 def print_table(record: RunRecord, system: Game) -> None:
     """Print the most important scores, the time, the contents of the run's folder and how to sample from it."""
-    console = Console(width=None if Console().is_terminal else 110)
+    out = console(width=WIDTH)
     cards = _chosen(record)
     if cards:
-        console.print(_scores(record, cards), highlight=False)
-        console.print(_about(record, cards), highlight=False)
+        out.print(_scores(record, cards))
+        out.print(_about(record, cards))
     progress = system.progress
     rate = progress.images_seen / max(progress.seconds, 1e-9)
-    console.print(
+    out.print(
         f"{progress.images_seen:,} images and {progress.generator_updates:,} generator updates in "
-        f"{progress.seconds:,.0f} s ({rate:,.0f} images/s), and {record.evaluation_seconds:,.0f} s of scoring",
-        highlight=False,
+        f"{progress.seconds:,.0f} s ({rate:,.0f} images/s), and {record.evaluation_seconds:,.0f} s of scoring"
     )
     for card in cards:
         if card.note is not None:
-            console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
+            out.print(f"{card.metric}: {card.note}", soft_wrap=True)
         if card.beside is not None and {"input", "mean_target"} <= card.beside.keys():
             own, mean = (short(card.beside[name]) for name in ("input", "mean_target"))
-            console.print(f"{card.metric}: {own} for a copy of the input, {mean} for the mean target", highlight=False)
+            out.print(f"{card.metric}: {own} for a copy of the input, {mean} for the mean target")
     directory = record.directory
     checkpoint = "best" if (directory / "checkpoints" / "best.ckpt").exists() else "last"
     argument = shlex.quote(f"checkpoint={directory}/checkpoints/{checkpoint}.ckpt")
     what = "n=64" if isinstance(system, Generates) else "inputs=PATH"
-    console.print(
-        f"[bold]{escape(str(directory))}[/bold] holds {escape(', '.join(_contents(directory)))}\n"
-        f"sample from it:  {program('sample')} {escape(argument)} {what}",
-        highlight=False,
-        soft_wrap=True,
-    )
+    out.print(Text.assemble((str(directory), "bold"), f" holds {', '.join(_contents(directory))}"), soft_wrap=True)
+    out.print(f"sample from it:  {program('sample')} {argument} {what}", soft_wrap=True)
 
 
 def _contents(directory: Path) -> list[str]:
@@ -101,7 +98,7 @@ def _scores(record: RunRecord, cards: Sequence[ScoreCard]) -> Table:
     for group in GROUPS:
         members = [card for card in cards if _group(card) == group]
         if members:
-            table.add_row(f"[bold]{group}[/bold]")
+            table.add_row(Text(group, "bold"))
         for card in members:
             first, best = record.first[card.metric], record.best
             is_best = best is not None and best.metric == card.metric

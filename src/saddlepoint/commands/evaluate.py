@@ -10,18 +10,16 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from saddlepoint import writing
 from saddlepoint.commands import sweep
-from saddlepoint.config.schema import EvaluateConfig
-from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.choice import subject_of
 from saddlepoint.metrics.cards import ScoreCard, short
 from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.metrics.seeds import over_seeds
+from saddlepoint.terminal import console, say
 from saddlepoint.writing import append_json_line, whole
 
 REMEDY = "set out to a file that can be written"
@@ -29,7 +27,6 @@ REMEDY = "set out to a file that can be written"
 
 def run(config: DictConfig) -> None:
     """Print the scores and append the score cards to ``scores.jsonl``."""
-    check_schema(config, EvaluateConfig)
     if config.out:
         writing.check_appendable(Path(config.out), REMEDY)
     subject = subject_of(config, HydraConfig.get().runtime.choices.get("features") == "none")
@@ -44,14 +41,16 @@ def run(config: DictConfig) -> None:
         remedy = "choose an earlier checkpoint, or other samples"
         raise UserError(f"cannot score {subject.title}: {error}", None, remedy) from None
     cards, seconds = over_seeds(runs), time.monotonic() - since
-    _print(cards, subject.title, config.seeds)  # before writing, so that a full disk does not lose the scores
-    with writing.explained(path, REMEDY):
-        for card in cards:
-            values = {"seeds": list(seeds), "values": _values(runs, card.metric)} if len(runs) > 1 else {}
-            append_json_line(path, {**dataclasses.asdict(card), **subject.about, **values})
-    _say(f"{seconds:.1f} s; cards appended to {path}")
+    try:
+        with writing.explained(path, REMEDY):
+            for card in cards:
+                values = {"seeds": list(seeds), "values": _values(runs, card.metric)} if len(runs) > 1 else {}
+                append_json_line(path, {**dataclasses.asdict(card), **subject.about, **values})
+    finally:  # the scores are printed even if the disk is full
+        _print(cards, subject.title, config.seeds)
+    say(f"{seconds:.1f} s; cards appended to {path}")
     if names := _save(subject.pictures(runs[-1]), path):
-        _say(f"pictures beside it: {', '.join(names)}")
+        say(f"pictures beside it: {', '.join(names)}")
 
 
 def _save(pictures: Mapping[str, Image.Image], cards: Path) -> list[str]:
@@ -63,10 +62,6 @@ def _save(pictures: Mapping[str, Image.Image], cards: Path) -> list[str]:
         with writing.explained(place, REMEDY), whole(place) as file:
             picture.save(file, "PNG")
     return [place.name for place in places]
-
-
-def _say(line: str) -> None:
-    Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _values(runs: list[list[ScoreCard]], metric: str) -> list[float]:
@@ -84,8 +79,8 @@ def _print(cards: list[ScoreCard], title: str, seeds: int) -> None:
         better = "lower is better" if lower_is_better(card.metric) else "higher is better"
         spread = f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if seeds > 1 and card.interval else ""
         table.add_row(card.metric, short(card.value), spread, better, card.real_shown, f"{card.n:,}", card.reference)
-    console = Console(width=None if Console().is_terminal else 130)
-    console.print(table)
+    out = console(width=130)
+    out.print(table)
     for card in cards:
         if card.note:
-            console.print(f"{card.metric}: {card.note}", highlight=False, soft_wrap=True)
+            out.print(f"{card.metric}: {card.note}", soft_wrap=True)

@@ -5,18 +5,15 @@ from __future__ import annotations
 import socket
 
 from omegaconf import DictConfig
-from rich.console import Console
 
 from saddlepoint.assembly.restore import find, restore
-from saddlepoint.config.schema import ExploreConfig
-from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.exploring.explorer import Explorer
+from saddlepoint.terminal import say
 
 
 def run(config: DictConfig) -> None:
     """Serve the page until Ctrl-C."""
-    check_schema(config, ExploreConfig)
     try:
         from saddlepoint.exploring import page
     except ImportError:
@@ -27,9 +24,7 @@ def run(config: DictConfig) -> None:
     restored = restore(find(config.checkpoint), config.device, config.plugins)
     explorer = Explorer(restored, config.ema, config.plugins)
     title = f"{restored.about['choices']['model']} after {restored.system.progress.images_seen:,} images"
-    Console().print(
-        f"exploring {title} at http://{page.HOST}:{port}; stop with Ctrl-C", highlight=False, soft_wrap=True
-    )
+    say(f"exploring {title} at http://{page.HOST}:{port}; stop with Ctrl-C")
     page.serve(explorer, title, port, config.open)
 
 

@@ -6,6 +6,7 @@ import importlib
 import logging
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
@@ -19,9 +20,10 @@ from omegaconf.errors import OmegaConfBaseException
 
 from saddlepoint import __version__, processes
 from saddlepoint.commands import sweep, sweep_table
-from saddlepoint.config import compose, mistakes, overrides
+from saddlepoint.config import compose, mistakes, overrides, schema
 from saddlepoint.config.directory import all_options, config_directory
 from saddlepoint.config.secrets import refuse_secrets
+from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import RunError, UserError, choose
 from saddlepoint.program import program
 
@@ -63,6 +65,9 @@ def main(command: str | None = None, arguments: Sequence[str] | None = None) -> 
         if not processes.reported(error):
             sys.stderr.write(f"error: {error}\n")
         sys.exit(2 if isinstance(error, UserError) else 1)
+    except BrokenPipeError:  # the reader of a pipe, such as `head`, has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes it at exit
+        sys.exit(128 + signal.SIGPIPE)
     except KeyboardInterrupt:  # before or after training; the Interruption callback handles it during training
         sys.stderr.write("interrupted\n")
         sys.exit(130)
@@ -85,15 +90,12 @@ def run(command: str, arguments: Sequence[str]) -> None:
     with compose.explained(line):
         line = sweep.continued(line)
     refuse_secrets(line.overrides)
-    module = importlib.import_module(f"saddlepoint.commands.{command}")
     set_up_logging()
     if line.multirun:
         compose.check_jobs(line)
     OmegaConf.register_new_resolver("choices", lambda: all_options(line.folder), replace=True)  # for conf/hydra/help
     sys.argv = [f"{command}.py", *line.options, *line.overrides]  # read by hydra.main
-    entry = hydra.main(config_path=str(config_directory()), config_name=command, version_base="1.3")(
-        _task(module.run, line)
-    )
+    entry = hydra.main(config_path=str(config_directory()), config_name=command, version_base="1.3")(_task(line))
     try:
         with compose.explained(line):
             entry()
@@ -126,8 +128,12 @@ def _resuming(directory: Path) -> str:
     return f"{program('train')} {shlex.quote(f'{sweep.RESUME}={directory}')}"
 
 
-def _task(function: Callable[[DictConfig], Any], line: overrides.CommandLine) -> Callable[[DictConfig], Any]:
-    """Return the function that Hydra calls for each job. In a sweep, an error ends only its own job."""
+def _task(line: overrides.CommandLine) -> Callable[[DictConfig], Any]:
+    """Return the function that Hydra calls for each job. In a sweep, an error ends only its own job.
+
+    The command, and with it torch, is imported last, since that takes seconds; unknown keys and wrong values are
+    reported before.
+    """
 
     def task(config: DictConfig) -> Any:
         if not any(isinstance(handler, _Stderr) for handler in logging.root.handlers):
@@ -140,8 +146,11 @@ def _task(function: Callable[[DictConfig], Any], line: overrides.CommandLine) ->
             with sweep.recorded() if in_sweep and line.command == "train" else nullcontext():
                 name, choices = str(hydra_config.job.config_name), hydra_config.runtime.choices
                 compose.check_choices(name, choices, compose.typed(hydra_config))
+                check_schema(config, schema.of(line.command))
+                module = importlib.import_module(f"saddlepoint.commands.{line.command}")
+                _quieten_libraries()
                 try:
-                    return function(config)
+                    return module.run(config)
                 except OmegaConfBaseException as error:
                     raise mistakes.in_reading(error) from None
         except Exception as error:
@@ -161,7 +170,11 @@ class _Stderr(logging.Handler):
 
 
 def set_up_logging() -> None:
-    """Print log messages as plain lines, and only errors from other libraries."""
+    """Print log messages as plain lines."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Stderr()], force=True)
+
+
+def _quieten_libraries() -> None:
+    """Let libraries log only errors. Lightning sets its level when it is imported, so this comes after."""
     for name in ("pytorch_lightning", "lightning_fabric", "wandb", "matplotlib", "PIL", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -12,8 +12,6 @@ from omegaconf import DictConfig
 from saddlepoint import writing
 from saddlepoint.commands import workspace
 from saddlepoint.commands.repeat import Repetition, command
-from saddlepoint.config.report import ReportConfig
-from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.report import formats
 from saddlepoint.report.formats import Report
@@ -28,7 +26,6 @@ REMEDY = "set out to a file that can be written"
 
 def run(config: DictConfig) -> None:
     """Write or print the report: once, or with ``watch=true`` whenever the runs have changed; or save a workspace."""
-    check_schema(config, ReportConfig)
     if config.wandb is not None:
         if config.runs:
             raise UserError("mutually exclusive with runs=", "wandb", "give one of them")
@@ -86,6 +83,7 @@ def _write(report: Report, form: str, out: Path | None) -> None:
     text = page(report) if form == "html" else formats.TEXT[form](report)
     if out is None:
         sys.stdout.write(text)
+        sys.stderr.writelines(f"{problem}\n" for problem in report.problems)
         return
     with writing.explained(out, REMEDY):
         writing.write_atomically(out, text.encode())
@@ -96,7 +94,9 @@ def _write(report: Report, form: str, out: Path | None) -> None:
         _say(verdict.sentence())
     if len(report.verdicts) > 10:
         _say(f"and {len(report.verdicts) - 10} more comparisons in the report")
-    _say(f"{len(table.rows)} runs of {len(table.groups)} settings; report written to {out}")
+    runs, groups = len(table.rows), len(table.groups)
+    counts = f"{runs} run{'s' * (runs > 1)} of {groups} setting{'s' * (groups > 1)}"
+    _say(f"{counts}; report written to {out}")
 
 
 def _say(line: str) -> None:

@@ -9,18 +9,16 @@ from typing import Any
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
-from rich.console import Console
 
 from saddlepoint import writing
 from saddlepoint.assembly.restore import find, restore
 from saddlepoint.commands import sweep
 from saddlepoint.config.directory import config_directory
-from saddlepoint.config.schema import SampleConfig
-from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import UserError
 from saddlepoint.exploring import films, history, modes
 from saddlepoint.exploring.modes import Result
 from saddlepoint.export import export
+from saddlepoint.terminal import say
 from saddlepoint.tracking import pictures
 from saddlepoint.writing import whole
 
@@ -30,14 +28,13 @@ FILMS = {"gif": films.write_gif, "mp4": films.write_mp4}
 
 def run(config: DictConfig) -> None:
     """Write samples, arranged by ``mode``, to ``out``; or export networks to ``export``."""
-    check_schema(config, SampleConfig)
     formats = _check(config)
     if config.mode == "animate":
         frames = history.frames(config.checkpoint)
         out = sweep.own_folder(config.out)
         with writing.folder(out, _names(config, formats), REMEDY), writing.explained(out, REMEDY):
             written = _write_films(config, formats, out, frames)
-        _say(f"{len(frames)} pictures of training: " + ", ".join(map(str, written)))
+        say(f"{len(frames)} pictures of training: " + ", ".join(map(str, written)))
         return
     if config.export is not None:
         export.check_folder(sweep.own_folder(config.export))
@@ -45,7 +42,7 @@ def run(config: DictConfig) -> None:
     if config.export is not None:
         folder = sweep.own_folder(config.export)
         files = export.write(restored, folder, config.ema, config.plugins)
-        _say(f"{folder}: {', '.join(files)}")
+        say(f"{folder}: {', '.join(files)}")
         return
     if not restored.info.is_image and (images := [form for form in formats if form not in ("grid", "npz")]):
         raise UserError(f"{images[0]} is for images, and these samples are points", "format", "use grid and npz")
@@ -54,7 +51,7 @@ def run(config: DictConfig) -> None:
         result = modes.make(config, restored)
         with writing.explained(out, REMEDY):
             written = _write(config, formats, out, result)
-    _say(
+    say(
         f"{len(result.samples)} {result.kind} of {restored.about['choices']['model']} after "
         f"{restored.system.progress.images_seen:,} images: " + ", ".join(str(path) for path in written)
     )
@@ -66,24 +63,23 @@ def _check(config: DictConfig) -> list[str]:
     Raises:
         UserError: if they contradict each other.
     """
-    if config.truncation == 0:
-        raise UserError("0 makes all samples identical", "truncation", "choose a value in (0, 1]")
     defaults: Any = OmegaConf.load(config_directory() / "sample.yaml")
-    for key in sorted({key for keys in modes.READS.values() for key in keys} - {*modes.READS[config.mode]}):
-        if config[key] != defaults[key]:
-            raise UserError(f"mode={config.mode} does not use it", key, "leave it out")
-    if config.export is not None and config.mode != "grid":
-        raise UserError("it is for samples, not for export=DIR", "mode", "leave it out")
-    formats = list(config.format or (["gif"] if config.mode == "animate" else ["grid"]))
+    given = [key for key in sorted({"format", "mode", *modes.SETTINGS}) if config[key] != defaults[key]]
+    if config.export is not None and given:
+        raise UserError("it is for samples, not for export=DIR", given[0], "leave it out")
+    if unused := [key for key in given if key not in ("format", "mode", *modes.READS[config.mode])]:
+        raise UserError(f"mode={config.mode} does not use it", unused[0], "leave it out")
+    if config.inputs is None and (unused := [key for key in ("direction", "fit") if key in given]):
+        raise UserError("it is for images of your own", unused[0], "add inputs=PATH, or leave it out")
+    if config.inputs is not None and (unused := [key for key in ("labels", "truncation") if key in given]):
+        raise UserError("it is for samples from noise, not for inputs=PATH", unused[0], "leave it out")
+    formats = [config.format] if isinstance(config.format, str) else list(config.format or ())
+    formats = formats or (["gif"] if config.mode == "animate" else ["grid"])
     if config.mode == "animate" and (still := [form for form in formats if form not in FILMS]):
         raise UserError(f"mode=animate writes films, not {still[0]}", "format", "choose gif or mp4")
     if "mp4" in formats:
         films.check_mp4()
     return formats
-
-
-def _say(line: str) -> None:
-    Console().print(line, highlight=False, soft_wrap=True)
 
 
 def _names(config: DictConfig, formats: list[str]) -> Iterator[str]:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from saddlepoint.commands import sweep
 from saddlepoint.metrics.cards import short
+from saddlepoint.terminal import console
 from saddlepoint.writing import read_json_lines
 
 WIDTH = 80
@@ -76,15 +76,14 @@ def show(directory: Path) -> list[Job]:
     if not jobs:
         return jobs
     settings = differing(jobs)
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDTH)
+    out = console(width=WIDTH)
     number = f"{len(jobs)} jobs" if len(jobs) > 1 else "1 job"
-    console.print(f"{number} in {escape(str(directory))}", soft_wrap=True, highlight=False)
-    console.print(_table(jobs, settings), highlight=False)
+    out.print(f"{number} in {directory}", soft_wrap=True)
+    out.print(_table(jobs, settings))
     for job, own in zip(jobs, settings, strict=True):
         if job.error is not None:
             which = f"job {job.number}" + (f" ({own})" if own else "")
-            console.print(f"[red]{escape(which)} failed:[/red] {escape(job.error)}", soft_wrap=True, highlight=False)
+            out.print(Text.assemble((f"{which} failed:", "red"), f" {job.error}"), soft_wrap=True)
     return jobs
 
 
@@ -101,9 +100,9 @@ def _table(jobs: Sequence[Job], settings: Sequence[str]) -> Table:
     for job, own in zip(jobs, settings, strict=True):
         table.add_row(
             str(job.number),
-            escape(own),
+            own,
             *(_scores(job, named=len(scores) > 1) if scores else ()),
-            "[red]failed" if job.error is not None else f"{job.summary.get('images_seen', 0):,}",
+            Text("failed", "red") if job.error is not None else f"{job.summary.get('images_seen', 0):,}",
             str(timedelta(seconds=round(job.summary["seconds"]))) if job.summary else "",
         )
     return table

@@ -16,8 +16,6 @@ from saddlepoint.assembly import resume
 from saddlepoint.commands import closing, sweep
 from saddlepoint.config.compose import choices_of, typed
 from saddlepoint.config.references import check_references
-from saddlepoint.config.schema import TrainConfig
-from saddlepoint.config.strict import check_schema
 from saddlepoint.training import Launch, train
 
 log = logging.getLogger(__name__)
@@ -32,7 +30,6 @@ def run(config: DictConfig) -> float | None:
     Returns:
         The best value of the monitored score, for Hydra sweepers that optimize; None without scores.
     """
-    check_schema(config, TrainConfig)
     check_references(OmegaConf.to_container(config, resolve=False))  # checked again when the checkpoint is loaded
     asked = launch()
     if (summary := _continue_job(config, asked)) is not None:

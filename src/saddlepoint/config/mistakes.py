@@ -19,6 +19,7 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from saddlepoint.config.directory import defaults, groups, is_choice, options
 from saddlepoint.config.overrides import HELP, CommandLine, parse, quote, text_keys, unquoted
 from saddlepoint.errors import UserError, choose, nearest
+from saddlepoint.program import program
 
 COMPOSING = (HydraException, OmegaConfBaseException, yaml.MarkedYAMLError, ValueError)
 """Exceptions that composing a config can raise; ValueError if a group is set to a number, for example."""
@@ -230,7 +231,8 @@ def _unknown_key(key: str, config: dict[str, Any], choices: Sequence[str], comma
         near = last.get(nearest(key.rsplit(".", 1)[-1], last) or "")
     if near is not None:
         return UserError("unknown key", key, f"did you mean '{near}'?")
-    shows = f"`{' '.join([command, *choices])} --cfg job` shows" if choices else f"`{command} --help` lists"
+    name = program(command)
+    shows = f"`{' '.join([name, *choices])} --cfg job` shows" if choices else f"`{name} --help` lists"
     return UserError("unknown key", key, f"{shows} the keys")
 
 

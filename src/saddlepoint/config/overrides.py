@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import numbers
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.errors import HydraException
 from pydantic import BaseModel
 
+from saddlepoint.config import schema
 from saddlepoint.errors import UserError
 
 HELP = "settings are key=value, and --help lists them"
@@ -147,8 +147,6 @@ def text_keys(command: str) -> set[str]:
     >>> sorted(text_keys("sample"))[:2]
     ['checkpoint', 'direction']
     """
-    # Imported here: the schemas of most commands import torch, which --help and --version do not need.
-    module = importlib.import_module(f"saddlepoint.config.{'report' if command == 'report' else 'schema'}")
 
     def keys(model: type[BaseModel], prefix: str) -> Iterator[str]:
         for name, field in model.model_fields.items():
@@ -158,7 +156,7 @@ def text_keys(command: str) -> set[str]:
             elif isinstance(kind, type) and issubclass(kind, BaseModel):
                 yield from keys(kind, f"{prefix}{name}.")
 
-    model: type[BaseModel] = getattr(module, f"{command.capitalize()}Config")
+    model = schema.of(command)
     return {*keys(model, ""), *(path for path in PATHS if path.partition(".")[0] in model.model_fields)}
 
 

@@ -6,12 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, PositiveFloat, PositiveInt
 
-from saddlepoint.config.strict import Strict
-from saddlepoint.networks.layers.conditioning import DiscriminatorConditioning, GeneratorConditioning
-from saddlepoint.networks.layers.minibatch import MinibatchKind
-from saddlepoint.networks.layers.norms import NormKind
-from saddlepoint.systems.schedules import ScheduleName
-from saddlepoint.types import Fraction
+from saddlepoint.kinds import (
+    DiscriminatorConditioning,
+    GeneratorConditioning,
+    MinibatchKind,
+    NormKind,
+    ScheduleName,
+)
+
+
+class Strict(BaseModel):
+    """A model that forbids unknown keys and does not convert strings to numbers."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class BudgetConfig(Strict):
@@ -194,6 +201,9 @@ class TrainConfig(Strict):
     trainer: TrainerConfig
 
 
+Format = Literal["grid", "png", "npz", "gif", "mp4"]
+
+
 class SampleConfig(Strict):
     """The keys of ``conf/sample.yaml``."""
 
@@ -201,21 +211,21 @@ class SampleConfig(Strict):
     mode: Literal[
         "grid", "classes", "interpolate", "arithmetic", "truncation", "nearest", "traverse", "reconstruct", "animate"
     ]
-    n: PositiveInt
+    n: Annotated[int, Field(gt=0, le=10_000_000)]
     seed: NonNegativeInt
     labels: str | int | list[str | int] | None
     inputs: str | None
     direction: str | None
     fit: Literal["pad", "crop", "resize"] | None
     path: Literal["slerp", "lerp"] | None
-    terms: list[list[NonNegativeInt]]
+    terms: list[list[Annotated[int, Field(ge=0, lt=1_000_000)]]]
     along: Literal["codes", "sefa", "pca", "axes"] | None
-    out: str
+    out: Annotated[str, Field(min_length=1)]
     export: str | None
-    format: list[Literal["grid", "png", "npz", "gif", "mp4"]] | None
-    fps: PositiveFloat
-    columns: PositiveInt | None
-    truncation: Fraction
+    format: Format | list[Format] | None
+    fps: Annotated[float, Field(ge=0.1, le=50)]
+    columns: Annotated[int, Field(gt=0, le=1000)] | None
+    truncation: Annotated[float, Field(gt=0, le=1)]  # with 0, all samples are identical
     ema: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
     plugins: list[str]
@@ -254,3 +264,29 @@ class EvaluateConfig(Strict):
     data: Part | None = None
     network: dict[str, Any] | None = None
     budget: dict[str, Any] | None = None
+
+
+class ReportConfig(Strict):
+    """The keys of ``conf/report.yaml``."""
+
+    runs: str | list[str] | None
+    wandb: str | None
+    format: Literal["html", "markdown", "latex", "csv", "json"]
+    out: str | None
+    overwrite: bool
+    metrics: list[str] | None
+    value: Literal["last", "best"]
+    watch: bool
+    watch_seconds: PositiveFloat
+
+
+def of(command: str) -> type[BaseModel]:
+    """Return the schema of a command's config."""
+    schemas: dict[str, type[BaseModel]] = {
+        "train": TrainConfig,
+        "sample": SampleConfig,
+        "explore": ExploreConfig,
+        "evaluate": EvaluateConfig,
+        "report": ReportConfig,
+    }
+    return schemas[command]

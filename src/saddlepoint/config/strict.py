@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from itertools import takewhile
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from saddlepoint.config import mistakes
 from saddlepoint.errors import UserError, suggestion
 
-
-class Strict(BaseModel):
-    """A model that forbids unknown keys and does not convert strings to numbers."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
+TYPES = ("str", "int", "float", "bool", "list", "literal")
 
 
 def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
@@ -38,7 +35,9 @@ def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
 
 def _first_mistake(error: ValidationError, schema: type[BaseModel]) -> UserError:
     mistake = error.errors()[0]
-    key = ".".join(str(part) for part in mistake["loc"])
+    # Pydantic appends the types of a union and positions in lists, as in ("labels", "str") and ("format", 0).
+    parts = takewhile(lambda part: isinstance(part, str) and part.partition("[")[0] not in TYPES, mistake["loc"])
+    key = ".".join(map(str, parts))
     if mistake["type"] == "extra_forbidden":
         return UserError("unknown key", key, suggestion(str(mistake["loc"][-1]), _fields(schema, mistake["loc"][:-1])))
     if mistake["type"] == "missing":

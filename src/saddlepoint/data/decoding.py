@@ -16,7 +16,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
@@ -24,6 +23,7 @@ from saddlepoint.data.fit import Fit
 from saddlepoint.data.images import Header, Pixels, decode, read_header
 from saddlepoint.data.sources.base import FileColumn
 from saddlepoint.errors import UserError
+from saddlepoint.terminal import console
 from saddlepoint.writing import whole
 
 T = TypeVar("T")
@@ -135,7 +135,7 @@ def _half_width(width: int, where: str) -> int:
 
 def _progress(parts: Iterator[T], files: int, title: str) -> Iterator[T]:
     """Show a progress bar on stderr while many files are read."""
-    with Progress(console=Console(stderr=True), transient=True, disable=files < PROGRESS_FROM) as progress:
+    with Progress(console=console(stderr=True), transient=True, disable=files < PROGRESS_FROM) as progress:
         task = progress.add_task(title, total=files)
         for part in parts:
             progress.advance(task, CHUNK)

@@ -1,4 +1,4 @@
-"""Reading images and points from NumPy's ``.npz`` files, without unpickling."""
+"""Reading images and points from NumPy's ``.npz`` and ``.npy`` files, without unpickling."""
 
 from __future__ import annotations
 
@@ -20,11 +20,22 @@ KEYS = ("images", "arr_0")
 LAYOUT = "it must contain images (or arr_0), uint8 [N, H, W] or [N, H, W, C], and may contain labels, integers [N]"
 
 
-def read_images(path: Path) -> tuple[NDArray[np.uint8], Labels | None]:
-    """Read images, and labels if there are any.
+def names(path: Path) -> list[str]:
+    """Return the names of the arrays in an ``.npz``.
+
+    Raises:
+        UserError: there is no such file, or it is not an ``.npz``.
+    """
+    return list(_headers(path))
+
+
+def read_images(path: Path, prefix: str = "", labelled: bool = True) -> tuple[NDArray[np.uint8], Labels | None]:
+    """Read images from an ``.npz``, and labels if there are any.
 
     Args:
         path: the file.
+        prefix: the beginning of the arrays' names, such as ``train_`` of ``train_images`` and ``train_labels``.
+        labelled: whether to read the labels.
 
     Returns:
         Images, uint8 [N, H, W, C] with C of 1, 3 or 4, and the file's labels, int64 [N] or None.
@@ -33,10 +44,40 @@ def read_images(path: Path) -> tuple[NDArray[np.uint8], Labels | None]:
         UserError: there is no such file, it is not an ``.npz``, or its content does not match :data:`LAYOUT`.
     """
     headers = _headers(path)
-    key = next((key for key in KEYS if key in headers), None)
+    key = next((key for key in ([f"{prefix}images"] if prefix else KEYS) if key in headers), None)
     if key is None:
         raise UserError(f"{path}: contains {', '.join(headers) or 'no arrays'}", None, LAYOUT)
-    shape, dtype = headers[key]
+    _check_images(path, key, *headers[key])
+    images = _load(path, key, headers)
+    labels = None
+    if labelled and (key := f"{prefix}labels") in headers:
+        shape, dtype = headers[key]
+        if dtype.kind not in "iu" or shape not in (images.shape[:1], (len(images), 1)):
+            several = len(shape) == 2 and shape[0] == len(images)
+            problem = f"{path}: {key} are {dtype} {list(shape)}" + ", several for each image" * several
+            raise UserError(problem, None, f"save integers [{len(images)}], or none")
+        labels = _load(path, key, headers).astype(np.int64).reshape(-1)
+    return images[..., None] if images.ndim == 3 else images, labels
+
+
+def map_images(path: Path) -> NDArray[np.uint8]:
+    """Map the images of an ``.npy`` into memory, uint8 [N, H, W, C] with C of 1, 3 or 4.
+
+    Raises:
+        UserError: there is no such file, it is not an ``.npy``, or its content is not uint8 [N, H, W] or [N, H, W, C].
+    """
+    if not is_file(path):
+        raise UserError(f"{path}: no such file", None, LAYOUT)
+    try:
+        images = np.load(path, mmap_mode="r", allow_pickle=False)
+    except Exception as error:  # for corrupt files, NumPy raises exceptions of many types
+        raise UserError(f"{path}: not a readable .npy file ({error})", None, "save it again") from None
+    _check_images(path, "the array", images.shape, images.dtype)
+    mapped: NDArray[np.uint8] = images[..., None] if images.ndim == 3 else images
+    return mapped
+
+
+def _check_images(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
     if dtype != np.uint8:
         problem = f"{path}: {key} is of type {dtype}"
         raise UserError(problem, None, "save uint8, round((x + 1) * 127.5) of images in [-1, 1]")
@@ -45,15 +86,6 @@ def read_images(path: Path) -> tuple[NDArray[np.uint8], Labels | None]:
     if len(shape) == 4 and shape[3] not in (1, 3, 4):
         remedy = "move the channels to the end" if shape[1] in (1, 3, 4) else "C must be 1, 3 or 4"
         raise UserError(f"{path}: {key} has shape {list(shape)}, not [N, H, W, C]", None, remedy)
-    images = _load(path, key, headers)
-    labels = None
-    if "labels" in headers:
-        shape, dtype = headers["labels"]
-        if dtype.kind not in "iu" or shape != images.shape[:1]:
-            problem = f"{path}: labels are {dtype} {list(shape)}"
-            raise UserError(problem, None, f"save integers [{len(images)}], or none")
-        labels = _load(path, "labels", headers).astype(np.int64)
-    return images[..., None] if images.ndim == 3 else images, labels
 
 
 def holds_points(path: Path) -> bool:

@@ -95,6 +95,11 @@ class Explorer:
         return True
 
     @property
+    def dimensions(self) -> int:
+        """Number of dimensions of the latents, and of directions."""
+        return int(self.generator.draw(0, 0, 1).latents.shape[1])
+
+    @property
     def generator(self) -> Generates:
         """The system, which generates samples."""
         assert isinstance(self.system, Generates)

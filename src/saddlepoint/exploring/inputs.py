@@ -42,9 +42,6 @@ def make(config: DictConfig, restored: Restored) -> Made:
         UserError: if the images cannot be used, or the model neither translates nor reconstructs images.
     """
     system = restored.system
-    if config.labels is not None or config.truncation != 1:
-        key = "labels" if config.labels is not None else "truncation"
-        raise UserError("it is for samples from noise, not for inputs=PATH", key, "leave it out")
     if isinstance(system, Translates):
         direction = config.direction or next(iter(system.directions))
         column = system.directions[direction][0] if direction in system.directions else None
@@ -111,7 +108,7 @@ def read(path: str, fit: str | None, restored: Restored, n: int, column: str | N
         data.inspect()
         found = next(data.uint8_batches("train", n))[0]
     except UserError as error:
-        raise error.at("inputs" if error.key == "source.root" else error.key) from None
+        raise error.at("inputs" if error.key in (None, "source.root") else error.key) from None
     return normalise(found.permute(0, 2, 3, 1))
 
 

@@ -48,13 +48,11 @@ def grid(config: DictConfig, restored: Restored) -> Result:
     """Return samples from noise; or translations or reconstructions of ``inputs``."""
     if config.inputs is not None:
         return _result_of(config, restored, inputs.make(config, restored))
-    if given := [key for key in ("direction", "fit") if config[key] is not None]:
-        raise UserError("it is for images to translate or reconstruct", given[0], "add inputs=PATH, or leave it out")
     drawn = noise.draw(config, restored)
     _check_finite(drawn.samples, restored)
     labels = {} if drawn.labels is None else {"labels": drawn.labels}
     if not restored.info.is_image:
-        return Result("samples", drawn.samples, pictures.scatter(drawn.samples, drawn.samples, "samples"), labels)
+        return Result("samples", drawn.samples, pictures.scatter(drawn.samples, None, "samples"), labels)
     return _images("samples", drawn.samples, drawn.columns, labels)
 
 
@@ -77,7 +75,10 @@ def interpolate(config: DictConfig, restored: Restored) -> Result:
         )
     else:
         encoder = inputs.encoder(restored, "inputs")
-        anchors = encoder.encode(inputs.read(config.inputs, config.fit, restored, rows), ema=config.ema).cpu()
+        images = inputs.read(config.inputs, config.fit, restored, rows)
+        if len(images) < 2:
+            raise UserError(f"{config.inputs} holds one image", "inputs", "give two or more to interpolate between")
+        anchors = encoder.encode(images, ema=config.ema).cpu()
         samples = encoder.decode(paths.loop(anchors, columns, config.path or "slerp"), ema=config.ema)
     return _checked("interpolated samples", samples, columns, restored)
 
@@ -133,6 +134,8 @@ def traverse(config: DictConfig, restored: Restored) -> Result:
     if along == "codes":
         if not isinstance(restored.system, Traverses):
             raise UserError("this model has no codes", "along", "choose sefa, pca or axes")
+        if config.labels is not None:
+            raise UserError("along=codes does not use it", "labels", "leave it out")
         each = max(1, rows // restored.system.traversable)
         parts = [
             restored.system.traverse(index, each, columns, config.seed, config.ema)
@@ -159,17 +162,18 @@ MODES: Mapping[str, Callable[[DictConfig, Restored], Result]] = {
     "reconstruct": reconstruct,
 }
 READS = {
-    "grid": ("labels", "inputs", "direction", "fit", "truncation"),
-    "classes": ("truncation",),
-    "interpolate": ("labels", "inputs", "fit", "path"),
-    "arithmetic": ("labels", "terms"),
-    "truncation": ("labels",),
-    "nearest": ("labels", "truncation"),
-    "traverse": ("labels", "along"),
-    "reconstruct": ("inputs", "fit"),
+    "grid": ("n", "columns", "seed", "labels", "inputs", "direction", "fit", "truncation"),
+    "classes": ("n", "columns", "seed", "truncation"),
+    "interpolate": ("n", "columns", "seed", "labels", "inputs", "fit", "path"),
+    "arithmetic": ("seed", "labels", "terms"),
+    "truncation": ("n", "columns", "seed", "labels"),
+    "nearest": ("n", "columns", "seed", "labels", "truncation"),
+    "traverse": ("n", "columns", "seed", "labels", "along"),
+    "reconstruct": ("n", "columns", "seed", "inputs", "fit"),
     "animate": (),
 }
 """The settings that each mode reads, besides those that all read."""
+SETTINGS = {key for keys in READS.values() for key in keys}
 
 
 def make(config: DictConfig, restored: Restored) -> Result:

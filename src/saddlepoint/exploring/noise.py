@@ -10,8 +10,11 @@ from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from saddlepoint.assembly.restore import Restored
-from saddlepoint.errors import UserError, suggestion
+from saddlepoint.errors import UserError, choose, suggestion
 from saddlepoint.systems.capabilities import Generates
+
+MOST_LISTED = 20
+"""Number of classes up to which an error lists their names."""
 
 
 class Labelled(NamedTuple):
@@ -54,7 +57,8 @@ def draw(config: DictConfig, restored: Restored) -> Labelled:
     Raises:
         UserError: if the model does not generate samples, is unconditional, or does not have the class.
     """
-    system = generator(restored, "inputs", "set it to the path of images")
+    key, remedy = ("inputs", "set it to the path of images") if config.mode == "grid" else ("mode", "leave it out")
+    system = generator(restored, key, remedy)
     settings = {"seed": config.seed, "truncation": float(config.truncation), "ema": config.ema}
     if config.labels is None and config.mode != "classes":
         samples = system.sample(config.n, **settings)
@@ -121,4 +125,5 @@ def _class(label: str | int, names: Sequence[str]) -> int:
         if 0 <= label < len(names):
             return label
         raise UserError(f"there is no class {label}", "labels", f"choose from 0 to {len(names) - 1}")
-    raise UserError(f"there is no class '{label}'", "labels", suggestion(label, names))
+    remedy = choose(label, names) if len(names) <= MOST_LISTED else suggestion(label, names)
+    raise UserError(f"there is no class '{label}'", "labels", remedy)

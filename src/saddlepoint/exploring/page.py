@@ -100,8 +100,8 @@ class Samples:
             if classes:
                 options = dict(enumerate(classes))
                 ui.select(options, label="Class", value=0, on_change=self.setting("label", int)).classes("sp-class")
-        _, slider = self.slider("Position between them", 0, 1, 0, "position")
-        slider.on_value_change(self.setting("position", float))
+        _, self.position = self.slider("Position between them", 0, 1, 0, "position")
+        self.position.on_value_change(self.setting("position", float))
         if self.explorer.truncates:
             _, slider = self.slider("Truncation", 0.05, 1, 1, "truncation")
             slider.on_value_change(self.setting("truncation", float))
@@ -111,8 +111,9 @@ class Samples:
         with ui.row():
             names = {"sefa": "SeFa", "pca": "principal components", "axes": "axes of the latents"}
             ui.select(names, label="Directions", value="sefa", on_change=self.setting("along", str)).classes("w-48")
-            first = ui.number("First", value=1, min=1, precision=0).classes("w-20")
-            first.on_value_change(self.setting("first", lambda value: int(value) - 1))
+            last = self.explorer.dimensions
+            first = ui.number("First", value=1, min=1, max=last, precision=0).classes("w-20")
+            first.on_value_change(self.setting("first", lambda value: min(max(1, int(value)), last) - 1))
             ui.button("Reset", on_click=self.reset).classes("sp-reset")
         self.amounts = []
         for i in range(SLIDERS):
@@ -183,7 +184,8 @@ class Samples:
         """Start from the latents of an uploaded image."""
         content = await event.file.read()
         with explained():
-            self.view = replace(self.view, start=self.explorer.encode(content, event.file.name), position=0.0)
+            self.view = replace(self.view, start=self.explorer.encode(content, event.file.name))
+            self.position.value = 0
         self.uploads.reset()
 
 

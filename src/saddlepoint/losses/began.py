@@ -7,9 +7,10 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from saddlepoint import ranks
+from saddlepoint.kinds import Fraction
 from saddlepoint.losses.base import AdversarialLoss, scores
 from saddlepoint.turns import Turn
-from saddlepoint.types import CriticOutput, Fraction
+from saddlepoint.types import CriticOutput
 
 
 class BEGAN(AdversarialLoss):

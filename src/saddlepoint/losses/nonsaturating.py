@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
+from saddlepoint.kinds import Fraction
 from saddlepoint.losses.base import AdversarialLoss, scores
-from saddlepoint.types import CriticOutput, Fraction
+from saddlepoint.types import CriticOutput
 
 
 class NonSaturating(AdversarialLoss):

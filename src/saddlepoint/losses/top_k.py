@@ -13,9 +13,10 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
+from saddlepoint.kinds import Fraction
 from saddlepoint.losses.base import AdversarialLoss, scores
 from saddlepoint.turns import Turn
-from saddlepoint.types import CriticOutput, Fraction
+from saddlepoint.types import CriticOutput
 
 
 class TopK(AdversarialLoss):

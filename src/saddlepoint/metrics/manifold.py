@@ -23,6 +23,8 @@ PRECISION_NEIGHBOURS = 3
 """Kynkäänniemi et al., section 3.1."""
 DENSITY_NEIGHBOURS = 5
 """Naeem et al., section 3.2.4."""
+FEW = 0.05
+"""Recall or coverage below which precision and density mean little: a few blurred samples can have a precision of 1."""
 PAIRS = 4096
 """Number of pairs whose distances are recomputed at once; a block with 16 times as many of them is recomputed whole."""
 
@@ -160,5 +162,15 @@ class Manifolds(Metric):
         """Return the four figures."""
         assert sample.pool is not None
         found = compare(reference["rows"], sample.pool, reference["radii"], device=extractor.device)
-        n = len(sample.pool)
-        return [Figure(extractor.score_name(name), value, n) for name, value in found._asdict().items()]
+        notes = dict.fromkeys(("precision", "density"), self._note(found))
+        return [
+            Figure(extractor.score_name(name), value, len(sample.pool), note=notes.get(name))
+            for name, value in found._asdict().items()
+        ]
+
+    @staticmethod
+    def _note(found: Manifold) -> str | None:
+        """Return the note of precision and density where few real images are near samples, else None."""
+        if min(found.recall, found.coverage) >= FEW:
+            return None
+        return f"cannot be read alone: recall is {found.recall:.2g} and coverage {found.coverage:.2g}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
 from rich.progress import Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+
+from saddlepoint.terminal import console
 
 
 def status_line(transient: bool = False) -> Progress:
@@ -12,5 +13,5 @@ def status_line(transient: bool = False) -> Progress:
     Args:
         transient: remove the line at the end.
     """
-    columns = (TextColumn("{task.description}"), TaskProgressColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=Console(stderr=True), refresh_per_second=2, transient=transient)
+    columns = (TextColumn("{task.description}", markup=False), TaskProgressColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=console(stderr=True), refresh_per_second=2, transient=transient)

@@ -15,9 +15,10 @@ import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
 
+from saddlepoint.kinds import NormKind
 from saddlepoint.networks.layers.activations import SLOPE
 from saddlepoint.networks.layers.init import init_dcgan
-from saddlepoint.networks.layers.norms import NormKind, absorbs_bias, make_norm
+from saddlepoint.networks.layers.norms import absorbs_bias, make_norm
 from saddlepoint.networks.layers.precision import FullPrecision, at_least_float32
 from saddlepoint.networks.layers.reconstruction import Distance, reconstruction_error
 from saddlepoint.networks.layers.shapes import check_shape, image_pyramid

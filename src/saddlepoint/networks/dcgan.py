@@ -13,18 +13,17 @@ import torch
 from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 
+from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning, MinibatchKind, NormKind
 from saddlepoint.networks.layers.activations import SLOPE
 from saddlepoint.networks.layers.conditioning import (
     ConditionalSequential,
     CriticLabels,
-    DiscriminatorConditioning,
-    GeneratorConditioning,
     GeneratorLabels,
 )
 from saddlepoint.networks.layers.equalized import apply_equalized_rate
 from saddlepoint.networks.layers.init import init_dcgan
-from saddlepoint.networks.layers.minibatch import MinibatchKind, MinibatchStdDev, make_minibatch, make_packing
-from saddlepoint.networks.layers.norms import NormKind, absorbs_bias, make_norm
+from saddlepoint.networks.layers.minibatch import MinibatchStdDev, make_minibatch, make_packing
+from saddlepoint.networks.layers.norms import absorbs_bias, make_norm
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.resampling import Downsampling, Upsampling, make_downsampling, make_upsampling
 from saddlepoint.networks.layers.shapes import image_pyramid

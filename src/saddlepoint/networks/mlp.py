@@ -13,22 +13,20 @@ import torch
 from pydantic import NonNegativeInt, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from saddlepoint.kinds import DiscriminatorConditioning, Fraction, GeneratorConditioning, MinibatchKind, NormKind
 from saddlepoint.networks.layers.activations import Activation, make_activation
 from saddlepoint.networks.layers.conditioning import (
     ConditionalSequential,
     CriticLabels,
-    DiscriminatorConditioning,
-    GeneratorConditioning,
     GeneratorLabels,
 )
 from saddlepoint.networks.layers.equalized import apply_equalized_rate
 from saddlepoint.networks.layers.init import Init, init_weights
-from saddlepoint.networks.layers.minibatch import MinibatchKind, make_minibatch, make_packing
-from saddlepoint.networks.layers.norms import NormKind
+from saddlepoint.networks.layers.minibatch import make_minibatch, make_packing
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32, full_precision
 from saddlepoint.networks.layers.shapes import check_shape
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
-from saddlepoint.types import CriticOutput, Fraction
+from saddlepoint.types import CriticOutput
 
 
 class MLPGenerator(nn.Module):

@@ -1,13 +1,13 @@
 """The residual networks of Gulrajani et al. 2017, arXiv:1704.00028, and Miyato et al. 2018, arXiv:1802.05957.
 
-The papers have a table for each image size. Here one rule covers 8 to 128 px and agrees with the tables at 32, 64 and
-128 px:
+The papers and their code have a table for each image size. Here one rule covers 8 to 128 px and agrees with them at 32,
+48, 64 and 128 px:
 
 - Up to 32 px (Miyato's table for CIFAR-10), every block of G has 4·width channels and every block of D 2·width. G has
   one up-block per halving; D has at most two down-blocks, followed by two blocks without downsampling.
-- Above 32 px (the tables for STL-10 and ImageNet), there are width channels closest to the image, which double with
-  each level up to 16·width. D has one down-block per halving, followed by one block without downsampling. (At 48 px the
-  paper's D has one more down-block.)
+- Above 32 px (the tables for STL-10 at 48 px and for ImageNet at 64 and 128 px), there are width channels closest to
+  the image, which double with each level up to 16·width. D has five blocks, the first four of which halve the size to
+  3×3 at 48 px, and all five to 2×2 at 64 px; at 128 px it has six, the first five of which halve it to 4×4.
 
 With the default width of 64 these are 256 and 128 channels at 32 px, and 64 to 1024 above. The WGAN-GP paper's CIFAR-10
 networks have 128 channels in both (G's width 32, D's 64) and mean pooling.
@@ -25,19 +25,18 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
+from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning, MinibatchKind, NormKind
 from saddlepoint.networks.layers.conditioning import (
     Conditional,
     ConditionalSequential,
     CriticLabels,
-    DiscriminatorConditioning,
-    GeneratorConditioning,
     GeneratorLabels,
     conditioned,
 )
 from saddlepoint.networks.layers.equalized import apply_equalized_rate
 from saddlepoint.networks.layers.init import init_xavier
-from saddlepoint.networks.layers.minibatch import MinibatchKind, make_minibatch, make_packing
-from saddlepoint.networks.layers.norms import NormKind, make_norm
+from saddlepoint.networks.layers.minibatch import make_minibatch, make_packing
+from saddlepoint.networks.layers.norms import make_norm
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.shapes import Pyramid, image_pyramid
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
@@ -250,7 +249,8 @@ def _critic_layout(shape: Sequence[int], pyramid: Pyramid, width: int) -> tuple[
     if _is_flat(shape):
         halvings = min(pyramid.levels, 2)
         return [2 * width] * (halvings + 2), halvings
-    return [width * min(2**level, WIDEST) for level in range(pyramid.levels + 1)], pyramid.levels
+    blocks, halvings = max(5, pyramid.levels + 1), min(pyramid.levels + 1, 5)
+    return [width * min(2**level, WIDEST) for level in range(blocks)], halvings
 
 
 def _double(x: Tensor) -> Tensor:

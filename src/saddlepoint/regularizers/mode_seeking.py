@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import NonNegativeFloat
@@ -20,23 +20,33 @@ EPSILON = 1e-5
 class ModeSeeking(Regularizer):
     """Maximizes the ratio of the distances of samples and of their latents (equation 1).
 
-    The ratio is E d(G(c, z₁), G(c, z₂)) / d(z₁, z₂), where d is the mean absolute difference; as in the paper's code,
+    The ratio is E [d(G(c, z₁), G(c, z₂)) / d(z₁, z₂)], where d is the mean absolute difference; as in the paper's code,
     its inverse is minimized. Pairs are consecutive samples of the batch. With labels, the second sample of each pair is
     generated again with the label of the first. The ratio is logged as ``mode_ratio``.
 
     Args:
-        weight: the paper's λ_ms.
+        weight: the paper's λ_ms. The paper's code adds one term to the sum of two adversarial losses, one for each
+            sample of a pair; relative to one adversarial loss, its λ_ms = 1 is a weight of 0.5.
         player: player to whose loss the penalty is added.
+        ratio: ``mean_of_ratios``, as in equation 1, or ``ratio_of_means``, E d(G(c, z₁), G(c, z₂)) / E d(z₁, z₂), as in
+            the paper's code.
         knobs: see :class:`~saddlepoint.regularizers.base.Regularizer`.
     """
 
     batch_coupled = True
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "generator", **knobs: Any) -> None:
+    def __init__(
+        self,
+        weight: NonNegativeFloat = 1.0,
+        player: str = "generator",
+        ratio: Literal["mean_of_ratios", "ratio_of_means"] = "mean_of_ratios",
+        **knobs: Any,
+    ) -> None:
         super().__init__(weight, player, **knobs)
+        self.ratio = ratio
 
     def penalty(self, turn: Turn) -> Tensor:
-        """Return λ / (E[d(G(z₁), G(z₂)) / d(z₁, z₂)] + 1e-5) over the pairs of all ranks, a scalar.
+        """Return λ / (ratio + 1e-5) over the pairs of all ranks, a scalar.
 
         It is 0 for a batch of one sample.
 
@@ -48,7 +58,11 @@ class ModeSeeking(Regularizer):
             return turn.loss.new_zeros(())
         latents = turn.latents.roll(1, 0)
         others = fake.roll(1, 0) if generate.condition is None else generate(latents)
-        ratio = ranks.gather(_distance(fake, others) / _distance(turn.latents, latents)).mean()
+        of_samples, of_latents = _distance(fake, others), _distance(turn.latents, latents)
+        if self.ratio == "mean_of_ratios":
+            ratio = ranks.gather(of_samples / of_latents).mean()
+        else:
+            ratio = ranks.gather(of_samples).mean() / ranks.gather(of_latents).mean()
         turn.logs["mode_ratio"] = ratio.detach()
         return self.weight / (ratio + EPSILON)
 

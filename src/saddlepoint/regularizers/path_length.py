@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from saddlepoint import ranks
 from saddlepoint.compilation import uncompiled
+from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.turns import Turn
@@ -22,13 +24,13 @@ class PathLength(Regularizer):
     """Path length regularization of a generator, λ E (‖Jᵀy‖₂ - a)² (equation 4).
 
     J is the Jacobian of G with respect to the latents z, which replace the paper's w, and Jᵀy = ∇_z (G(z)·y) with
-    y ~ N(0, I) / √(H·W). With this scale and one layer of latents, λ = 2 corresponds to the paper's
-    γ = ln 2 / (r² (ln r - ln 2)) (appendix B), as implemented in its code. The target a is an exponential moving
-    average of the mean length, initialized to the first. The penalty has its own forward pass, in float32. The mean
-    length is logged as ``length``.
+    y ~ N(0, I) / √(H·W). At this scale, the paper's γ = ln 2 / (r² (ln r - ln 2)) (appendix B) is
+    λ = r²·γ = 1 / (log₂ r - 1) for images of r×r pixels: 0.25 at 32, 0.2 at 64, 0.167 at 128 px. The target a is an
+    exponential moving average of the mean length, initialized to the first. The penalty has its own forward pass, in
+    float32. The mean length is logged as ``length``.
 
     Args:
-        weight: λ.
+        weight: λ; None: the paper's, with r = √(H·W).
         player: player to whose loss the penalty is added.
         interval: number of the player's turns per penalty; 8 in appendix B, 4 in the paper's code.
         decay: decay of the average length per penalty.
@@ -42,14 +44,15 @@ class PathLength(Regularizer):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 2.0,
+        weight: NonNegativeFloat | None = None,
         player: str = "generator",
         interval: PositiveInt = 8,
         decay: Annotated[float, Field(ge=0, lt=1)] = 0.99,
         shrink: PositiveInt = 2,
         **knobs: Any,
     ) -> None:
-        super().__init__(weight, player, interval=interval, **knobs)
+        super().__init__(1.0 if weight is None else weight, player, interval=interval, **knobs)
+        self.papers = weight is None
         self.decay, self.shrink = decay, shrink
         self.register_buffer("average", torch.zeros(()))
         self.register_buffer("started", torch.zeros((), dtype=torch.bool))
@@ -58,7 +61,7 @@ class PathLength(Regularizer):
         """Return λ E (‖Jᵀy‖₂ - a)², a scalar.
 
         Raises:
-            UserError: the turn has no latents or generator.
+            UserError: the turn has no latents or generator, or the samples are no images and there is no weight.
         """
         generate = self.generator(turn)
         n = max(1, len(turn.latents) // self.shrink)
@@ -71,7 +74,8 @@ class PathLength(Regularizer):
             lengths = torch.linalg.vector_norm(product.flatten(1), dim=1)
         turn.logs[LOG] = lengths.detach().mean()
         target = torch.where(self.started, self.average, turn.logs[LOG])  # initially of this rank
-        return self.weight * (lengths - target).square().mean()
+        weight = papers_weight(samples.shape) if self.papers else self.weight
+        return weight * (lengths - target).square().mean()
 
     def observe(self, turn: Turn) -> None:
         """Update the average after a turn with a penalty."""
@@ -79,3 +83,18 @@ class PathLength(Regularizer):
             length = ranks.mean(turn.logs[LOG])
             self.average.copy_(torch.where(self.started, self.decay * self.average + (1 - self.decay) * length, length))
             self.started.fill_(True)
+
+
+def papers_weight(shape: Sequence[int]) -> float:
+    """Return the paper's weight for images of a shape [N, C, H, W], with r = √(H·W).
+
+    >>> papers_weight((16, 3, 32, 32)), papers_weight((16, 3, 64, 64))
+    (0.25, 0.2)
+
+    Raises:
+        UserError: the samples are not images of more than 2 px.
+    """
+    side = math.sqrt(math.prod(shape[2:]))
+    if side <= 2:
+        raise UserError("the default is for images", "weight", "set it")
+    return 1 / (math.log2(side) - 1)

@@ -136,25 +136,28 @@ def find(places: str | Sequence[str]) -> Found:
     given = [places] if isinstance(places, str) else list(places)
     runs: dict[Path, Run] = {}
     problems: dict[Path, str] = {}
-    folders = []
+    folders, empty = [], []
     for place in given:
         if not (found := matching(place)):
             raise UserError(f"no such folder: {place}", "runs", "use folders of runs or of sweeps, or a pattern")
         folders += found
-    for directory in (directory for folder in folders for directory in _run_folders(folder)):
-        resolved = directory.resolve()
-        if resolved in runs or resolved in problems:
-            continue
-        try:
-            runs[resolved] = read(directory)
-        except (ValueError, TypeError, OSError, yaml.YAMLError, RecursionError) as error:
-            problems[resolved] = f"{directory} is left out: {_first_line(error)}"
+        directories = [directory for folder in found for directory in _run_folders(folder)]
+        if not directories:
+            empty.append(f"{place} is left out: no folder with a {CONFIG} in it")
+        for directory in directories:
+            resolved = directory.resolve()
+            if resolved in runs or resolved in problems:
+                continue
+            try:
+                runs[resolved] = read(directory)
+            except (ValueError, TypeError, OSError, yaml.YAMLError, RecursionError) as error:
+                problems[resolved] = f"{directory} is left out: {_first_line(error)}"
     lines = [*problems.values(), *_failed_jobs(folders)]
     if not runs:
         named = ", ".join(given)
         reason = f" ({lines[0]})" if lines else ""
         raise UserError(f"no runs in {named}{reason}", "runs", "a run's folder contains config.yaml")
-    return Found(list(runs.values()), lines)
+    return Found(list(runs.values()), [*empty, *lines])
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
@@ -203,7 +206,10 @@ def read(directory: Path) -> Run:
     """
     config = _config(directory / CONFIG)
     summary_file = directory / SUMMARY
-    summary = json.loads(summary_file.read_text()) if summary_file.exists() else None
+    try:
+        summary = json.loads(summary_file.read_text()) if summary_file.exists() else None
+    except json.JSONDecodeError:
+        raise ValueError(f"{SUMMARY} is damaged") from None
     if summary is not None and not (isinstance(summary, dict) and isinstance(summary.get("best") or {}, dict)):
         raise ValueError(f"{SUMMARY} is not that of a run")
     history = [row for row in read_json_lines(directory / HISTORY) if isinstance(row, dict)]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from saddlepoint import randomness
+from saddlepoint.kinds import ScheduleName
 from saddlepoint.parts import Part
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.systems import checks, ema
@@ -20,7 +21,7 @@ from saddlepoint.systems.capabilities import Export, Picture
 from saddlepoint.systems.encoders import Encoder
 from saddlepoint.systems.players import OptimizerFactory, Player, build_players, parameters_of_others
 from saddlepoint.systems.progress import Budget, Progress, Stopwatch
-from saddlepoint.systems.schedules import SCHEDULES, ScheduleName, constant, set_learning_rates
+from saddlepoint.systems.schedules import SCHEDULES, constant, set_learning_rates
 from saddlepoint.systems.stepping import Stepper
 from saddlepoint.turns import Turn
 from saddlepoint.types import Batch, ImageBatch, VectorBatch

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 from torch.optim import Optimizer
 
-ScheduleName = Literal["constant", "linear", "late_linear", "cosine"]
+from saddlepoint.kinds import ScheduleName
 
 
 def constant(fraction: float) -> float:

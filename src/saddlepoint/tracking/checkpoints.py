@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 FORMAT = 1
 """Version of the format, incremented by incompatible changes."""
+REMEDY = "give a .ckpt file or the folder of a run"
 
 
 def save(checkpoint: Mapping[str, Any], path: Path) -> None:
@@ -109,9 +110,9 @@ def load(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError as error:
         if "global" in str(error).lower() or _names_functions(data):
             raise UserError(f"refused: {path} contains code", None, "ask its author for a safetensors export") from None
-        raise UserError(f"not a checkpoint: {path}") from None
+        raise UserError(f"not a checkpoint: {path}", None, REMEDY) from None
     except Exception:
-        raise UserError(f"not a checkpoint: {path}") from None
+        raise UserError(f"not a checkpoint: {path}", None, REMEDY) from None
     return _validated(checkpoint, path)
 
 

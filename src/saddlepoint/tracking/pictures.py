@@ -19,11 +19,11 @@ def grid(images: Tensor, columns: int | None = None) -> Image.Image:
 
     Args:
         images: uint8 [N, C, H, W] with one channel (gray), three (RGB) or four (RGBA, composited on white).
-        columns: number of images per row; by default the square root of N, rounded up.
+        columns: number of images per row, at most N; by default the square root of N, rounded up.
     """
     images = on_white(images.cpu()) if images.shape[1] == 4 else images.cpu()
     n, channels, height, width = images.shape
-    columns = columns or math.ceil(math.sqrt(n))
+    columns = min(columns or math.ceil(math.sqrt(n)), n)
     rows = math.ceil(n / columns)
     gap = 1 if max(height, width) < 64 else 2
     canvas = torch.full((channels, rows * (height + gap) + gap, columns * (width + gap) + gap), 128, dtype=torch.uint8)
@@ -52,22 +52,26 @@ def to_picture(image: Tensor) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(array.transpose(1, 2, 0)))
 
 
-def scatter(points: Tensor, real: Tensor, title: str) -> Image.Image:
-    """Plot generated points [N, D] over real points [M, D]: a scatter plot in 2-D, two histograms in 1-D."""
+def scatter(points: Tensor, real: Tensor | None, title: str) -> Image.Image:
+    """Plot generated points [N, D] over real points [M, D], if any: a scatter plot in 2-D, histograms in 1-D."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), dpi=120, layout="constrained")
     axes = figure.add_subplot()
-    generated, true = points.cpu().numpy(), real.cpu().numpy()
-    low, high = true.min(axis=0), true.max(axis=0)
-    margin = 0.15 * (high - low).max()
-    if true.shape[1] == 1:
+    generated = points.cpu().numpy()
+    true = None if real is None else real.cpu().numpy()
+    shown = generated if true is None else true
+    low, high = shown.min(axis=0), shown.max(axis=0)
+    margin = 0.15 * (high - low).max() or 1.0  # of a single point
+    if shown.shape[1] == 1:
         bins = np.linspace(low[0] - margin, high[0] + margin, 120).tolist()
-        axes.hist(true[:, 0], bins, density=True, color="0.75", label="real")
+        if true is not None:
+            axes.hist(true[:, 0], bins, density=True, color="0.75", label="real")
         axes.hist(generated[:, 0], bins, density=True, histtype="step", color="tab:red", label="generated")
     else:
-        axes.scatter(true[:, 0], true[:, 1], s=4, color="0.75", linewidths=0, label="real")
+        if true is not None:
+            axes.scatter(true[:, 0], true[:, 1], s=4, color="0.75", linewidths=0, label="real")
         axes.scatter(generated[:, 0], generated[:, 1], s=4, color="tab:red", linewidths=0, alpha=0.6, label="generated")
         axes.set_ylim(low[1] - margin, high[1] + margin)
         axes.set_aspect("equal")

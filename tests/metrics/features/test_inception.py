@@ -56,6 +56,7 @@ def test_equals_torch_fidelitys_on_rgb_and_gray(weights, digits, tmp_path) -> No
     torch.testing.assert_close(extractor(images[2:, :1]).pool, pool[2:])
     assert extractor.version == f"inception-v3-compat-{sha256(weights)[:8]}"
     assert extractor.score_name("fid") == "fid"
+    assert extractor.score_name("precision") == "precision_inception"
     again = extractor_from_state(extractor.state(), tmp_path)
     assert torch.equal(again(images[:1]).pool, extractor(images[:1]).pool)
 

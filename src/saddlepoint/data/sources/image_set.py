@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import numpy as np
-
-from saddlepoint.data.npz import read_images
-from saddlepoint.data.sources.base import Contents, Source, Table, digest, digest_of
-from saddlepoint.data.sources.image_folder import file_table, open_images, split_by_folders
+from saddlepoint.data import npz
+from saddlepoint.data.sources import image_arrays
+from saddlepoint.data.sources.base import Contents, Source, digest
+from saddlepoint.data.sources.image_folder import file_table, open_images
+from saddlepoint.data.sources.splits import split_by_folders
 from saddlepoint.data.store import given_path, real_name
-from saddlepoint.types import Split
 
-REMEDY = "give a folder or a zip file of PNG, JPEG, WebP or BMP images, or an .npz file"
+REMEDY = "give a folder or a zip file of PNG, JPEG, WebP or BMP images, or an .npz or .npy file"
 
 
 class ImageSet(Source):
@@ -27,11 +26,13 @@ class ImageSet(Source):
     def __init__(self, root: str, splits: bool = False):
         self.root = given_path(root)
         self.splits = splits
-        self.name = real_name(self.root).removesuffix(".zip").removesuffix(".npz")
+        self.name = real_name(self.root)
+        for suffix in (".zip", *image_arrays.SUFFIXES):
+            self.name = self.name.removesuffix(suffix)
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
-        if self.root.suffix == ".npz":
+        if self.root.suffix in image_arrays.SUFFIXES:
             return self._arrays()
         store, relative = open_images(self.root, REMEDY)
         splits = (split_by_folders(relative) if self.splits else None) or {"train": relative, "held_out": {}}
@@ -43,13 +44,10 @@ class ImageSet(Source):
         )
 
     def _arrays(self) -> Contents:
-        images, labels = read_images(self.root)
-        classes = None
-        if labels is not None:
-            kinds, places = np.unique(labels, return_inverse=True)
-            labels, classes = places.astype(np.int64), tuple(str(kind) for kind in kinds)
-        splits: dict[Split, list[Table]] = {
-            "train": [Table({"images": images}, labels)],
-            "held_out": [Table({"images": images[:0]}, None if labels is None else labels[:0])],
-        }
-        return Contents(splits, classes, digest_of(splits))
+        if self.root.suffix == ".npy":
+            images, labels = npz.map_images(self.root), None
+        else:
+            images, labels = npz.read_images(self.root)
+        return image_arrays.contents(
+            {"train": (images, labels), "held_out": (images[:0], None if labels is None else labels[:0])}
+        )

@@ -8,12 +8,13 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Half, Source, Table, digest
-from saddlepoint.data.sources.image_folder import HELD_OUT_FOLDERS, open_images, split_by_folders, split_by_hash
+from saddlepoint.data.sources.image_folder import open_images
+from saddlepoint.data.sources.splits import HELD_OUT_NAMES, split_by_folders, split_by_hash
 from saddlepoint.data.store import given_path, real_name
 from saddlepoint.errors import UserError
 
 REMEDY = "give a folder or zip file with train/ and one of held_out/, test/ and val/"
-SIDE = re.compile(rf"(train|{'|'.join(HELD_OUT_FOLDERS)}|)([aAbB])")
+SIDE = re.compile(rf"(train|{'|'.join(HELD_OUT_NAMES)}|)([aAbB])")
 """Name of a folder of one side, a or b, with an optional split: ``trainA``, ``a``."""
 
 

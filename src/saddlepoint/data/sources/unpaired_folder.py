@@ -6,11 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Source, Table, digest
-from saddlepoint.data.sources.image_folder import REMEDY, open_images, split_by_folders, split_by_hash
+from saddlepoint.data.sources.image_folder import open_images
 from saddlepoint.data.sources.paired_folder import by_side
+from saddlepoint.data.sources.splits import split_by_folders, split_by_hash
 from saddlepoint.data.store import Store, given_path, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
+
+REMEDY = "give a folder or zip file of PNG, JPEG, WebP or BMP images"
 
 
 class UnpairedFolder(Source):

@@ -114,7 +114,7 @@ class FeatureExtractor(ABC):
         return {}
 
     def score_name(self, metric: str) -> str:
-        """Return a score's full name, which includes the extractor's name unless it is Inception."""
+        """Return a score's full name, which includes the extractor's name."""
         return f"{metric}_{self.name}"
 
     def _at_once(self, images: Tensor) -> int:

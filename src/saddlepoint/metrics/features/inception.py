@@ -25,6 +25,7 @@ FILE = "weights-inception-2015-12-05-6726825d.pth"
 URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{FILE}"
 SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
 """Hash of the official file of 95,628,359 bytes; its name contains the first eight digits."""
+DEFINED_BY_INCEPTION = ("fid", "fid_infinity", "intra_fid", "is", "kid")
 TIMEOUT = 15.0
 """Seconds without data after which a download is aborted."""
 REMEDY = "give the path of a copy, or choose the features classifier (for labelled data) or random"
@@ -60,8 +61,11 @@ class InceptionFeatures(FeatureExtractor):
         return f"inception-v3-compat-{self.sha256[:8]}"
 
     def score_name(self, metric: str) -> str:
-        """Return the name unchanged: ``fid`` and ``is`` without a suffix are Inception's."""
-        return metric
+        """Return the name without a suffix for the scores that are defined by this network, and with one for others.
+
+        Published values of precision and recall, for instance, are those of VGG-16's features.
+        """
+        return metric if metric in DEFINED_BY_INCEPTION else super().score_name(metric)
 
     def prepare(self, real: RealData, cache_dir: Path) -> None:
         """Find, verify and load the weights, downloading them if necessary.

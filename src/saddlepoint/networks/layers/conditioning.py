@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import instance_norm, one_hot
 
 from saddlepoint.errors import UserError
-from saddlepoint.networks.layers.norms import NormKind, absorbs_bias, make_norm
+from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning, NormKind
+from saddlepoint.networks.layers.norms import absorbs_bias, make_norm
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.types import CriticOutput
-
-GeneratorConditioning = Literal["none", "concat", "batchnorm", "adain"]
-"""Kinds of conditioning of a generator."""
-
-DiscriminatorConditioning = Literal["none", "concat", "projection", "auxiliary"]
-"""Kinds of conditioning of a discriminator."""
 
 STYLE_STD = 0.02
 """Standard deviation of the initial weights of AdaIN's affine map, so that gains start near 1 and biases near 0."""

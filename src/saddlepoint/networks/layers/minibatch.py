@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.kinds import MinibatchKind
 from saddlepoint.networks.layers.precision import at_least_float32
-
-MinibatchKind = Literal["none", "discrimination", "stddev"]
-"""Layers that compare the samples of a batch."""
 
 KERNELS, KERNEL_DIM = 100, 5
 """B and C of minibatch discrimination, as in the code published with Salimans et al. 2016."""

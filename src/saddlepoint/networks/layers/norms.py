@@ -8,9 +8,7 @@ from typing import Literal
 from torch import nn
 
 from saddlepoint.errors import UserError
-
-NormKind = Literal["batch", "none", "layer", "instance", "group"]
-"""Kinds of normalization."""
+from saddlepoint.kinds import NormKind
 
 ImageNormKind = Literal["batch", "instance", "none"]
 """Kinds of normalization of networks that translate images."""
