@@ -36,6 +36,7 @@ def own(vae: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(vae, tmp_path / "vae"))
 
 
+@pytest.mark.slow
 def test_the_run_needs_the_encoders_run_only_to_start(invoke: Any, own: Path, tmp_path: Path) -> None:
     shutil.copytree(own, tmp_path / "copy")
     outcome = invoke("train", *LATENT, "budget.images=400", "run.dir=run", "callbacks.checkpoints.every_images=200")

@@ -61,6 +61,7 @@ def test_an_offline_record_has_every_promised_key(
     assert json.loads(stored["checkpoint"]["metadata"])["fid_classifier"] == scores[which]["fid_classifier"]
 
 
+@pytest.mark.slow
 def test_several_loggers_at_once_and_resumed(invoke: Any, inspect: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
     quick = (*tiny, "network=mlp", "features=random", "callbacks.history.every_rounds=1")
     assert invoke("train", *quick, "logger=[csv,tensorboard]", "run.dir=run").code == 0

@@ -191,7 +191,10 @@ def test_a_sweep_that_composes_passes(overrides: list[str]) -> None:
         (["seed=0,1", "btach_size=3"], "btach_size: unknown key; did you mean 'batch_size'?"),
         (["seed=0,1", "loss=[hinge"], "loss: cannot parse [hinge; close its brackets"),
         (["regularizer.gradient_penalty.weight=1,10"], "regularizer.gradient_penalty.weight: unknown key"),
-        (["model=dcgan,cgan", "network.width=4"], "network.width: unknown key; `train model=cgan --cfg job` shows"),
+        (
+            ["model=dcgan,cgan", "network.width=4"],
+            "network.width: unknown key; `saddlepoint train model=cgan --cfg job`",
+        ),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -151,6 +151,7 @@ def test_only_this_machine_is_answered(address: str) -> None:
     assert f"00000000:{port:04X}" not in listening
 
 
+@pytest.mark.slow
 def test_a_port_that_is_taken_is_one_line(run_of_bigan: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -107,6 +107,7 @@ def test_lost_in_the_middle(user: Any, server: ThreadingHTTPServer) -> None:
     assert process.no_orphans()
 
 
+@pytest.mark.slow
 def test_neither_key_nor_terminal(user: Any) -> None:
     process = user.finish(*RUN, "budget.images=64", "run.dir=run")
     assert [line for line in process.err.splitlines() if "W&B" in line or "wandb" in line.lower()] == [

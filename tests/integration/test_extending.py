@@ -42,6 +42,7 @@ def write(files: dict[str, str], folder: Path) -> None:
         (folder / name).write_text(text)
 
 
+@pytest.mark.slow
 def test_a_system_from_a_package_of_ones_own(tmp_path: Path) -> None:
     write(examples() | {"mypackage/__init__.py": ""}, tmp_path)
     checkpoint = train(tmp_path, tmp_path, "--config-dir=myconf", "plugins=[mypackage]", "model=eager")

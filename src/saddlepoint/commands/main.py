@@ -170,11 +170,12 @@ class _Stderr(logging.Handler):
 
 
 def set_up_logging() -> None:
-    """Print log messages as plain lines."""
+    """Print log messages as plain lines, and only errors from other libraries."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Stderr()], force=True)
+    _quieten_libraries()
 
 
 def _quieten_libraries() -> None:
-    """Let libraries log only errors. Lightning sets its level when it is imported, so this comes after."""
+    """Let libraries log only errors: before they are imported, and again after, since Lightning then sets its level."""
     for name in ("pytorch_lightning", "lightning_fabric", "wandb", "matplotlib", "PIL", "torch"):
         logging.getLogger(name).setLevel(logging.ERROR)

@@ -49,6 +49,7 @@ def test_training_is_a_function_of_the_data_alone(prepared, digits, tmp_path) ->
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_a_damaged_cache_is_rebuilt(prepared, digits, tmp_path) -> None:
     first = ClassifierFeatures()
     first.prepare(digits, tmp_path)
