@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from browser import Page, click_on_point, narrow_to
 from PIL import Image
 
 from saddlepoint.report import page as pages
@@ -75,44 +76,6 @@ def test_no_data_of_a_run_becomes_markup(write_run: Any, tmp_path: Path) -> None
     assert "<img" not in text
     assert text.count("</script>") == 5  # data, curves, pictures, library, script
     assert text.count(r"\u003cscript\u003ewindow.ran=1") >= 3
-
-
-class Page:
-    """A page that has been opened."""
-
-    def __init__(self, driver: Any, file: Path) -> None:
-        self.driver = driver
-        for kind in ("browser", "performance"):
-            driver.get_log(kind)
-        driver.get(file.as_uri())
-        self.wait("return !!(window.saddlepoint && saddlepoint.views.curves && saddlepoint.views.parallel)")
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def wait(self, condition: str, *arguments: Any) -> None:
-        end = time.monotonic() + 120
-        while not self.run(condition, *arguments):
-            assert time.monotonic() < end, condition
-            time.sleep(0.1)
-
-    def click(self, selector: str) -> None:
-        self.run("document.querySelector(arguments[0]).click()", selector)
-
-    def texts(self, selector: str) -> list[str]:
-        return self.run("return [...document.querySelectorAll(arguments[0])].map((e) => e.innerText.trim())", selector)
-
-    def choose(self, name: str, value: str, event: str = "change") -> None:
-        script = "const e = document.getElementById(arguments[0]); e.value = arguments[1];"
-        self.run(script + "e.dispatchEvent(new Event(arguments[2]))", name, value, event)
-
-    def requests(self) -> list[str]:
-        """The addresses of all requests since the page was opened, without data URLs and what its policy blocked."""
-        messages = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        blocked = {m["params"]["requestId"] for m in messages if m["params"].get("blockedReason") == "csp"}
-        sent = [m["params"] for m in messages if m["method"] == "Network.requestWillBeSent"]
-        urls = [each["request"]["url"] for each in sent if each["requestId"] not in blocked]
-        return [url for url in urls if not url.startswith("data:")]
 
 
 def test_the_page_of_a_sweep(driver: Any, sweep: Path, tmp_path: Path) -> None:
@@ -204,43 +167,6 @@ def test_the_page_of_a_sweep(driver: Any, sweep: Path, tmp_path: Path) -> None:
 
     assert page.requests() == [file.as_uri()]
     assert [entry for entry in driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")] == []
-
-
-def click_on_point(page: Page, run: int, images: int) -> None:
-    """Click on the point of a run's curve at a number of images."""
-    script = """
-        const view = saddlepoint.views.curves;
-        const row = view.data("source_0").find((each) => each.r === arguments[0] && each.images === arguments[1]);
-        const canvas = document.querySelector("#curve-chart canvas");
-        canvas.scrollIntoView({ block: "center", behavior: "instant" });
-        const left = view.origin()[0] + view.padding().left, top = view.origin()[1] + view.padding().top;
-        const box = canvas.getBoundingClientRect();
-        return [box.x + left + view.scale("x")(row.x), box.y + top + view.scale("y")(row.y)];
-    """
-    x, y = page.run(script, run, images)
-    for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-        button = {} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}
-        page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **button})
-
-
-def narrow_to(page: Page, axis: int, low: float, high: float) -> set[int]:
-    """Draw a rectangle over an axis of the parallel coordinates, and return the runs that pass through it."""
-    script = """
-        const [axis, low, high] = arguments;
-        const view = saddlepoint.views.parallel;
-        const canvas = document.querySelector("#parallel-chart canvas");
-        canvas.scrollIntoView({ block: "center", behavior: "instant" });
-        const left = view.origin()[0] + view.padding().left, top = view.origin()[1] + view.padding().top;
-        const box = canvas.getBoundingClientRect();
-        const corner = (x, y) => [box.x + left + view.scale("x")(x), box.y + top + view.scale("y")(y)];
-        const inside = view.data("source_1").filter((row) => row.i === axis && row.v >= low && row.v <= high);
-        return [corner(axis - 0.2, low), corner(axis + 0.2, high), inside.map((row) => row.r)];
-    """
-    start, end, runs = page.run(script, axis, low, high)
-    for kind, (x, y) in (("mousePressed", start), ("mouseMoved", end), ("mouseReleased", end)):
-        event = {"type": kind, "x": x, "y": y, "button": "left", "buttons": 1, "clickCount": 1}
-        page.driver.execute_cdp_cmd("Input.dispatchMouseEvent", event)
-    return set(runs)
 
 
 def test_what_strangers_write_does_not_run(driver: Any, write_run: Any, tmp_path: Path) -> None:
