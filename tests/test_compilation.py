@@ -133,7 +133,7 @@ def check_equal_to_eager(name: str, backend: str, tolerance: float) -> None:
         assert difference(compiled.logs[key], value) < tolerance, key
 
 
-@pytest.mark.parametrize("name", ["dcgan", "wgan_gp"])
+@pytest.mark.parametrize("name", ["dcgan", pytest.param("wgan_gp", marks=pytest.mark.slow)])
 def test_gradients_and_state_equal_those_of_eager_mode(name: str) -> None:
     check_equal_to_eager(name, "aot_eager", tolerance=1e-5)
 

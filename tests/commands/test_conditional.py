@@ -126,7 +126,7 @@ def test_labels_of_an_unconditional_generator_are_refused(invoke: Any, trained: 
 @pytest.mark.parametrize(
     "model",
     [
-        ("model=projgan", "features=none"),
+        pytest.param(("model=projgan", "features=none"), marks=pytest.mark.slow),
         ("model=pacgan", "features=none"),
         ("model=unrolled", "features=none", "model.unrolled_steps=2"),
     ],

@@ -51,6 +51,7 @@ def test_a_system_from_a_package_of_ones_own(tmp_path: Path) -> None:
     assert checkpoint["progress"]["generator_updates"] == 10  # twice 320 / 64
 
 
+@pytest.mark.slow
 def test_inside_the_project_a_part_is_its_file_and_its_yaml(tmp_path: Path) -> None:
     """In a copy of the project, to which only the new files are added."""
     shutil.copytree(

@@ -83,6 +83,7 @@ def test_close_pairs_within_a_cluster_are_all_found() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from Linux's /proc")
+@pytest.mark.slow
 def test_eight_thousand_rows_need_no_matrix() -> None:
     """The full matrix would need 256 MB in float32, and all exact distances 512 MB in float64."""
     program = r"""

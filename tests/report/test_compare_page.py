@@ -26,6 +26,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     return module
 
 
+@pytest.mark.slow
 def test_results_stand_in_the_page_and_the_rest_of_it_stays(script: Any, write_sweep: Any) -> None:
     runs = write_sweep(script.RUNS / "penalty", {"dcgan": [10.0, 11.0, 10.6], "dragan": [6.0, 7.1, 6.5]})
     (runs / "done.json").write_text(json.dumps({"cpu_minutes": 12.3, "machine": "two CPU cores"}))
