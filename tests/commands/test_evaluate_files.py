@@ -39,6 +39,17 @@ def values(cards: Cards) -> dict[str, float]:
     return {metric: card["value"] for metric, card in cards.items()}
 
 
+@pytest.mark.filterwarnings("error:The given NumPy array is not writable")
+def test_an_npy_is_scored_as_the_npz_of_its_images(evaluate: Callable[..., Cards], tmp_path: Path) -> None:
+    images = (load_digits().images[:200] * 15).astype(np.uint8)
+    np.save(tmp_path / "a.npy", images)
+    np.savez(tmp_path / "b.npz", images=images)
+    asked = ("data=digits", "features=random", "metrics=[fid,duplicates]")
+    assert values(evaluate("samples=a.npy", *asked)) == pytest.approx(
+        values(evaluate("samples=b.npz", *asked)), rel=1e-5
+    )
+
+
 @pytest.fixture
 def digits(tmp_path: Path) -> np.ndarray:
     """Real digits in two files: ``a.npz`` with 300, and ``b.npz`` with 200 others and their labels."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 import os
@@ -16,8 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
+from same_bits import digest
 
 from saddlepoint.tracking.checkpoints import load
 from saddlepoint.writing import read_json_lines
@@ -262,25 +261,7 @@ class User:
 
     @staticmethod
     def fingerprint(run: Path, name: str = "last") -> str:
-        """Return the sha256 of the state of training: weights, buffers, optimizers and counters."""
+        """Return a hash of the state of training: weights, buffers, optimizers and counters."""
         content = load(run / "checkpoints" / f"{name}.ckpt")
         progress = {key: value for key, value in content["progress"].items() if key != "seconds"}
-        digest = hashlib.sha256()
-        for part in _leaves([content["state_dict"], content["optimizer_states"], progress]):
-            digest.update(part)
-        return digest.hexdigest()
-
-
-def _leaves(node: Any) -> Iterator[bytes]:
-    if isinstance(node, dict):
-        for key in sorted(node, key=str):
-            yield str(key).encode()
-            yield from _leaves(node[key])
-    elif isinstance(node, list | tuple):
-        for value in node:
-            yield from _leaves(value)
-    elif isinstance(node, torch.Tensor):
-        yield f"{node.dtype}{tuple(node.shape)}".encode()
-        yield node.contiguous().reshape(-1).view(torch.uint8).numpy().tobytes()
-    else:
-        yield repr(node).encode()
+        return digest([content["state_dict"], content["optimizer_states"], progress])

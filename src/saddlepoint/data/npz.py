@@ -17,7 +17,8 @@ from saddlepoint.errors import UserError
 
 KEYS = ("images", "arr_0")
 """Accepted names of the images' array; the second is NumPy's for an array that was saved without a name."""
-LAYOUT = "it must contain images (or arr_0), uint8 [N, H, W] or [N, H, W, C], and may contain labels, integers [N]"
+SHAPES = "uint8 [N, H, W] or [N, H, W, C]"
+LAYOUT = f"it must contain images (or arr_0), {SHAPES}, and may contain labels, integers [N]"
 
 
 def names(path: Path) -> list[str]:
@@ -67,7 +68,7 @@ def map_images(path: Path) -> NDArray[np.uint8]:
         UserError: there is no such file, it is not an ``.npy``, or its content is not uint8 [N, H, W] or [N, H, W, C].
     """
     if not is_file(path):
-        raise UserError(f"{path}: no such file", None, LAYOUT)
+        raise UserError(f"{path}: no such file", None, f"give an array of images, {SHAPES}")
     try:
         images = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # for corrupt files, NumPy raises exceptions of many types
@@ -82,7 +83,7 @@ def _check_images(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[
         problem = f"{path}: {key} is of type {dtype}"
         raise UserError(problem, None, "save uint8, round((x + 1) * 127.5) of images in [-1, 1]")
     if len(shape) not in (3, 4) or 0 in shape:
-        raise UserError(f"{path}: {key} has shape {list(shape)}", None, LAYOUT)
+        raise UserError(f"{path}: {key} has shape {list(shape)}", None, f"save images, {SHAPES}")
     if len(shape) == 4 and shape[3] not in (1, 3, 4):
         remedy = "move the channels to the end" if shape[1] in (1, 3, 4) else "C must be 1, 3 or 4"
         raise UserError(f"{path}: {key} has shape {list(shape)}, not [N, H, W, C]", None, remedy)

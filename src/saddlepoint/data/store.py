@@ -76,9 +76,13 @@ def given_path(text: str) -> Path:
     return Path(os.path.expanduser(text))  # noqa: PTH111 - Path.expanduser raises for unknown users
 
 
-def real_name(path: Path) -> str:
-    """Return the last component of a path after resolving links. ``Path.resolve`` would raise for circular links."""
-    return os.path.basename(os.path.realpath(path))  # noqa: PTH119
+def real_name(path: Path, suffixes: Sequence[str] = ()) -> str:
+    """Return the last component of a path after resolving links, without its suffix if that is one of ``suffixes``.
+
+    ``Path.resolve`` would raise for circular links.
+    """
+    name = os.path.basename(os.path.realpath(path))  # noqa: PTH119
+    return next((name.removesuffix(suffix) for suffix in suffixes if name.endswith(suffix)), name)
 
 
 def status(path: Path) -> os.stat_result | None:

@@ -76,7 +76,8 @@ def _encoded(picture: Picture, widest: int) -> str | Exception:
 def encode(png: bytes, widest: int) -> str:
     """Return a PNG file as the data URL of a WebP file that is at most ``widest`` pixels wide."""
     with Image.open(io.BytesIO(png), formats=["PNG"]) as opened:
-        image = natural(opened if opened.mode == "L" else opened.convert("RGB"))  # gray grids are three times smaller
+        # Gray grids are three times smaller. Without need, a conversion would copy the picture.
+        image = natural(opened if opened.mode in ("L", "RGB") else opened.convert("RGB"))
     if image.width > widest:
         image = image.resize((widest, max(1, image.height * widest // image.width)), Image.Resampling.BILINEAR)
     buffer = io.BytesIO()

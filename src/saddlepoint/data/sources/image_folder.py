@@ -38,9 +38,7 @@ class ImageFolder(Source):
     def __init__(self, root: str, labels: Literal["folders", "none"] = "folders"):
         self.root = given_path(root)
         self.labels = labels
-        self.name = real_name(self.root)
-        for suffix in (".zip", *image_arrays.SUFFIXES):
-            self.name = self.name.removesuffix(suffix)
+        self.name = real_name(self.root, (".zip", *image_arrays.SUFFIXES))
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""

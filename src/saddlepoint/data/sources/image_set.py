@@ -26,9 +26,7 @@ class ImageSet(Source):
     def __init__(self, root: str, splits: bool = False):
         self.root = given_path(root)
         self.splits = splits
-        self.name = real_name(self.root)
-        for suffix in (".zip", *image_arrays.SUFFIXES):
-            self.name = self.name.removesuffix(suffix)
+        self.name = real_name(self.root, (".zip", *image_arrays.SUFFIXES))
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""

@@ -42,7 +42,7 @@ class PairedFolder(Source):
         self.root = given_path(root)
         self.layout = layout
         self.direction = direction
-        self.name = real_name(self.root).removesuffix(".zip")
+        self.name = real_name(self.root, (".zip",))
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""

@@ -32,7 +32,7 @@ class UnpairedFolder(Source):
     def __init__(self, root: str | None = None, a: str | None = None, b: str | None = None):
         self.root, self.a, self.b = (None if path is None else given_path(path) for path in (root, a, b))
         places = [path for path in (self.root, self.a, self.b) if path is not None]
-        self.name = "-".join(real_name(path).removesuffix(".zip") for path in places)
+        self.name = "-".join(real_name(path, (".zip",)) for path in places)
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
