@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -115,6 +117,25 @@ def test_a_conditional_model_of_arrays_like_those_of_medmnist(invoke: Any, tmp_p
     arrays = dict(np.load(tmp_path / "samples" / "samples.npz"))
     assert arrays["images"].shape == (16, 28, 28, 3)
     assert arrays["labels"].tolist() == [label for label in range(8) for _ in range(2)]
+
+
+def test_a_conditional_model_of_a_stylegan_archive(invoke: Any, tmp_path: Path) -> None:
+    """The command is that of docs/data.md, but for the sizes. The folders of such archives are not classes."""
+    labels = []
+    with zipfile.ZipFile(tmp_path / "afhq.zip", "w") as archive:
+        for number in range(60):
+            name, file = f"{number // 10:05d}/img{number:08d}.png", io.BytesIO()
+            Image.new("RGB", (16, 16), (number, 90, 90)).save(file, "PNG")
+            archive.writestr(name, file.getvalue())
+            labels.append([name, number % 3])
+        archive.writestr("dataset.json", json.dumps({"labels": labels}))
+    documented = ("data=image_folder", "data.root=afhq.zip", "model=cgan", "network=dcgan")
+    small = ("data.image_size=16", "network.width=4", "batch_size=20", "budget.images=60", "features=random")
+    outcome = invoke("train", *documented, *small, "logger=none", "run.dir=run")
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.startswith("afhq: 60 images of 16x16, 3 classes (0, 1, 2), ")
+    assert invoke("sample", "checkpoint=run", "labels=all", "n=6", "format=npz").code == 0
+    assert np.load(tmp_path / "samples" / "samples.npz")["labels"].tolist() == [0, 0, 1, 1, 2, 2]
 
 
 def test_labels_of_an_unconditional_generator_are_refused(invoke: Any, trained: Path) -> None:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from saddlepoint import trees
 from saddlepoint.assembly.restore import restore
+from saddlepoint.data.images import NAMES
 from saddlepoint.export import export
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.systems.capabilities import Encodes, Generates, Translates
@@ -163,7 +164,7 @@ def broken(tmp_path: Path) -> None:
 INPUTS = {
     "inputs=empty": "inputs: empty: no images inside",
     "inputs=nowhere": "inputs: nowhere: no such folder or zip file",
-    "inputs=text": "text: 0.png: corrupt image (not a PNG, JPEG, WebP or BMP); replace or remove the file",
+    "inputs=text": f"text: 0.png: corrupt image (not a {NAMES}); replace or remove the file",
     "inputs=large fit=pad": "fit: large: 0.png: 12x10 does not fit into 8x8 by padding; set crop or resize",
     "inputs=in labels=all": "labels: it is for samples from noise, not for inputs=PATH; leave it out",
     "inputs=in truncation=0.5": "truncation: it is for samples from noise, not for inputs=PATH; leave it out",

@@ -9,7 +9,8 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from saddlepoint.assembly.build import build_data
-from saddlepoint.data import DataModule, Digits, ImageFolder, PairedFolder, copies
+from saddlepoint.data import Digits, ImageFolder, PairedFolder, copies
+from saddlepoint.data.copies import count_copies
 
 
 @pytest.fixture
@@ -28,32 +29,32 @@ def folder(tmp_path):
 
 
 def test_copies_in_a_folder(folder):
-    assert DataModule(ImageFolder(str(folder))).copies() == 3
+    assert count_copies(ImageFolder(str(folder)).open(), "images") == 3
 
 
 def test_copies_in_an_archive(folder, tmp_path):
     with zipfile.ZipFile(tmp_path / "images.zip", "w") as archive:
         for file in folder.rglob("*.bmp"):
             archive.write(file, file.relative_to(folder))
-    assert DataModule(ImageFolder(str(tmp_path / "images.zip"))).copies() == 3
+    assert count_copies(ImageFolder(str(tmp_path / "images.zip")).open(), "images") == 3
 
 
 def test_copies_of_pairs_side_by_side_are_counted_once(folder):
-    assert DataModule(PairedFolder(str(folder))).copies() == 3
+    assert count_copies(PairedFolder(str(folder)).open(), "targets") == 3
 
 
 def test_no_copies(folder):
     for number in (0, 1, 2):
         (folder / "val" / f"{number}.bmp").unlink()
-    assert DataModule(ImageFolder(str(folder))).copies() == 0
+    assert count_copies(ImageFolder(str(folder)).open(), "images") == 0
 
 
 def test_arrays_and_much_data_are_not_compared(folder, monkeypatch):
-    assert DataModule(Digits()).copies() is None
+    assert count_copies(Digits().open(), "images") is None
     monkeypatch.setattr(copies, "COMPARED_BYTES", 15 * (folder / "val" / "0.bmp").stat().st_size)
-    assert DataModule(ImageFolder(str(folder))).copies() == 3
+    assert count_copies(ImageFolder(str(folder)).open(), "images") == 3
     monkeypatch.setattr(copies, "COMPARED_BYTES", copies.COMPARED_BYTES - 1)
-    assert DataModule(ImageFolder(str(folder))).copies() is None
+    assert count_copies(ImageFolder(str(folder)).open(), "images") is None
 
 
 def test_the_user_is_warned(folder, caplog):

@@ -52,11 +52,9 @@ def build_data(config: DictConfig) -> tuple[DataModule, DataInfo]:
         if error.key is None:  # the error is about a file
             raise
         raise located(error, "data", OmegaConf.to_container(config, resolve=False)) from None
-    if processes.rank() == 0 and (copies := data.copies()):
-        log.warning(
-            "%d of the %d held-out images of %s are copies of training images, so scores against them are too good",
-            copies, info.sizes["held_out"], info.name,
-        )  # fmt: skip
+    if processes.rank() == 0:
+        for notice in data.notices():
+            log.warning(notice)
     fill(config, info)
     return data, info
 

@@ -1,11 +1,13 @@
 """Safe decoding of image files to pixels, uint8 [H, W, C].
 
 Gray images have one channel, palettes and CMYK are converted to RGB, and 16 bits are scaled to 8 (65535 → 255). The
-EXIF orientation is applied. Alpha is composited on white unless four channels are requested.
+EXIF orientation is applied. Alpha is composited on white unless four channels are requested. Of a file with several
+pages or frames, the first is used.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import warnings
 from collections.abc import Iterator
@@ -21,7 +23,28 @@ from saddlepoint.errors import UserError
 Pixels = NDArray[np.uint8]
 Channels = Literal[1, 3, 4]
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+FORMATS = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "WEBP": (".webp",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "GIF": (".gif",),
+    "AVIF": (".avif",),
+    "JPEG2000": (".jp2", ".j2k", ".jpf", ".jpx"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+}
+"""Pillow's name and the suffixes of each format that is read."""
+HEIC = (".heic", ".heif")
+NAMES = "PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF, JPEG 2000 or PPM"
+
+with contextlib.suppress(ImportError):  # an extra
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    FORMATS["HEIF"] = HEIC
+
+SUFFIXES = frozenset(suffix for suffixes in FORMATS.values() for suffix in suffixes)
 MAX_PIXELS = 89_478_485  # Pillow's limit, a quarter of a gigabyte of RGB, above which it warns of a decompression bomb
 
 ORIENTATION = 0x0112  # the EXIF tag; values 5 to 8 exchange height and width
@@ -36,18 +59,26 @@ warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.(Tiff|Jpeg
 
 
 class Header(NamedTuple):
-    """The size at which an image file is displayed, and its channels without alpha: 1 for gray, 3 for colour."""
+    """The header of an image file.
+
+    Attributes:
+        height: at which the image is displayed, in pixels.
+        width: at which the image is displayed, in pixels.
+        channels: without alpha, 1 for gray or 3 for colour.
+        several: whether there are further pages or frames.
+    """
 
     height: int
     width: int
     channels: Literal[1, 3]
+    several: bool = False
 
 
 @contextmanager
 def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
     """Open an image; exceptions of decoders are converted to UserErrors that name the file."""
     try:
-        with Image.open(io.BytesIO(raw), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(raw), formats=list(FORMATS)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise Image.DecompressionBombError
             yield image
@@ -57,12 +88,17 @@ def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
         problem = f"{where}: more than {MAX_PIXELS:,} pixels"
         raise UserError(problem, None, "shrink or remove the file") from None
     except Exception as error:  # for corrupt files, decoders raise OSError, SyntaxError, ValueError, struct.error …
-        reason = "not a PNG, JPEG, WebP or BMP" if isinstance(error, UnidentifiedImageError) else str(error)
+        reason = f"not a {NAMES}" if isinstance(error, UnidentifiedImageError) else str(error)
         raise UserError(f"{where}: corrupt image ({reason})", None, "replace or remove the file") from None
 
 
 def _orientation(image: Image.Image) -> int:
-    """Return the EXIF orientation in the header, without decoding the image as ``getexif`` of a PNG would."""
+    """Return the EXIF orientation in the header, without decoding the image as ``getexif`` of a PNG would.
+
+    It is 1 for a TIFF, whose orientation Pillow applies itself.
+    """
+    if image.format == "TIFF":
+        return 1
     orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
     return orientation if isinstance(orientation, int) else 1
 
@@ -71,7 +107,7 @@ def _is_gray(image: Image.Image) -> bool:
     if image.mode == "P":  # a gray PNG is often saved as a palette of grays
         colours = np.asarray(image.getpalette("RGB"), dtype=np.uint8).reshape(-1, 3)
         return bool((colours == colours[:, :1]).all())
-    return image.mode in ("1", "L", "LA", "La") or image.mode.startswith("I")
+    return image.mode in ("1", "L", "LA", "La", "F") or image.mode.startswith("I")
 
 
 def read_header(raw: bytes, where: str) -> Header:
@@ -88,13 +124,20 @@ def read_header(raw: bytes, where: str) -> Header:
         width, height = image.size
         if _orientation(image) >= 5:
             width, height = height, width
-        return Header(height, width, 1 if _is_gray(image) else 3)
+        return Header(height, width, 1 if _is_gray(image) else 3, getattr(image, "is_animated", False))
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Scale 16-bit gray to 8 bits with rounding; Pillow's conversion would clip at 255."""
-    values = np.asarray(image).astype(np.int64).clip(0, 65535)
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))
+def _eight_bits(image: Image.Image, where: str) -> Image.Image:
+    """Scale 16-bit gray to 8 bits with rounding; Pillow's conversion would clip at 255.
+
+    Raises:
+        UserError: the pixels are floats, or integers outside of 0 … 65535, so that their range is not known.
+    """
+    values = np.asarray(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        problem = f"{where}: {values.dtype} pixels from {values.min():g} to {values.max():g}"
+        raise UserError(problem, None, "save them with 8 or 16 bits")
+    return Image.fromarray(((values.astype(np.int64) + 128) // 257).astype(np.uint8))
 
 
 def _on_white(image: Image.Image) -> Image.Image:
@@ -105,9 +148,7 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def to_channels(image: Image.Image, channels: Channels) -> Image.Image:
-    """Convert an image of any mode to 8-bit L, RGB or RGBA."""
-    if image.mode.startswith("I"):
-        image = _eight_bits(image)
+    """Convert an image of any mode with 8 bits per channel to L, RGB or RGBA."""
     if channels != 4 and image.has_transparency_data:
         image = _on_white(image)
     return image if image.mode == MODES[channels] else image.convert(MODES[channels])
@@ -125,12 +166,13 @@ def decode(raw: bytes, where: str, channels: Channels) -> Image.Image:
         An image of mode L, RGB or RGBA, with its EXIF orientation applied.
 
     Raises:
-        UserError: the file is corrupt, not an image, or too large.
+        UserError: the file is corrupt, not an image, or too large, or its pixels are of an unknown range.
     """
     with _opened(raw, where) as image:
         turned = _orientation(image) != 1
         image.load()
-        return to_channels(ImageOps.exif_transpose(image) if turned else image, channels)
+        upright = ImageOps.exif_transpose(image) if turned else image
+        return to_channels(_eight_bits(upright, where) if upright.mode[0] in "IF" else upright, channels)
 
 
 def pixels(image: Image.Image) -> Pixels:

@@ -69,7 +69,8 @@ def _shapes(contents: Contents, column: str, name: str) -> dict[Shape, str]:
     for split in contents.splits:
         values = contents.columns(split)[column]
         if isinstance(values, np.ndarray):
-            found[cast(Shape, values.shape[1:])] = name
+            height, width, channels = values.shape[1:]
+            found[height, width, min(channels, 3)] = name  # without alpha, as for files
             continue
         for index, header in enumerate(read_headers(values)):
             found.setdefault((header.height, header.width, header.channels), values.where(index))

@@ -11,8 +11,8 @@ import torch
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from saddlepoint.data import summary
 from saddlepoint.data.columns import Columns
-from saddlepoint.data.copies import count_copies
 from saddlepoint.data.fit import Policy
 from saddlepoint.data.images import Channels
 from saddlepoint.data.inspection import choose_fits, describe
@@ -117,9 +117,13 @@ class DataModule(pl.LightningDataModule):
         """
         return self.info
 
-    def copies(self) -> int | None:
-        """Return the number of held-out samples whose files are copies of training files; None if it is not known."""
-        return count_copies(self._columns.contents, self.info.batch.sampled)
+    def summary(self) -> str:
+        """Return one line about what was read: numbers of samples, size, classes, splits, files that are left out."""
+        return summary.summary(self._columns.contents, self.info)
+
+    def notices(self) -> list[str]:
+        """Return sentences about held-out copies of training files, and about files with several pages or frames."""
+        return summary.notices(self._columns.contents, self.info)
 
     def _open(self) -> Columns:
         try:

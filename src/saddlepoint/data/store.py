@@ -1,4 +1,4 @@
-"""Access to image files by name, in a folder or a zip archive. Archives are not extracted to disk."""
+"""Access to files by name, in a folder or a zip archive. Archives are not extracted to disk."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from typing import Any, NoReturn, Protocol
 
 from saddlepoint.errors import UserError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".bmp"})
-
 # Limits on archives, far above the sizes of real images and data sets.
 MAX_FILE_BYTES = 256 << 20
 MAX_FILES = 20_000_000
 
-# Folders without data, often unreadable: macOS adds the first to archives, file systems have the second at their root.
-IGNORED_FOLDERS = frozenset({"__MACOSX", "lost+found"})
+# Folders and files without data that operating systems and storage devices add; some of the folders are unreadable.
+SYSTEM_NAMES = frozenset({
+    "__MACOSX", "lost+found", "$RECYCLE.BIN", "System Volume Information", "@eaDir", "#recycle", "Thumbs.db",
+    "desktop.ini",
+})  # fmt: skip
 NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 # Folders up to this size are hashed completely, in about a second.
@@ -31,12 +32,12 @@ HASH_SAMPLE_FILES = 256
 
 
 class Store(Protocol):
-    """Encoded image files by relative name, with forward slashes."""
+    """Files by relative name, with forward slashes."""
 
     path: Path
 
     def names(self) -> list[str]:
-        """Return the sorted names of the image files; hidden files and files of other types are ignored."""
+        """Return the sorted names of all files, except hidden ones and those of operating systems."""
 
     def read(self, name: str) -> bytes:
         """Return a file's bytes.
@@ -55,15 +56,13 @@ class Store(Protocol):
         """Return a hash of the content of these files."""
 
 
-def is_image_name(name: str) -> bool:
-    """Return whether a name has an image's suffix and neither the file nor a parent folder is hidden.
+def is_data(name: str) -> bool:
+    """Return whether neither a file nor one of its folders is hidden or belongs to an operating system.
 
-    >>> is_image_name("cat/1.PNG"), is_image_name("__MACOSX/cat/1.png"), is_image_name("cat/._1.png")
+    >>> is_data("cat/1.PNG"), is_data("__MACOSX/cat/1.png"), is_data("cat/._1.png")
     (True, False, False)
     """
-    if name.startswith(".") or "/." in name or "__MACOSX/" in name:
-        return False
-    return name[name.rfind(".") :].lower() in IMAGE_SUFFIXES
+    return not any(part.startswith(".") or part in SYSTEM_NAMES for part in name.split("/"))
 
 
 def raw_name(name: str) -> bytes:
@@ -161,7 +160,7 @@ def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
 
 
 class Folder:
-    """The images in a folder and its subfolders."""
+    """The files in a folder and its subfolders."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -184,13 +183,13 @@ class Folder:
                 folders.clear()
                 continue
             visited.add(real)
-            folders[:] = [name for name in folders if not name.startswith(".") and name not in IGNORED_FOLDERS]
+            folders[:] = [name for name in folders if is_data(name)]
             relative = Path(folder).relative_to(self.path)
             for file in files:
                 if "." not in file and Path(folder, file).is_symlink():  # probably a broken link to a folder
                     _listed(Path(folder, file))
-            found += [(relative / file).as_posix() for file in files]
-        return sorted(name for name in found if is_image_name(name))
+            found += [(relative / file).as_posix() for file in files if is_data(file)]
+        return sorted(found)
 
     def read(self, name: str) -> bytes:
         """See :meth:`Store.read`."""
@@ -221,7 +220,7 @@ class Folder:
 
 
 class Archive:
-    """The images in a zip file. May be shared by threads and worker processes; each process opens the file itself."""
+    """The files in a zip file. May be shared by threads and worker processes; each process opens the file itself."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -252,7 +251,7 @@ class Archive:
             if _points_outside(member):
                 problem = f"{self.path}: {member.filename!r} points outside the archive"
                 raise UserError(problem, None, "remove it from the archive")
-        return sorted({member.filename for member in members if not member.is_dir() and is_image_name(member.filename)})
+        return sorted({member.filename for member in members if not member.is_dir() and is_data(member.filename)})
 
     def read(self, name: str) -> bytes:
         """See :meth:`Store.read`. The declared size is checked, which zipfile does not exceed, and so is the CRC."""

@@ -21,6 +21,7 @@ from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import FeatureExtractor, extractor_from_state
 from saddlepoint.metrics.real import RealStatistics
+from saddlepoint.terminal import say
 from saddlepoint.tracking.wandb_artifact import PREFIX
 
 
@@ -119,6 +120,7 @@ def _on_data(config: DictConfig, restored: Restored, features_off: bool) -> Pane
         run_config.features = config.features
     run_config.plugins = config.plugins
     data, info = build.build_data(run_config)
+    say(data.summary())
     _check_shapes(restored, info.shape, info.columns)
     extractor = build.build_extractor(run_config)
     if extractor is not None:

@@ -32,6 +32,7 @@ from saddlepoint.metrics.features import FeatureExtractor, InceptionFeatures
 from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.metrics.rows import permutation
 from saddlepoint.revision import git_revision
+from saddlepoint.terminal import say
 from saddlepoint.types import DataInfo
 
 UNKNOWN = "unknown"
@@ -56,6 +57,8 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
         problem = f"{info.name} is a data set of points, and {path} contains none"
         raise UserError(problem, "samples", "give an .npz with points, float [N, D]")
     samples = _fitted(config, info)
+    say(real.summary())
+    say(samples.summary())
     total = samples.info.sizes["train"]
     n = _number(config, total)
     evaluator = _evaluator(config, real, n, features_off)

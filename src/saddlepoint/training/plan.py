@@ -17,6 +17,7 @@ from saddlepoint.evaluation.base import Panel, Settings
 from saddlepoint.evaluation.panel import assistants, panel
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
+from saddlepoint.terminal import say
 from saddlepoint.training import loggers
 from saddlepoint.types import DataInfo
 
@@ -65,6 +66,8 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
         raise UserError("no limit is set", "budget", "set budget.images, budget.generator_updates or budget.hours")
     loggers.check(config)
     data, info = build.build_data(config)
+    if processes.rank() == 0:
+        say(data.summary())
     if resumed is not None:
         resume.check_data(resumed.directory, resumed.checkpoint, info)
     build.check_data_kind(config, info, choices)

@@ -98,7 +98,7 @@ def test_both_splits_have_two_images(tmp_path, n):
     assert sum(sizes) == n
 
 
-@pytest.mark.parametrize("held_out", ["test", "val", "held_out", "valid", "validation"])
+@pytest.mark.parametrize("held_out", ["test", "val", "held_out", "valid", "validation", "dev", "Test", "TESTING"])
 def test_split_folders_are_the_splits(tmp_path, held_out):
     names = ["train/cat/1.png", "train/dog/2.png", f"{held_out}/cat/3.png"]
     expected = {"train": {(0, "cat"), (1, "dog")}, "held_out": {(2, "cat")}}
@@ -114,7 +114,8 @@ def test_train_may_be_a_class(tmp_path):
 def test_hidden_and_system_folders_are_ignored(tmp_path):
     folder = make(tmp_path / "a", NESTED)
     clean = seen(folder)
-    litter = [".DS_Store", "readme.txt", "__MACOSX/cat/._1.png", "cat/.hidden.png", ".git/x.png", "cat/labels.csv"]
+    litter = [".DS_Store", "readme.txt", "__MACOSX/cat/._1.png", "cat/.hidden.png", ".git/x.png", "cat/Thumbs.db"]
+    litter += [f"{name}/1.png" for name in ("$RECYCLE.BIN", "System Volume Information", "@eaDir", "cat/@eaDir")]
     make(folder, litter, lambda _: b"litter")
     assert seen(folder) == clean
     assert seen(archive(folder, tmp_path / "a.zip")) == clean

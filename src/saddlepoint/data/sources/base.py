@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -89,6 +89,7 @@ class Contents:
         files_shape: (H, W, C) of all files, if it is known without reading their headers; else None.
         aligned: whether equal rows of the held-out tables correspond to each other; False for unpaired data whose true
             counterparts are unknown.
+        left_out: numbers of files that are not read, by suffix or folder.
     """
 
     splits: Mapping[Split, Sequence[Table]]
@@ -96,6 +97,7 @@ class Contents:
     digest: str
     files_shape: tuple[int, int, int] | None = None
     aligned: bool = True
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def columns(self, split: Split) -> dict[str, Column]:
         """Return the columns of all tables of a split."""

@@ -8,7 +8,9 @@ from typing import cast
 import numpy as np
 import torchvision
 
+from saddlepoint.data.images import SUFFIXES
 from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest, digest_of
+from saddlepoint.data.sources.folders import suffix_of
 from saddlepoint.data.store import given_path, leaving_no_empty_folders, open_store, status
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
@@ -82,7 +84,7 @@ class CIFAR10(Source):
 
 def _files(path: Path) -> tuple[FileColumn, Labels]:
     store = open_store(path, "CIFAR-10 needs cifar10/train and cifar10/test there")
-    names = store.names()
+    names = [name for name in store.names() if suffix_of(name) in SUFFIXES]
     folders = [name.split("/")[-2] if "/" in name else "" for name in names]
     if set(folders) != set(CLASSES):
         problem = f"{path}: the class folders are not those of CIFAR-10"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from saddlepoint.data import npz
 from saddlepoint.data.sources import image_arrays
-from saddlepoint.data.sources.base import Contents, Source, digest
-from saddlepoint.data.sources.image_folder import file_table, open_images
+from saddlepoint.data.sources.base import Contents, Source
+from saddlepoint.data.sources.folders import find_images
+from saddlepoint.data.sources.image_folder import REMEDY, Splits, contents
+from saddlepoint.data.sources.labels import Classes, from_folders
 from saddlepoint.data.sources.splits import split_by_folders
 from saddlepoint.data.store import given_path, real_name
-
-REMEDY = "give a folder or a zip file of PNG, JPEG, WebP or BMP images, or an .npz or .npy file"
 
 
 class ImageSet(Source):
@@ -32,14 +32,14 @@ class ImageSet(Source):
         """See :meth:`Source.open`."""
         if self.root.suffix in image_arrays.SUFFIXES:
             return self._arrays()
-        store, relative = open_images(self.root, REMEDY)
-        splits = (split_by_folders(relative) if self.splits else None) or {"train": relative, "held_out": {}}
-        inside = [name for files in splits.values() for name in files]
-        classes = tuple(sorted({name.split("/")[0] for name in inside})) if all("/" in n for n in inside) else None
-        tables = {split: [file_table(store, files, classes)] for split, files in splits.items()}
-        return Contents(
-            tables, classes, digest([store.digest(tuple(relative.values())), "splits" if self.splits else "whole"])
-        )
+        found = find_images(self.root, REMEDY)
+        splits: Splits = (split_by_folders(found.images) if self.splits else None) or {
+            "train": found.images, "held_out": {},
+        }  # fmt: skip
+        classes = Classes(None)
+        if all("/" in name for files in splits.values() for name in files):
+            classes = from_folders(found, splits.values(), strict=False)
+        return contents(found, splits, classes, "splits" if self.splits else "whole")
 
     def _arrays(self) -> Contents:
         if self.root.suffix == ".npy":

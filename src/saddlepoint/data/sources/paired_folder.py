@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Literal
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Half, Source, Table, digest
-from saddlepoint.data.sources.image_folder import open_images
-from saddlepoint.data.sources.splits import HELD_OUT_NAMES, split_by_folders, split_by_hash
+from saddlepoint.data.sources.folders import find_images
+from saddlepoint.data.sources.splits import by_side, split_by_folders, split_by_hash
 from saddlepoint.data.store import given_path, real_name
 from saddlepoint.errors import UserError
 
 REMEDY = "give a folder or zip file with train/ and one of held_out/, test/ and val/"
-SIDE = re.compile(rf"(train|{'|'.join(HELD_OUT_NAMES)}|)([aAbB])")
-"""Name of a folder of one side, a or b, with an optional split: ``trainA``, ``a``."""
 
 
 class PairedFolder(Source):
@@ -46,19 +43,22 @@ class PairedFolder(Source):
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
-        store, relative = open_images(self.root, REMEDY)
+        found = find_images(self.root, REMEDY)
+        store, relative = found.store, found.images
         halves: tuple[Half | None, Half | None] = (None, None)
         if self.layout == "side_by_side":
             halves = "left", "right"
             pairs = {name: (stored, stored) for name, stored in relative.items()}
         else:
             pairs = self._matched(relative)
-        splits = {}
+        splits, used = {}, set[str]()
         for split, files in (split_by_folders(pairs) or split_by_hash(pairs, self.root)).items():
             a, b = (FileColumn(store, [pair[i] for pair in files.values()], halves[i]) for i in range(2))
+            used.update(*files.values())
             inputs, targets = (a, b) if self.direction == "a_to_b" else (b, a)
             splits[split] = [Table({"inputs": inputs, "targets": targets})]
-        return Contents(splits, None, digest([store.digest(tuple(relative.values())), self.layout, self.direction]))
+        parts = [store.digest(tuple(relative.values())), self.layout, self.direction]
+        return Contents(splits, None, digest(parts), left_out=found.left_out(used))
 
     def _matched(self, relative: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         """Return pairs (a, b) of names in the store, keyed by their common name without its suffix."""
@@ -80,21 +80,3 @@ class PairedFolder(Source):
                 problem = f"{self.root}: {other} and {stored} differ only in their suffix"
                 raise UserError(problem, "root", "remove one of them")
         return stems
-
-
-def by_side(relative: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
-    """Return the names of side a and of side b in the store, keyed by the name without the side; others are omitted.
-
-    >>> by_side({"trainA/1.png": "x", "test/b/1.png": "y"})
-    ({'train/1.png': 'x'}, {'test/1.png': 'y'})
-    """
-    sides: dict[str, dict[str, str]] = {"a": {}, "b": {}}
-    for name, stored in relative.items():
-        *folders, file = name.split("/")
-        for index, folder in enumerate(folders):
-            if match := SIDE.fullmatch(folder):
-                split, side = match.groups()
-                rest = [*folders[:index], *([split] if split else []), *folders[index + 1 :], file]
-                sides[side.lower()]["/".join(rest)] = stored
-                break
-    return sides["a"], sides["b"]

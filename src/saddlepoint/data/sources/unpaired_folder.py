@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Source, Table, digest
-from saddlepoint.data.sources.image_folder import open_images
-from saddlepoint.data.sources.paired_folder import by_side
-from saddlepoint.data.sources.splits import split_by_folders, split_by_hash
-from saddlepoint.data.store import Store, given_path, real_name
+from saddlepoint.data.sources.folders import IMAGES, Found, find_images
+from saddlepoint.data.sources.splits import by_side, split_by_folders, split_by_hash
+from saddlepoint.data.store import given_path, real_name
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
-REMEDY = "give a folder or zip file of PNG, JPEG, WebP or BMP images"
+REMEDY = f"give a folder or zip file of {IMAGES}"
 
 
 class UnpairedFolder(Source):
@@ -37,36 +36,37 @@ class UnpairedFolder(Source):
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
         if self.root is not None and self.a is None and self.b is None:
-            sides = self._one_root(self.root)
+            found = {"a": find_images(self.root, REMEDY)}
+            sides = self._one_root(found["a"])
         elif self.root is None and self.a is not None and self.b is not None:
-            sides = {"a": _side(self.a, "a"), "b": _side(self.b, "b")}
+            found = {"a": find_images(self.a, REMEDY, "a"), "b": find_images(self.b, REMEDY, "b")}
+            sides = {side: _columns(of, of.images) for side, of in found.items()}
         else:
             raise UserError("either root alone or both a and b must be given", "root", "set one of these")
         splits: dict[Split, list[Table]] = {
             split: [Table({side: columns[split]}) for side, columns in sides.items()] for split in ("train", "held_out")
         }
-        parts = [column.store.digest(column.names) for columns in sides.values() for column in columns.values()]
-        return Contents(splits, None, digest(parts), aligned=False)
+        files = [column for columns in sides.values() for column in columns.values()]
+        used = {name for column in files for name in column.names}
+        left_out = sum((Counter(of.left_out(used)) for of in found.values()), Counter[str]())
+        parts = [column.store.digest(column.names) for column in files]
+        return Contents(splits, None, digest(parts), aligned=False, left_out=left_out)
 
-    def _one_root(self, root: Path) -> dict[str, dict[Split, FileColumn]]:
-        store, relative = open_images(root, REMEDY)
-        sides = by_side(relative)
+    def _one_root(self, found: Found) -> dict[str, dict[Split, FileColumn]]:
+        sides = by_side(found.images)
         if not all(sides):
-            problem = f"{root}: no images of two domains"
+            problem = f"{self.root}: no images of two domains"
             raise UserError(problem, "root", "name its folders trainA, trainB, testA and testB")
         untrained = [
-            side for side, files in zip("AB", sides, strict=True) if not any(n.startswith("train/") for n in files)
+            side
+            for side, files in zip("AB", sides, strict=True)
+            if not any(n.lower().startswith(("train/", "training/")) for n in files)
         ]
         if len(untrained) == 1:  # otherwise the other domain's held-out images would be split, and trained on
-            raise UserError(f"{root}: no images in train{untrained[0]}", "root", "add them")
-        return {side: _columns(store, files, root) for side, files in zip("ab", sides, strict=True)}
+            raise UserError(f"{self.root}: no images in train{untrained[0]}", "root", "add them")
+        return {side: _columns(found, files) for side, files in zip("ab", sides, strict=True)}
 
 
-def _side(path: Path, key: str) -> dict[Split, FileColumn]:
-    store, relative = open_images(path, REMEDY, key)
-    return _columns(store, relative, path)
-
-
-def _columns(store: Store, relative: Mapping[str, str], path: Path) -> dict[Split, FileColumn]:
-    splits = split_by_folders(relative) or split_by_hash(relative, path)
-    return {split: FileColumn(store, tuple(files.values())) for split, files in splits.items()}
+def _columns(found: Found, files: Mapping[str, str]) -> dict[Split, FileColumn]:
+    splits = split_by_folders(files) or split_by_hash(files, found.store.path)
+    return {split: FileColumn(found.store, tuple(of.values())) for split, of in splits.items()}
