@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from saddlepoint.data.decoding import DecodedFiles, cached_decode, decode_column
+from saddlepoint.data.decoding import DecodedRows, cached_decode, decode_column
 from saddlepoint.data.fit import Fit
 from saddlepoint.data.images import Pixels
 from saddlepoint.data.loader import Readable, Rows
-from saddlepoint.data.sources.base import Column, Contents, FileColumn, Table
+from saddlepoint.data.sources.base import ArrayColumn, Column, Contents, Stored, Table
 from saddlepoint.types import DataInfo, Split
 
 
@@ -68,7 +68,7 @@ class Columns:
             limit: memory limit in 10⁹ bytes. If the whole column exceeds it, only the requested files are decoded.
         """
         values = self.table(split, column).columns[column]
-        if isinstance(values, FileColumn) and self.gigabytes(split, column) > limit:
+        if isinstance(values, Stored) and self.gigabytes(split, column) > limit:
             return torch.from_numpy(decode_column(values.rows(rows), self.fits[column]))
         return self.whole(split, column)[rows]
 
@@ -89,7 +89,9 @@ class Columns:
         if fit is None:
             return cast(np.ndarray, values)
         fit = fit.larger(margin)
-        if not isinstance(values, FileColumn):
+        if isinstance(values, ArrayColumn):
+            return decode_column(values, fit)
+        if not isinstance(values, Stored):
             return fit.arrays(cast(Pixels, values), self.info.name)
         several = [column] if self.info.columns else []
         parts = [self.info.fingerprint, split, *several, *([str(margin)] if margin else [])]
@@ -99,8 +101,8 @@ class Columns:
         """Return a split's tables for a loader, either decoded or with files that are decoded row by row on access."""
 
         def column(name: str, values: Column) -> Readable:
-            if isinstance(values, FileColumn) and not in_memory:
-                return DecodedFiles(values, self.fits[name].larger(margin))
+            if isinstance(values, Stored) and not in_memory:
+                return DecodedRows(values, self.fits[name].larger(margin))
             return self.whole(split, name, margin)
 
         return [

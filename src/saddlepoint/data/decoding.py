@@ -21,7 +21,7 @@ from torch import Tensor
 
 from saddlepoint.data.fit import Fit
 from saddlepoint.data.images import Header, Pixels, decode, read_header
-from saddlepoint.data.sources.base import FileColumn
+from saddlepoint.data.sources.base import ArrayColumn, FileColumn, Stored
 from saddlepoint.errors import UserError
 from saddlepoint.terminal import console
 from saddlepoint.writing import whole
@@ -33,10 +33,10 @@ CHUNK = 64  # files per task: decoding a small file takes about 0.1 ms, less tha
 THREADS = min(8, os.cpu_count() or 1)
 
 
-class DecodedFiles:
-    """A column of files that decodes each image on access, for worker processes."""
+class DecodedRows:
+    """A column on disk that reads each image on access, for worker processes."""
 
-    def __init__(self, column: FileColumn, fit: Fit):
+    def __init__(self, column: Stored, fit: Fit):
         self.column = column
         self.fit = fit
 
@@ -48,13 +48,15 @@ class DecodedFiles:
         return torch.from_numpy(decode_row(self.column, index, self.fit).copy())  # Pillow's buffer is read-only
 
 
-def decode_row(column: FileColumn, index: int, fit: Fit) -> Pixels:
+def decode_row(column: Stored, index: int, fit: Fit) -> Pixels:
     """Decode one image and fit it: uint8 [H, W, C].
 
     Raises:
         UserError: the file is corrupt, or its image does not fit.
     """
     where = column.where(index)
+    if isinstance(column, ArrayColumn):
+        return fit.arrays(column.read(index)[None], where)[0]
     image = decode(column.store.read(column.names[index]), where, fit.channels)
     if column.half is not None:
         width = _half_width(image.width, where)
@@ -63,7 +65,7 @@ def decode_row(column: FileColumn, index: int, fit: Fit) -> Pixels:
     return fit.image(image, where)
 
 
-def decode_column(column: FileColumn, fit: Fit) -> Pixels:
+def decode_column(column: Stored, fit: Fit) -> Pixels:
     """Decode and fit all images of a column: uint8 [N, H, W, C].
 
     Raises:

@@ -10,7 +10,7 @@ import numpy as np
 from saddlepoint.data.decoding import read_headers
 from saddlepoint.data.fit import Fit, Policy
 from saddlepoint.data.images import Channels
-from saddlepoint.data.sources.base import Column, Contents, digest
+from saddlepoint.data.sources.base import Column, Contents, FileColumn, digest
 from saddlepoint.errors import UserError
 from saddlepoint.types import BATCHES, DataInfo
 
@@ -68,7 +68,7 @@ def _shapes(contents: Contents, column: str, name: str) -> dict[Shape, str]:
     found: dict[Shape, str] = {}
     for split in contents.splits:
         values = contents.columns(split)[column]
-        if isinstance(values, np.ndarray):
+        if not isinstance(values, FileColumn):
             height, width, channels = values.shape[1:]
             found[height, width, min(channels, 3)] = name  # without alpha, as for files
             continue

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import math
 import os
+import struct
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from saddlepoint.data.sources.base import Labels
+from saddlepoint.data.sources.base import ArrayColumn, Labels
 from saddlepoint.data.store import is_file
 from saddlepoint.errors import UserError
 
@@ -30,7 +31,14 @@ def names(path: Path) -> list[str]:
     return list(_headers(path))
 
 
-def read_images(path: Path, prefix: str = "", labelled: bool = True) -> tuple[NDArray[np.uint8], Labels | None]:
+MAPPED_BYTES = 256 << 20
+"""Larger arrays stay on disk, if they are not compressed."""
+
+Images = NDArray[np.uint8] | ArrayColumn
+"""Images in memory, uint8 [N, H, W, C], or on disk."""
+
+
+def read_images(path: Path, prefix: str = "", labelled: bool = True) -> tuple[Images, Labels | None]:
     """Read images from an ``.npz``, and labels if there are any.
 
     Args:
@@ -39,7 +47,8 @@ def read_images(path: Path, prefix: str = "", labelled: bool = True) -> tuple[ND
         labelled: whether to read the labels.
 
     Returns:
-        Images, uint8 [N, H, W, C] with C of 1, 3 or 4, and the file's labels, int64 [N] or None.
+        Images, uint8 [N, H, W, C] with C of 1, 3 or 4, which stay on disk if they are large and not compressed, and the
+        file's labels, int64 [N] or None.
 
     Raises:
         UserError: there is no such file, it is not an ``.npz``, or its content does not match :data:`LAYOUT`.
@@ -49,20 +58,23 @@ def read_images(path: Path, prefix: str = "", labelled: bool = True) -> tuple[ND
     if key is None:
         raise UserError(f"{path}: contains {', '.join(headers) or 'no arrays'}", None, LAYOUT)
     _check_images(path, key, *headers[key])
-    images = _load(path, key, headers)
+    shape = headers[key][0]
+    offset = _offset(path, key, math.prod(shape))
+    images = _channels_last(_load(path, key, headers)) if offset is None else _on_disk(path, offset, shape)
+    n = len(images)
     labels = None
     if labelled and (key := f"{prefix}labels") in headers:
         shape, dtype = headers[key]
-        if dtype.kind not in "iu" or shape not in (images.shape[:1], (len(images), 1)):
-            several = len(shape) == 2 and shape[0] == len(images)
+        if dtype.kind not in "iu" or shape not in ((n,), (n, 1)):
+            several = len(shape) == 2 and shape[0] == n
             problem = f"{path}: {key} are {dtype} {list(shape)}" + ", several for each image" * several
-            raise UserError(problem, None, f"save integers [{len(images)}], or none")
+            raise UserError(problem, None, f"save integers [{n}], or none")
         labels = _load(path, key, headers).astype(np.int64).reshape(-1)
-    return images[..., None] if images.ndim == 3 else images, labels
+    return images, labels
 
 
-def map_images(path: Path) -> NDArray[np.uint8]:
-    """Map the images of an ``.npy`` into memory, uint8 [N, H, W, C] with C of 1, 3 or 4.
+def read_array(path: Path) -> Images:
+    """Read the images of an ``.npy``, uint8 [N, H, W, C] with C of 1, 3 or 4; they stay on disk if they are large.
 
     Raises:
         UserError: there is no such file, it is not an ``.npy``, or its content is not uint8 [N, H, W] or [N, H, W, C].
@@ -74,8 +86,29 @@ def map_images(path: Path) -> NDArray[np.uint8]:
     except Exception as error:  # for corrupt files, NumPy raises exceptions of many types
         raise UserError(f"{path}: not a readable .npy file ({error})", None, "save it again") from None
     _check_images(path, "the array", images.shape, images.dtype)
-    mapped: NDArray[np.uint8] = images[..., None] if images.ndim == 3 else images
-    return mapped
+    stays = images.nbytes > MAPPED_BYTES and images.flags.c_contiguous
+    return _on_disk(path, images.offset, images.shape) if stays else _channels_last(images)
+
+
+def _channels_last(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return images[..., None] if images.ndim == 3 else images
+
+
+def _on_disk(path: Path, offset: int, shape: tuple[int, ...]) -> ArrayColumn:
+    n, height, width, channels = (*shape, 1)[:4]
+    return ArrayColumn(path, offset, (n, height, width, channels), np.arange(n))
+
+
+def _offset(path: Path, key: str, size: int) -> int | None:
+    """Return the position of an array's data in an ``.npz``; None if it is small, compressed or column-major."""
+    with zipfile.ZipFile(path) as archive, path.open("rb") as file:
+        member = archive.getinfo(f"{key}.npy")
+        if size <= MAPPED_BYTES or member.compress_type != zipfile.ZIP_STORED or member.file_size < size:
+            return None
+        file.seek(member.header_offset + 26)  # in the member's local header, which 30 bytes and two strings make up
+        file.seek(sum(struct.unpack("<HH", file.read(4))), os.SEEK_CUR)
+        _, fortran_order, _ = _array_header(file)
+        return None if fortran_order else file.tell()
 
 
 def _check_images(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
@@ -122,13 +155,18 @@ def _headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype[Any]]]:
                 if not name.endswith(".npy"):
                     continue
                 with archive.open(name) as member:
-                    version = np.lib.format.read_magic(member)
-                    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-                    shape, _, dtype = read[version](member)
+                    shape, _, dtype = _array_header(member)
                 found[name.removesuffix(".npy")] = shape, dtype
     except Exception as error:  # for corrupt files, zipfile and NumPy raise exceptions of many types
         raise UserError(f"{path}: not a readable .npz file ({error})", None, LAYOUT) from None
     return found
+
+
+def _array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an ``.npy``: the shape, whether it is in column-major order, and the type."""
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    return read[version](file)
 
 
 def _load(path: Path, key: str, headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]]) -> NDArray[Any]:

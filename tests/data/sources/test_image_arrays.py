@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from saddlepoint.data import DataModule, ImageFolder
+from saddlepoint.data import DataModule, ImageFolder, npz
+from saddlepoint.data.sources.base import ArrayColumn
 from saddlepoint.errors import UserError
 
 RANDOM = np.random.default_rng(0)
@@ -88,3 +90,55 @@ def test_files_that_are_no_arrays_are_named(tmp_path: Path) -> None:
     np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
     with pytest.raises(UserError, match=r"not a readable \.npy file"):
         ImageFolder(str(tmp_path / "objects.npy")).open()
+
+
+@pytest.mark.parametrize("kind", ["npz", "npy", "medmnist", "compressed", "column-major"])
+@pytest.mark.parametrize("gray", [False, True])
+def test_large_arrays_stay_on_disk_and_give_the_same_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, gray: bool
+) -> None:
+    values = IMAGES[..., 0] if gray else IMAGES
+    path = tmp_path / ("a.npy" if kind == "npy" else "a.npz")
+    if kind == "npy":
+        np.save(path, values)
+    elif kind == "medmnist":
+        np.savez(
+            path, train_images=values[:80], test_images=values[80:], train_labels=LABELS[:80], test_labels=LABELS[80:]
+        )
+    elif kind == "compressed":
+        np.savez_compressed(path, images=values, labels=LABELS)
+    else:
+        np.savez(path, labels=LABELS, images=np.asfortranarray(values) if kind == "column-major" else values)
+    in_memory, labels, _ = seen(path)
+    monkeypatch.setattr(npz, "MAPPED_BYTES", 100)
+    columns = ImageFolder(str(path)).open().columns("train")
+    assert isinstance(columns["images"], ArrayColumn) == (kind in ("npz", "npy", "medmnist"))
+    on_disk, same_labels, _ = seen(path)
+    for split in ("train", "held_out"):
+        assert np.array_equal(on_disk[split], in_memory[split])
+        assert np.array_equal(same_labels[split], labels[split])
+    loaders = []
+    for loader in ("memory", "workers"):
+        data = DataModule(ImageFolder(str(path)), [12, 10], "pad", 3, flip=True, loader=loader, num_workers=1)  # type: ignore[arg-type]
+        data.configure(batch_size=8, seed=3, stop=24)
+        loaders.append([batch.samples for batch in data.train_dataloader()])  # type: ignore[attr-defined]
+    assert all(torch.equal(one, other) for one, other in zip(*loaders, strict=True))
+    assert loaders[0][0].shape == (8, 3, 12, 10)
+
+
+def test_an_array_on_disk_is_not_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sparse file of 10 GB, of which few rows are stored."""
+    path = tmp_path / "huge.npy"
+    np.save(path, IMAGES[:10])
+    header = {"descr": "|u1", "fortran_order": False, "shape": (40_000, 500, 500, 1)}
+    with path.open("wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        start = file.tell()
+        file.seek(start + 12_345 * 250_000 + 500)
+        file.write(b"\x07")
+        file.truncate(start + 10**10)
+    column = ImageFolder(str(path)).open().columns("train")["images"]
+    assert isinstance(column, ArrayColumn)
+    row = int(np.flatnonzero(column.chosen == 12_345)[0])
+    assert column.read(row)[1, 0, 0] == 7
+    assert column.read(row).sum() == 7

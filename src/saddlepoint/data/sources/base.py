@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,7 +51,53 @@ class FileColumn:
         return f"{self.store.path}: {self.names[index]}"
 
 
-Column = Array | FileColumn
+@dataclass(frozen=True)
+class ArrayColumn:
+    """A column of images in an uncompressed array that stays on disk.
+
+    Attributes:
+        path: the file.
+        offset: position of the array in the file, in bytes.
+        shape: of the array, uint8 [N, H, W, C] in row-major order.
+        chosen: the indices in the array of this column's rows.
+    """
+
+    path: Path
+    offset: int
+    shape: tuple[int, int, int, int]
+    chosen: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def rows(self, rows: slice) -> ArrayColumn:
+        """Return a slice of the rows."""
+        return replace(self, chosen=self.chosen[rows])
+
+    def take(self, rows: NDArray[np.int64]) -> ArrayColumn:
+        """Return the rows of the given indices."""
+        return replace(self, chosen=self.chosen[rows])
+
+    def where(self, index: int) -> str:
+        """Return the location of a row, for error messages."""
+        return f"{self.path}: image {self.chosen[index]}"
+
+    def read(self, index: int) -> NDArray[np.uint8]:
+        """Return one image, uint8 [H, W, C]."""
+        size = math.prod(self.shape[1:])
+        start = self.offset + int(self.chosen[index]) * size
+        return np.fromfile(self.path, np.uint8, size, offset=start).reshape(self.shape[1:])
+
+    def digest(self) -> str:
+        """Return a hash of the array's shape and of 256 evenly spaced rows of this column."""
+        some = np.linspace(0, len(self) - 1, min(256, len(self)), dtype=np.int64)
+        return digest([str((self.shape, len(self))), self.chosen[some], *(self.read(int(index)) for index in some)])
+
+
+Stored = FileColumn | ArrayColumn
+"""Columns whose rows are read from disk one by one."""
+Column = Array | Stored
+C = TypeVar("C", bound=Column)
 
 
 @dataclass(frozen=True)
@@ -57,7 +105,7 @@ class Table:
     """Columns whose rows belong together. In training, all columns of a table share order, crop and flip.
 
     Attributes:
-        columns: by name, in the order of :data:`saddlepoint.types.BATCHES`. Images are uint8 [N, H, W, C] or files;
+        columns: by name, in the order of :data:`saddlepoint.types.BATCHES`. Images are uint8 [N, H, W, C], or on disk;
             points and embeddings are float32 [N, D].
         labels: int64 [N], or None.
     """
@@ -70,11 +118,14 @@ class Table:
 
     def take(self, rows: NDArray[np.int64]) -> Table:
         """Return the rows of the given indices."""
-        columns = {
-            name: column.take(rows) if isinstance(column, FileColumn) else column[rows]
-            for name, column in self.columns.items()
-        }
+        columns = {name: taken(column, rows) for name, column in self.columns.items()}
         return Table(columns, None if self.labels is None else self.labels[rows])
+
+
+def taken(column: C, rows: NDArray[np.int64]) -> C:
+    """Return the rows of the given indices of a column; those on disk stay there."""
+    chosen: Any = column.take(rows) if isinstance(column, Stored) else column[rows]
+    return chosen
 
 
 @dataclass(frozen=True)
@@ -159,14 +210,18 @@ def digest(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
 
 
 def digest_of(splits: Mapping[Split, Sequence[Table]]) -> str:
-    """Return a hash of the values and labels of tables in memory."""
+    """Return a hash of the values and labels of tables of arrays."""
     return digest(
         part
         for name, tables in sorted(splits.items())
         for table in tables
         for part in (
             name,
-            *(column for column in table.columns.values() if isinstance(column, np.ndarray)),
+            *(
+                column.digest() if isinstance(column, ArrayColumn) else column
+                for column in table.columns.values()
+                if not isinstance(column, FileColumn)
+            ),
             "no labels" if table.labels is None else table.labels,
         )
     )

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from saddlepoint.data import npz
-from saddlepoint.data.sources.base import Contents, Labels, Table, digest_of
+from saddlepoint.data.sources.base import Contents, Labels, Table, digest_of, taken
 from saddlepoint.data.sources.splits import HELD_OUT_NAMES, split_by_hash
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
 SUFFIXES = (".npz", ".npy")
 
-Images = tuple[NDArray[np.uint8], Labels | None]
+Read = tuple[npz.Images, Labels | None]
+"""Images and their labels."""
 
 
 def open_arrays(path: Path, labelled: bool = True) -> Contents:
@@ -35,12 +35,12 @@ def open_arrays(path: Path, labelled: bool = True) -> Contents:
         UserError: the file cannot be read, or its arrays have another type or shape.
     """
     if path.suffix == ".npy":
-        return contents(_split(path, npz.map_images(path), None))
+        return contents(_split(path, npz.read_array(path), None))
     names = npz.names(path)
     held_out = next((name for name in HELD_OUT_NAMES if f"{name}_images" in names), None)
     if "train_images" not in names or held_out is None:
         return contents(_split(path, *npz.read_images(path, labelled=labelled)))
-    read: dict[Split, Images] = {
+    read: dict[Split, Read] = {
         "train": npz.read_images(path, "train_", labelled),
         "held_out": npz.read_images(path, f"{held_out}_", labelled),
     }
@@ -49,7 +49,7 @@ def open_arrays(path: Path, labelled: bool = True) -> Contents:
     return contents(read)
 
 
-def contents(read: Mapping[Split, Images]) -> Contents:
+def contents(read: Mapping[Split, Read]) -> Contents:
     """Return images and labels as the contents of a source. The values of the labels become the names of classes."""
     kinds = [labels for _, labels in read.values() if labels is not None]
     classes = np.unique(np.concatenate(kinds)) if kinds else np.empty(0, np.int64)
@@ -57,12 +57,12 @@ def contents(read: Mapping[Split, Images]) -> Contents:
     return Contents(splits, tuple(map(str, classes)) if kinds else None, digest_of(splits))
 
 
-def _table(images: NDArray[np.uint8], labels: Labels | None, classes: Labels) -> Table:
+def _table(images: npz.Images, labels: Labels | None, classes: Labels) -> Table:
     return Table({"images": images}, None if labels is None else np.searchsorted(classes, labels).astype(np.int64))
 
 
-def _split(path: Path, images: NDArray[np.uint8], labels: Labels | None) -> dict[Split, Images]:
+def _split(path: Path, images: npz.Images, labels: Labels | None) -> dict[Split, Read]:
     """Hold out a tenth of the images."""
     rows = split_by_hash({str(row): row for row in range(len(images))}, path)
     chosen = {split: np.array(list(of.values())) for split, of in rows.items()}
-    return {split: (images[of], None if labels is None else labels[of]) for split, of in chosen.items()}
+    return {split: (taken(images, of), None if labels is None else labels[of]) for split, of in chosen.items()}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from saddlepoint.data import npz
 from saddlepoint.data.sources import image_arrays
-from saddlepoint.data.sources.base import Contents, Source
+from saddlepoint.data.sources.base import Contents, Source, taken
 from saddlepoint.data.sources.folders import find_images
 from saddlepoint.data.sources.image_folder import REMEDY, Splits, contents
 from saddlepoint.data.sources.labels import Classes, from_folders
@@ -43,9 +45,10 @@ class ImageSet(Source):
 
     def _arrays(self) -> Contents:
         if self.root.suffix == ".npy":
-            images, labels = npz.map_images(self.root), None
+            images, labels = npz.read_array(self.root), None
         else:
             images, labels = npz.read_images(self.root)
+        none = np.empty(0, dtype=np.int64)
         return image_arrays.contents(
-            {"train": (images, labels), "held_out": (images[:0], None if labels is None else labels[:0])}
+            {"train": (images, labels), "held_out": (taken(images, none), None if labels is None else none)}
         )
