@@ -11,6 +11,7 @@ from saddlepoint.data.sources.paired_folder import PairedFolder
 from saddlepoint.data.sources.stacked_mnist import StackedMNIST
 from saddlepoint.data.sources.unpaired_folder import UnpairedFolder
 from saddlepoint.data.sources.unpaired_mnist import UnpairedMNIST
+from saddlepoint.data.sources.webdataset import WebDataset
 
 __all__ = [
     "CIFAR10",
@@ -25,4 +26,5 @@ __all__ = [
     "StackedMNIST",
     "UnpairedFolder",
     "UnpairedMNIST",
+    "WebDataset",
 ]

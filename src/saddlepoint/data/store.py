@@ -282,13 +282,17 @@ class Archive:
 
 
 def _points_outside(member: zipfile.ZipInfo) -> bool:
-    """Return whether a member is a link, or has a name that is absolute or contains ``..``.
+    """Return whether a member is a link, or its name :func:`is_outside`."""
+    return is_outside(member.filename) or stat.S_ISLNK(member.external_attr >> 16)
+
+
+def is_outside(name: str) -> bool:
+    """Return whether the name of a member of an archive is absolute or contains ``..``.
 
     Extracting it could write elsewhere. Nothing is extracted here, but such an archive is malicious or damaged.
     """
-    parts = member.filename.replace("\\", "/").split("/")
-    absolute = parts[0] == "" or parts[0][1:] == ":"
-    return absolute or ".." in parts or stat.S_ISLNK(member.external_attr >> 16)
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "" or parts[0][1:] == ":" or ".." in parts
 
 
 def open_store(path: Path, remedy: str, key: str = "root") -> Store:
