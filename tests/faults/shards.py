@@ -48,3 +48,23 @@ def write_shards(folder: Path, shards: int = 3, images: int = 20, name: str = "t
         ]
         write_tar(folder / f"{name}-{shard:06d}.tar", members)
     return folder
+
+
+def write_parquet(path: Path, rows: Iterable[int], image: str = "struct", label: str | None = "label") -> Path:
+    """Write a parquet file; image i has the pixels of ``png(i)`` and the label i modulo 3.
+
+    Args:
+        path: the file.
+        rows: the images.
+        image: how images are stored: ``struct`` of bytes and path, or ``binary``.
+        label: name of the column of labels, or None.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = list(rows)
+    images = [png(row) if image == "binary" else {"bytes": png(row), "path": f"{row}.png"} for row in rows]
+    columns = {"image": images, **({label: [row % 3 for row in rows]} if label else {})}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table(columns), path)
+    return path

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 import os
 import posixpath
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,19 +13,15 @@ import platformdirs
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest
 from saddlepoint.data.sources.classes import number_classes
-from saddlepoint.data.sources.splits import HELD_OUT_NAMES, split_by_folders, split_by_hash
-from saddlepoint.data.store import given_path, status
+from saddlepoint.data.sources.patterns import matching_files, short_name, split_of
+from saddlepoint.data.sources.splits import split_by_folders, split_by_hash
+from saddlepoint.data.store import given_path
 from saddlepoint.data.tar_index import sample_key
 from saddlepoint.data.tars import Tars, index_shards
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
 REMEDY = "give .tar files, as a pattern such as train-{000000..000009}.tar or train-*.tar, a folder or one file"
-BRACES = re.compile(r"\{([^{}]*)\}")
-RANGE = re.compile(r"(\d+)\.\.(\d+)")
-SPLIT = re.compile(rf"(train|{'|'.join(HELD_OUT_NAMES)})(?![a-z])")
-"""Beginning of the name of a shard, or of its folder, that says which split it belongs to."""
-MAX_SHARDS = 1_000_000
 
 
 class WebDataset(Source):
@@ -36,7 +30,7 @@ class WebDataset(Source):
     The image of a sample is its member with the suffix of an image, and its label is the integer in its ``.cls``
     member, else ``label`` in its ``.json`` member. Samples without an image and all other members are ignored.
 
-    If the names of shards, or those of their folders, begin with ``train`` and with one of ``held_out``, ``test``,
+    If the names of shards, or those of their folders, contain the words ``train`` and one of ``held_out``, ``test``,
     ``val``, ``valid`` and ``validation``, these are the splits, unless ``held_out`` is given. Without them, the images
     whose name with their shard's hashes to 0 modulo 10 are held out.
 
@@ -58,7 +52,7 @@ class WebDataset(Source):
     ):
         self.root, self.held_out, self.image, self.labels = root, held_out, image, labels
         self.cache = given_path(cache_dir or platformdirs.user_cache_dir("saddlepoint")) / "shards"
-        self.name = _short_name(root)
+        self.name = short_name(root)
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
@@ -69,7 +63,8 @@ class WebDataset(Source):
             splits = {"train": (train, self._images(train)), "held_out": (held_out, self._images(held_out))}
         else:
             names = self._images(train)
-            chosen = split_by_folders(_by_split(names)) or split_by_hash({name: name for name in names}, train.path)
+            by_split = {f"{split_of(posixpath.dirname(name))}/{name}": name for name in names}
+            chosen = split_by_folders(by_split) or split_by_hash({name: name for name in names}, train.path)
             splits = {split: (train, tuple(of.values())) for split, of in chosen.items()}
         classes, labels = self._labels(splits)
         tables = {
@@ -79,7 +74,7 @@ class WebDataset(Source):
         return Contents(tables, classes, digest([*(store.digest(of) for store, of in splits.values()), self.labels]))
 
     def _store(self, pattern: str, key: str) -> Tars:
-        paths = local_paths(pattern, key)
+        paths = matching_files(pattern, (".tar",), key, REMEDY)
         folder = os.path.commonpath([path.parent for path in paths])
         named = {path.relative_to(folder).as_posix(): path for path in paths}
         return Tars(Path(pattern), index_shards(named, self.cache))
@@ -120,65 +115,3 @@ class WebDataset(Source):
 
 def _suffix(name: str) -> str:
     return posixpath.basename(name).partition(".")[2]
-
-
-def _by_split(names: Iterable[str]) -> dict[str, str]:
-    """Return the images keyed by their name below the folder of their split, if the names of shards say which it is."""
-    found = {}
-    for name in names:
-        parts = name.split("/")
-        split = next((match[1] for part in parts[:-1] if (match := SPLIT.match(part.lower()))), "")
-        found[f"{split}/{name}"] = name
-    return found
-
-
-def expanded(pattern: str) -> list[str]:
-    """Return the strings that a pattern with braces stands for, as in a shell.
-
-    >>> expanded("{train,val}-{08..10}.tar")[:4]
-    ['train-08.tar', 'train-09.tar', 'train-10.tar', 'val-08.tar']
-    """
-    match = BRACES.search(pattern)
-    if match is None:
-        return [pattern]
-    if limits := RANGE.fullmatch(match[1]):
-        first, last = (int(limit) for limit in limits.groups())
-        if last - first >= MAX_SHARDS:
-            raise UserError(f"{pattern}: more than {MAX_SHARDS:,} shards", None, "write a smaller range")
-        width = len(limits[1]) if limits[1].startswith("0") else 1
-        words = [f"{number:0{width}d}" for number in range(first, last + 1)]
-    else:
-        words = match[1].split(",")
-    return [pattern[: match.start()] + word + rest for word in words for rest in expanded(pattern[match.end() :])]
-
-
-def local_paths(pattern: str, key: str) -> list[Path]:
-    """Return the paths of the shards that a pattern, folder or file stands for.
-
-    Raises:
-        UserError: there are none.
-    """
-    paths: list[Path] = []
-    for one in expanded(pattern):
-        path = given_path(one)
-        if (found := status(path)) is None and glob.has_magic(one):
-            paths += sorted(map(Path, glob.glob(str(path), recursive=True)))  # noqa: PTH207 - Path.glob takes no absolute pattern
-        elif found is not None and path.is_dir():
-            paths += sorted(path.rglob("*.tar"))
-        else:
-            paths.append(path)
-    if not paths:
-        raise UserError(f"{pattern}: no .tar files", key, REMEDY)
-    return paths
-
-
-def _short_name(pattern: str) -> str:
-    """Return a name for the data set, from its folder if the name of the file is nothing but a pattern.
-
-    >>> _short_name("shards/cats-{000..009}.tar"), _short_name("shards/*.tar")
-    ('cats', 'shards')
-    """
-    for part in reversed(pattern.rstrip("/").split("/")):
-        if name := re.sub(r"\{[^{}]*\}|[*?]|\[[^]]*\]|\.tar$", "", part).strip("-_. "):
-            return name
-    return "shards"
