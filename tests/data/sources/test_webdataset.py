@@ -18,6 +18,7 @@ import torch
 from shards import noise, png, write_shards, write_tar
 
 from saddlepoint.data import DataModule, WebDataset
+from saddlepoint.data.loader import MemoryLoader, WorkerLoader
 from saddlepoint.data.sources.base import Contents, FileColumn
 from saddlepoint.errors import UserError
 
@@ -231,8 +232,6 @@ def test_every_image_is_drawn_once_an_epoch(tmp_path: Path, source: Any, ranks: 
     data = DataModule(source(write_shards(tmp_path / "s")), cache_dir=str(tmp_path / "cache"), loader="workers")
     tables = {loader: data._columns.tables("train", 0, loader == "memory") for loader in ("memory", "workers")}
     n = data.info.sizes["train"]
-    from saddlepoint.data.loader import MemoryLoader, WorkerLoader
-
     drawn = []
     for rank in range(ranks):
         options = {"batch_size": 7, "seed": 0, "stop": 2 * n, "rank": rank, "world_size": ranks}
