@@ -8,11 +8,13 @@ import os
 import posixpath
 import tarfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
-from saddlepoint.data.store import MAX_FILE_BYTES, MAX_FILES, is_image_name, is_outside, raw_name, unreadable
+from saddlepoint.data.images import SUFFIXES
+from saddlepoint.data.sources.folders import suffix_of
+from saddlepoint.data.store import MAX_FILE_BYTES, MAX_FILES, is_data, is_outside, raw_name
 from saddlepoint.errors import UserError
 from saddlepoint.writing import whole
 
@@ -35,6 +37,7 @@ class Index(NamedTuple):
         sizes: in bytes.
         labels: label of each image's sample, or None.
         digest: a hash of names, sizes, labels and contents: of all images up to 16 MiB, else of 16 evenly spaced ones.
+        file_size: of the tar file, in bytes.
     """
 
     names: list[str]
@@ -42,6 +45,12 @@ class Index(NamedTuple):
     sizes: list[int]
     labels: list[int | None]
     digest: str
+    file_size: int
+
+
+def is_image(name: str) -> bool:
+    """Return whether a member has the suffix of an image, and is not hidden."""
+    return suffix_of(name) in SUFFIXES and is_data(posixpath.normpath(name))
 
 
 def sample_key(name: str) -> str:
@@ -54,7 +63,7 @@ def sample_key(name: str) -> str:
     return folder + slash + base.partition(".")[0]
 
 
-def read_index(path: Path) -> Index:
+def read_index(file: BinaryIO, path: Path | str) -> Index:
     """Read the headers of a tar file, and the labels of its samples.
 
     A label is the integer in the ``.cls`` member of a sample, else ``label`` in its ``.json`` member.
@@ -65,32 +74,28 @@ def read_index(path: Path) -> Index:
     """
     images: dict[str, tuple[int, int]] = {}
     labels: dict[str, int] = {}
-    try:
-        with path.open("rb") as file:
-            for name, member in _members(file, path):
-                if is_image_name(name):
-                    if name in images:
-                        raise UserError(f"{path}: two members are called {name}", None, "remove one of them")
-                    images[name] = member.offset_data, member.size
-                elif name.endswith((".cls", ".json")) and member.size <= MAX_LABEL_BYTES:
-                    label = _label(f"{path}: {name}", read_at(file, member.offset_data, member.size, path))
-                    if label is not None and (name.endswith(".cls") or sample_key(name) not in labels):
-                        labels[sample_key(name)] = label
-            names = sorted(images)
-            offsets, sizes = ([images[name][i] for name in names] for i in range(2))
-            found = [labels.get(sample_key(name)) for name in names]
-            step = 1 if sum(sizes) <= HASH_WHOLE_BYTES else max(1, len(names) // HASH_SAMPLE_FILES)
-            state = hashlib.blake2b(digest_size=16)
-            for row, (name, size, label) in enumerate(zip(names, sizes, found, strict=True)):
-                state.update(raw_name(f"{name}\x00{size}\x00{label}\x00"))
-                if row % step == 0:
-                    state.update(read_at(file, offsets[row], size, path))
-    except OSError as error:
-        unreadable(error, path)
-    return Index(names, offsets, sizes, found, state.hexdigest())
+    for name, member in _members(file, path):
+        if is_image(name):
+            if name in images:
+                raise UserError(f"{path}: two members are called {name}", None, "remove one of them")
+            images[name] = member.offset_data, member.size
+        elif name.endswith((".cls", ".json")) and member.size <= MAX_LABEL_BYTES:
+            label = _label(f"{path}: {name}", read_at(file, member.offset_data, member.size, path))
+            if label is not None and (name.endswith(".cls") or sample_key(name) not in labels):
+                labels[sample_key(name)] = label
+    names = sorted(images)
+    offsets, sizes = ([images[name][i] for name in names] for i in range(2))
+    found = [labels.get(sample_key(name)) for name in names]
+    step = 1 if sum(sizes) <= HASH_WHOLE_BYTES else max(1, len(names) // HASH_SAMPLE_FILES)
+    state = hashlib.blake2b(digest_size=16)
+    for row, (name, size, label) in enumerate(zip(names, sizes, found, strict=True)):
+        state.update(raw_name(f"{name}\x00{size}\x00{label}\x00"))
+        if row % step == 0:
+            state.update(read_at(file, offsets[row], size, path))
+    return Index(names, offsets, sizes, found, state.hexdigest(), os.fstat(file.fileno()).st_size)
 
 
-def _members(file: BinaryIO, path: Path) -> Iterator[tuple[str, tarfile.TarInfo]]:
+def _members(file: BinaryIO, path: Path | str) -> Iterator[tuple[str, tarfile.TarInfo]]:
     """Yield the regular members of a tar file with their normalised names."""
     start = file.read(6)
     if kind := next((kind for magic, kind in COMPRESSED.items() if start.startswith(magic)), None):
@@ -117,12 +122,12 @@ def _members(file: BinaryIO, path: Path) -> Iterator[tuple[str, tarfile.TarInfo]
         raise UserError(f"{path}: not a readable tar file ({error})", None, "copy or download it again") from None
 
 
-def _check_member(member: tarfile.TarInfo, path: Path) -> None:
+def _check_member(member: tarfile.TarInfo, path: Path | str) -> None:
     if is_outside(member.name):
         raise UserError(f"{path}: {member.name!r} points outside the archive", None, "remove it from the archive")
     if not (member.isdir() or (member.isreg() and not member.issparse())):
         raise UserError(f"{path}: {member.name!r} is neither a file nor a folder", None, "remove it from the archive")
-    if is_image_name(member.name) and member.size > MAX_FILE_BYTES:
+    if is_image(member.name) and member.size > MAX_FILE_BYTES:
         problem = f"{path}: {member.name}: {member.size:,} bytes, more than {MAX_FILE_BYTES:,}"
         raise UserError(problem, None, "remove it from the archive")
 
@@ -142,7 +147,7 @@ def _label(where: str, content: bytes) -> int | None:
         raise UserError(problem, "labels", "set it to none, or replace the .cls members") from None
 
 
-def read_at(file: BinaryIO, offset: int, size: int, path: Path) -> bytes:
+def read_at(file: BinaryIO, offset: int, size: int, path: Path | str) -> bytes:
     """Return bytes of an open file without moving its position, which threads and forked processes share.
 
     Raises:
@@ -154,27 +159,29 @@ def read_at(file: BinaryIO, offset: int, size: int, path: Path) -> bytes:
     return content
 
 
-def cached_index(path: Path, cache_key: str, cache: Path) -> Index:
+def cached_index(path: Path | str, identity: str, cache: Path, opened: Callable[[], BinaryIO]) -> Index:
     """Return :func:`read_index`, from a file in the folder ``cache`` if that exists; otherwise it is written.
 
     Args:
-        path: the tar file.
-        cache_key: identifies the content of the file.
+        path: the tar file's path or URL, for error messages.
+        identity: identifies the content of the tar file.
         cache: the folder.
+        opened: opens the tar file.
 
     Raises:
         UserError: as :func:`read_index` does.
     """
-    key = hashlib.blake2b(raw_name(f"{INDEX_VERSION} {cache_key}"), digest_size=16).hexdigest()
-    file = cache / f"{key}.json"
+    key = hashlib.blake2b(raw_name(f"{INDEX_VERSION} {identity}"), digest_size=16).hexdigest()
+    place = cache / f"{key}.json"
     try:
-        return Index(**json.loads(file.read_bytes()))
+        return Index(**json.loads(place.read_bytes()))
     except (OSError, ValueError, TypeError):  # missing, or damaged
-        index = read_index(path)
+        with opened() as file:
+            index = read_index(file, path)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with whole(file) as part:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with whole(place) as part:
             part.write(json.dumps(index._asdict()).encode())
     except OSError as error:
-        warnings.warn(f"{file}: cannot cache an index ({error.strerror}); set another cache_dir", stacklevel=2)
+        warnings.warn(f"{place}: cannot cache an index ({error.strerror}); set another cache_dir", stacklevel=2)
     return index

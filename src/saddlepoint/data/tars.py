@@ -7,14 +7,16 @@ import functools
 import hashlib
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
-from itertools import accumulate
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, groupby
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from rich.progress import track
 
+from saddlepoint.data.downloads import Downloads
 from saddlepoint.data.store import raw_name, status, unreadable
+from saddlepoint.data.stream import SHARDS_AT_ONCE
 from saddlepoint.data.tar_index import Index, cached_index, read_at
 from saddlepoint.errors import UserError
 from saddlepoint.terminal import console
@@ -27,39 +29,57 @@ class Shard(NamedTuple):
     """An indexed tar file.
 
     Attributes:
-        path: returns the local file, which is downloaded first if necessary.
-        size: in bytes.
-        stamp: of the last modification, to recognise a file that has been replaced.
+        location: its path or URL.
         images: its index.
+        stamp: of the last modification, to recognise a file that has been replaced; 0 for a URL.
+        downloads: where the file of a URL is kept; None for a path.
     """
 
-    path: Callable[[], Path]
-    size: int
-    stamp: int
+    location: Path | str
     images: Index
+    stamp: int = 0
+    downloads: Downloads | None = None
 
 
-def local_shard(path: Path, cache: Path) -> Shard:
-    """Return a tar file on this machine with its index, which is kept in the folder ``cache``.
+def index_shard(location: Path | str, cache: Path, downloads: Downloads) -> Shard:
+    """Return a tar file with its index, which is kept in the folder ``cache``. A URL is downloaded to be indexed.
 
     Raises:
-        UserError: there is no such file, or :func:`read_index` refuses it.
+        UserError: there is no such file, it cannot be downloaded, or :func:`read_index` refuses it.
     """
-    found = status(path)
+    if isinstance(location, str):
+        index = cached_index(location, location, cache, lambda: downloads.open(location))
+        return Shard(location, index, 0, downloads)
+    found = status(location)
     if found is None:
-        raise UserError(f"{path}: no such file", None, "check the path")
-    identity = f"{os.path.realpath(path)}\x00{found.st_size}\x00{found.st_mtime_ns}"
-    index = cached_index(path, identity, cache)
-    return Shard(functools.partial(Path, path), found.st_size, found.st_mtime_ns, index)
+        raise UserError(f"{location}: no such file", None, "check the path")
+    identity = f"{os.path.realpath(location)}\x00{found.st_size}\x00{found.st_mtime_ns}"
+    index = cached_index(location, identity, cache, lambda: _open_path(location))
+    return Shard(location, index, found.st_mtime_ns)
 
 
-@functools.lru_cache(OPEN_FILES)
-def _opened(path: Path, size: int, stamp: int) -> BinaryIO:
-    """Return a shard, opened for :func:`read_at`. It is closed when neither this cache nor a caller refers to it."""
-    file = path.open("rb", buffering=0)
+def _open_path(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb", buffering=0)
+    except OSError as error:
+        unreadable(error, path)
+
+
+def _open(location: Path | str, size: int, stamp: int, downloads: Downloads | None) -> BinaryIO:
+    """Return a shard, opened for :func:`read_at`."""
+    if isinstance(location, Path) or downloads is None:
+        file, remedy = _open_path(Path(location)), "start again"
+    else:
+        file, remedy = downloads.open(location), f"delete {downloads.folder.parent}, and start again"
     if os.fstat(file.fileno()).st_size != size:
-        raise UserError(f"{path}: has been replaced by a file of another size", None, "start again")
+        raise UserError(f"{location}: has been replaced by a file of another size", None, remedy)
     return file
+
+
+# Files are closed when neither these nor a caller refer to them. The space of a download that has been deleted is free
+# only then, so that few are kept open.
+_opened_path = functools.lru_cache(OPEN_FILES)(_open)
+_opened_url = functools.lru_cache(SHARDS_AT_ONCE)(_open)
 
 
 class Tars:
@@ -97,12 +117,12 @@ class Tars:
     def read(self, name: str) -> bytes:
         """See :meth:`Store.read`."""
         shard, row = self._find(name)
-        path = shard.path()
+        opened = _opened_path if shard.downloads is None else _opened_url
+        file = opened(shard.location, shard.images.file_size, shard.stamp, shard.downloads)
         try:
-            file = _opened(path, shard.size, shard.stamp)
-            return read_at(file, shard.images.offsets[row], shard.images.sizes[row], path)
+            return read_at(file, shard.images.offsets[row], shard.images.sizes[row], shard.location)
         except OSError as error:
-            unreadable(error, path)
+            unreadable(error, self.path / name)
 
     def size(self, name: str) -> int:
         """See :meth:`Store.size`."""
@@ -122,13 +142,19 @@ class Tars:
             state.update(raw_name(f"{name}\x00"))
         return state.hexdigest()
 
+    def blocks(self, names: Sequence[str]) -> list[int] | None:
+        """Return the numbers of consecutive names in the same shard, if shards are downloaded; else None."""
+        if all(shard.downloads is None for shard in self.shards):
+            return None
+        return [len(list(group)) for _, group in groupby(names, lambda name: self._find(name)[0].location)]
 
-def index_shards(locations: Mapping[str, Path], cache: Path) -> dict[str, Shard]:
-    """Return the shards at these paths, indexed one after another.
+
+def index_shards(locations: Mapping[str, Path | str], cache: Path, downloads: Downloads) -> dict[str, Shard]:
+    """Return the shards at these paths and URLs, indexed one after another.
 
     Raises:
-        UserError: as :func:`local_shard` does.
+        UserError: as :func:`index_shard` does.
     """
     few = len(locations) < PROGRESS_FROM
     shown = track(locations.items(), "Indexing shards", console=console(stderr=True), transient=True, disable=few)
-    return {name: local_shard(path, cache) for name, path in shown}
+    return {name: index_shard(location, cache, downloads) for name, location in shown}

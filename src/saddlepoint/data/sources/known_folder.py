@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from collections.abc import Sequence
 
 from saddlepoint.data.sources.base import Contents
 from saddlepoint.data.sources.image_folder import ImageFolder
@@ -17,10 +17,11 @@ class KnownFolder(ImageFolder):
         root: the folder or zip file.
         obtain: where the files are and how they must be arranged, shown as the remedy if ``root`` does not exist.
         labels: see :class:`~saddlepoint.data.sources.image_folder.ImageFolder`.
+        ignore: likewise.
     """
 
-    def __init__(self, root: str, obtain: str, labels: Literal["folders", "none"] = "folders"):
-        super().__init__(root, labels)
+    def __init__(self, root: str, obtain: str, labels: str = "folders", ignore: Sequence[str] = ()):
+        super().__init__(root, labels, ignore=ignore)
         self.obtain = obtain
 
     def open(self) -> Contents:

@@ -6,13 +6,13 @@ import glob
 import re
 from pathlib import Path
 
-from saddlepoint.data.sources.splits import HELD_OUT_NAMES
+from saddlepoint.data.sources.splits import HELD_OUT_NAMES, TRAIN_NAMES
 from saddlepoint.data.store import MAX_FILES, given_path, status
 from saddlepoint.errors import UserError
 
 BRACES = re.compile(r"\{([^{}]*)\}")
 RANGE = re.compile(r"(\d+)\.\.(\d+)")
-SPLIT = re.compile(rf"(?<![a-z])(train|{'|'.join(HELD_OUT_NAMES)})(?![a-z])")
+SPLIT = re.compile(rf"(?<![a-z])({'|'.join((*TRAIN_NAMES, *HELD_OUT_NAMES))})(?![a-z])")
 
 
 def expanded(pattern: str) -> list[str]:
