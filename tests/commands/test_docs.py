@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from saddlepoint.config.compose import compose_config
+from saddlepoint.config.overrides import read
 from saddlepoint.config.schema import EvaluateConfig, ExploreConfig, ReportConfig, SampleConfig, TrainConfig
 from saddlepoint.config.strict import check_schema
 
@@ -35,7 +36,7 @@ def test_commands_compose(page: str) -> None:
     for command, rest in lines:
         arguments = [argument.strip("'") for argument in rest.split() if "=" in argument]
         for job in product(*map(jobs_of, arguments)):
-            check_schema(compose_config(command, list(job)), SCHEMAS[command])
+            check_schema(compose_config(command, read(command, job).overrides), SCHEMAS[command])
 
 
 def jobs_of(argument: str) -> list[str]:

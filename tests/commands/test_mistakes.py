@@ -19,7 +19,7 @@ COMMAND_LINE = {
     "~optimizer.generator": "optimizer.generator: GAN needs an optimizer for its player 'generator'",
     "~network.discriminator": "network.discriminator: GAN needs a network 'discriminator'",
     "model=dcgna": "model: unknown choice 'dcgna'; did you mean 'dcgan'? The choices are acgan, ",
-    "data=imagenet": "data: unknown choice 'imagenet'; did you mean 'image_folder'? The choices are binarised_mnist, ",
+    "data=imagefolder": "data: unknown choice 'imagefolder'; did you mean 'image_folder'? The choices are afhq, ",
     "regularizer=[r9]": "regularizer: unknown choice 'r9'; choose from auxiliary_classifier, ",
     "loss=null": "loss: null is not a choice; choose from began, ",
     "data=image_folder": "data.root: missing value; set data.root=…",

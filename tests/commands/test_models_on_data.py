@@ -36,20 +36,37 @@ DATA = {
     "cifar10": info((3, 32, 32), 10),
     "stacked_mnist": info((3, 32, 32), 1000),
     "image_folder": info((3, 64, 64)),
+    "webdataset": info((3, 64, 64)),
+    "huggingface": info((3, 64, 64)),
+    "torchvision": info((3, 64, 64)),
+    "kmnist": info((1, 32, 32), 10),
+    "emnist": info((1, 32, 32), 47),
+    "cifar100": info((3, 32, 32), 100),
+    "svhn": info((3, 32, 32), 10),
+    "stl10": info((3, 48, 48)),
+    "celeba": info((3, 64, 64)),
+    "omniglot": info((1, 32, 32)),
+    "flowers": info((3, 64, 64), 102),
+    "tiny_imagenet": info((3, 64, 64)),
+    "imagenet": info((3, 128, 128), 1000),
+    "ffhq": info((3, 256, 256)),
+    "afhq": info((3, 256, 256), 3),
+    "lsun": info((3, 64, 64)),
     "gaussians": info((2,)),
     "facades": PAIRS,
     "paired_folder": PAIRS,
     "unpaired_folder": info((3, 32, 32), columns={"a": (1, 32, 32), "b": (3, 32, 32)}, aligned=False),
     "unpaired_mnist": info((1, 32, 32), 10, columns={"a": (1, 32, 32), "b": (1, 32, 32)}),
 }
-ROOT = {data: ["data.root=somewhere"] for data in ("image_folder", "paired_folder")}
+ROOT = {data: ["data.root=somewhere"] for data in ("image_folder", "paired_folder", "webdataset", "huggingface")}
+ROOT["torchvision"] = ["data.name=food101"]
 
 
 def test_the_data_are_complete() -> None:
     assert options("data") == sorted(DATA)
 
 
-NO_LABELS = ("image_folder", "gaussians")
+NO_LABELS = tuple(data for data, about in DATA.items() if not about.num_classes and not about.columns)
 REFUSED = {
     ("infogan", "gaussians"): "needs a network 'recognition'",
     ("bigan", "gaussians"): "needs a network 'encoder'",

@@ -12,7 +12,18 @@ import saddlepoint.data
 from saddlepoint.config.check import signature_of
 from saddlepoint.config.directory import config_directory, options
 
-PLACEHOLDERS = {"root", "labels", "a", "b", "layout", "shape", "num_classes", "columns"}  # interpolated by other files
+PLACEHOLDERS = {
+    "root",
+    "labels",
+    "a",
+    "b",
+    "layout",
+    "shape",
+    "num_classes",
+    "columns",
+    "held_out",
+    "name",
+}  # interpolated by other files
 SEVERAL_COLUMNS = {"facades", "paired_folder", "unpaired_folder", "unpaired_mnist"}
 
 

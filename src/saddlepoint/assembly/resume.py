@@ -23,7 +23,17 @@ from saddlepoint.types import DataInfo
 
 log = logging.getLogger(__name__)
 
-MAY_CHANGE = ("budget", "trainer", "compile", "logger", "data.root", "data.a", "data.b", "data.cache_dir")
+MAY_CHANGE = (
+    "budget",
+    "trainer",
+    "compile",
+    "logger",
+    "data.root",
+    "data.a",
+    "data.b",
+    "data.held_out",
+    "data.cache_dir",
+)
 """Keys that may change when a run is resumed. Paths of data may change because the content of the data is checked. The
 results are bit-identical to those of an uninterrupted run only if nothing changes."""
 RECORD = ("best", "first", "latest", "evaluation_seconds", "wandb_id")

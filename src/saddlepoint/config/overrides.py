@@ -28,6 +28,7 @@ PATHS = (
     "data.root",
     "data.a",
     "data.b",
+    "data.held_out",
     "data.source.root",
     "data.cache_dir",
     "encoder.checkpoint",

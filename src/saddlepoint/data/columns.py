@@ -15,7 +15,8 @@ from saddlepoint.data.decoding import DecodedRows, cached_decode, decode_column
 from saddlepoint.data.fit import Fit
 from saddlepoint.data.images import Pixels
 from saddlepoint.data.loader import Readable, Rows
-from saddlepoint.data.sources.base import ArrayColumn, Column, Contents, Stored, Table
+from saddlepoint.data.sources.base import ArrayColumn, Column, Contents, FileColumn, Stored, Table
+from saddlepoint.data.tars import Tars
 from saddlepoint.types import DataInfo, Split
 
 
@@ -106,7 +107,11 @@ class Columns:
             return self.whole(split, name, margin)
 
         return [
-            Rows({name: column(name, values) for name, values in table.columns.items()}, self._conditions(split, table))
+            Rows(
+                {name: column(name, values) for name, values in table.columns.items()},
+                self._conditions(split, table),
+                _blocks(next(iter(table.columns.values()))),
+            )
             for table in self.contents.splits[split]
         ]
 
@@ -114,3 +119,10 @@ class Columns:
         """Return the labels that batches take from a table: the samples' if labels are conditions, else None."""
         sampled = self.info.batch.sampled
         return self.labels(split, sampled) if self.info.class_names and sampled in table.columns else None
+
+
+def _blocks(column: Column) -> list[int] | None:
+    """Return the numbers of consecutive rows that should be read together; None if any order is as fast."""
+    if isinstance(column, FileColumn) and isinstance(column.store, Tars):
+        return column.store.blocks(column.names)
+    return None

@@ -62,6 +62,10 @@ def decode_row(column: Stored, index: int, fit: Fit) -> Pixels:
         width = _half_width(image.width, where)
         left = 0 if column.half == "left" else image.width - width
         image = image.crop((left, 0, left + width, image.height))
+    if column.square is not None:
+        _check_square(column.square, image.height, image.width, where)
+        left, top = (image.width - column.square) // 2, (image.height - column.square) // 2
+        image = image.crop((left, top, left + column.square, top + column.square))
     return fit.image(image, where)
 
 
@@ -125,7 +129,15 @@ def read_headers(column: FileColumn) -> list[Header]:
 def _header(column: FileColumn, index: int) -> Header:
     where = column.where(index)
     header = read_header(column.store.read(column.names[index]), where)
+    if column.square is not None:
+        _check_square(column.square, header.height, header.width, where)
+        return header._replace(height=column.square, width=column.square)
     return header if column.half is None else header._replace(width=_half_width(header.width, where))
+
+
+def _check_square(side: int, height: int, width: int, where: str) -> None:
+    if side > min(height, width):
+        raise UserError(f"{where}: {height}x{width} is smaller than {side}x{side}", "source.crop", "reduce it")
 
 
 def _half_width(width: int, where: str) -> int:

@@ -50,10 +50,13 @@ class Rows(Generic[C_co]):
     Attributes:
         columns: by name, all with the same number of rows.
         labels: of the rows, long [N], or None; at most one table of a loader has labels.
+        blocks: numbers of consecutive rows that should be read together, see
+            :class:`~saddlepoint.data.stream.IndexStream`, or None.
     """
 
     columns: Mapping[str, C_co]
     labels: Tensor | None = None
+    blocks: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -118,7 +121,9 @@ class _Loader:
         self.jitter = options.get("jitter", 0)
         draws = options["seed"], options.get("flip", False), self.jitter
         names = [next(iter(table.columns)) if len(tables) > 1 else "" for table in tables]
-        self.streams = [Stream(len(table), *draws, name) for table, name in zip(tables, names, strict=True)]
+        self.streams = [
+            Stream(len(table), *draws, name, table.blocks) for table, name in zip(tables, names, strict=True)
+        ]
         self._start = options.get("start", 0)
 
     @property

@@ -26,7 +26,7 @@ SYSTEM_NAMES = frozenset({
 })  # fmt: skip
 NOTHING_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
-# Folders up to this size are hashed completely, in about a second.
+# Stores up to this size are hashed completely, in about a second.
 HASH_WHOLE_BYTES = 256 << 20
 HASH_SAMPLE_FILES = 256
 
@@ -159,6 +159,21 @@ def leaving_no_empty_folders(folder: Path) -> Iterator[None]:
                 one.rmdir()
 
 
+def digest_of_files(store: Store, names: Sequence[str]) -> str:
+    """Return a hash of names, sizes and contents: of all files up to 256 MiB, else of 256 evenly spaced files.
+
+    In larger stores, replacing a file by another of exactly the same size may therefore not be detected.
+    """
+    sizes = [store.size(name) for name in names]
+    step = 1 if sum(sizes) <= HASH_WHOLE_BYTES else max(1, len(names) // HASH_SAMPLE_FILES)
+    state = hashlib.blake2b(digest_size=16)
+    for index, (name, size) in enumerate(zip(names, sizes, strict=True)):
+        state.update(raw_name(f"{name}\x00{size}\x00"))
+        if index % step == 0:
+            state.update(store.read(name))
+    return state.hexdigest()
+
+
 class Folder:
     """The files in a folder and its subfolders."""
 
@@ -204,19 +219,8 @@ class Folder:
         return zlib.crc32(self.read(name))
 
     def digest(self, names: Sequence[str]) -> str:
-        """Return a hash of names, sizes and contents: of all files up to 256 MiB, else of 256 evenly spaced files.
-
-        In larger folders, replacing a file by another of exactly the same size may therefore not be detected.
-        """
-        sizes = [self.size(name) for name in names]
-        whole = sum(sizes) <= HASH_WHOLE_BYTES
-        step = 1 if whole else max(1, len(names) // HASH_SAMPLE_FILES)
-        state = hashlib.blake2b(digest_size=16)
-        for index, (name, size) in enumerate(zip(names, sizes, strict=True)):
-            state.update(raw_name(f"{name}\x00{size}\x00"))
-            if index % step == 0:
-                state.update(self.read(name))
-        return state.hexdigest()
+        """See :func:`digest_of_files`."""
+        return digest_of_files(self, names)
 
 
 class Archive:
@@ -282,13 +286,17 @@ class Archive:
 
 
 def _points_outside(member: zipfile.ZipInfo) -> bool:
-    """Return whether a member is a link, or has a name that is absolute or contains ``..``.
+    """Return whether a member is a link, or its name :func:`is_outside`."""
+    return is_outside(member.filename) or stat.S_ISLNK(member.external_attr >> 16)
+
+
+def is_outside(name: str) -> bool:
+    """Return whether the name of a member of an archive is absolute or contains ``..``.
 
     Extracting it could write elsewhere. Nothing is extracted here, but such an archive is malicious or damaged.
     """
-    parts = member.filename.replace("\\", "/").split("/")
-    absolute = parts[0] == "" or parts[0][1:] == ":"
-    return absolute or ".." in parts or stat.S_ISLNK(member.external_attr >> 16)
+    parts = name.replace("\\", "/").split("/")
+    return parts[0] == "" or parts[0][1:] == ":" or ".." in parts
 
 
 def open_store(path: Path, remedy: str, key: str = "root") -> Store:

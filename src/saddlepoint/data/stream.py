@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -9,6 +10,9 @@ from torch import Tensor
 
 from saddlepoint.data import transforms
 from saddlepoint.randomness import generator
+
+SHARDS_AT_ONCE = 4
+"""Number of blocks, which are shards that are downloaded, whose rows are shuffled together."""
 
 
 class Draws(NamedTuple):
@@ -35,6 +39,9 @@ class IndexStream:
         n: number of rows, >= 1.
         seed: of the order.
         purpose: distinguishes the orders of several tables.
+        blocks: numbers of consecutive rows that should be read together, with the sum n. Each epoch permutes the
+            blocks, and the rows within each :data:`SHARDS_AT_ONCE` consecutive blocks of that order. None permutes all
+            rows.
 
     >>> stream = IndexStream(5, seed=0)
     >>> sorted(stream.take(10, 5).tolist())
@@ -43,12 +50,13 @@ class IndexStream:
     True
     """
 
-    def __init__(self, n: int, seed: int, purpose: str = "order"):
+    def __init__(self, n: int, seed: int, purpose: str = "order", blocks: Sequence[int] | None = None):
         if n < 1:
             raise ValueError(f"a stream needs at least one row, got {n}")
         self.n = n
         self.seed = seed
         self.purpose = purpose
+        self.blocks = blocks
         self._permutations: dict[int, Tensor] = {}
 
     def take(self, start: int, count: int) -> Tensor:
@@ -66,9 +74,21 @@ class IndexStream:
         if epoch not in self._permutations:
             while len(self._permutations) >= 2:  # a batch spans at most two epochs
                 del self._permutations[next(iter(self._permutations))]
-            order = torch.randperm(self.n, generator=generator("cpu", self.seed, self.purpose, epoch))
+            random = generator("cpu", self.seed, self.purpose, epoch)
+            order = torch.randperm(self.n, generator=random) if self.blocks is None else _by_blocks(self.blocks, random)
             self._permutations[epoch] = order
         return self._permutations[epoch]
+
+
+def _by_blocks(blocks: Sequence[int], random: torch.Generator) -> Tensor:
+    """Return a permutation of the rows of blocks, see :class:`IndexStream`."""
+    rows = torch.arange(sum(blocks)).split(list(blocks))
+    order = torch.randperm(len(blocks), generator=random).tolist()
+    shuffled = []
+    for start in range(0, len(order), SHARDS_AT_ONCE):
+        group = torch.cat([rows[block] for block in order[start : start + SHARDS_AT_ONCE]])
+        shuffled.append(group[torch.randperm(len(group), generator=random)])
+    return torch.cat(shuffled)
 
 
 class Stream:
@@ -80,11 +100,20 @@ class Stream:
         flip: mirror half of the rows.
         jitter: largest offset of a crop in pixels; 0 for no crops.
         name: distinguishes the draws of several tables; empty if there is only one.
+        blocks: of rows, see :class:`IndexStream`.
     """
 
-    def __init__(self, n: int, seed: int, flip: bool = False, jitter: int = 0, name: str = ""):
+    def __init__(
+        self,
+        n: int,
+        seed: int,
+        flip: bool = False,
+        jitter: int = 0,
+        name: str = "",
+        blocks: Sequence[int] | None = None,
+    ):
         self.seed, self.flip, self.jitter, self.name = seed, flip, jitter, name
-        self.indices = IndexStream(n, seed, self._purpose("order"))
+        self.indices = IndexStream(n, seed, self._purpose("order"), blocks)
 
     def draw(self, start: int, count: int) -> Draws:
         """Return the draws at positions ``start … start + count - 1``, on the CPU."""

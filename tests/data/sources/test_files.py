@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from saddlepoint.data import CIFAR10, MNIST, DataModule, Digits, FashionMNIST, StackedMNIST
+from saddlepoint.data import CIFAR10, EMNIST, KMNIST, MNIST, DataModule, Digits, FashionMNIST, StackedMNIST
 from saddlepoint.data.sources.cifar10 import CLASSES
 from saddlepoint.errors import UserError
 
@@ -43,7 +43,7 @@ def make_mnist(root, folder="MNIST", train=20, test=5):
     return images
 
 
-@pytest.mark.parametrize(("source", "folder"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST")])
+@pytest.mark.parametrize(("source", "folder"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST"), (KMNIST, "KMNIST")])
 def test_idx_files(tmp_path, source, folder):
     images = make_mnist(tmp_path, folder)
     data = DataModule(source(str(tmp_path)), image_size=32)
@@ -56,12 +56,30 @@ def test_idx_files(tmp_path, source, folder):
     assert labels.tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize(("subset", "first", "classes"), [("balanced", 0, 47), ("letters", 1, 26), ("digits", 0, 10)])
+def test_emnist_is_turned_as_mnist(tmp_path, subset, first, classes):
+    rng = np.random.default_rng(0)
+    images = rng.integers(256, size=(12, 28, 28))
+    for part in ("train", "test"):
+        idx(tmp_path / "EMNIST" / "raw" / f"emnist-{subset}-{part}-images-idx3-ubyte", images)
+        idx(tmp_path / "EMNIST" / "raw" / f"emnist-{subset}-{part}-labels-idx1-ubyte", np.arange(12) % 10 + first)
+    contents = EMNIST(str(tmp_path), subset).open()
+    (table,) = contents.splits["train"]
+    assert np.array_equal(table.columns["images"][..., 0], images.transpose(0, 2, 1))
+    assert table.labels.tolist() == [i % 10 for i in range(12)]
+    assert len(contents.class_names) == classes
+    assert contents.class_names[0] == ("a" if subset == "letters" else "0")
+    idx(tmp_path / "EMNIST" / "raw" / f"emnist-{subset}-test-labels-idx1-ubyte", np.arange(12) * 9)
+    with pytest.raises(UserError, match=r"test-labels-idx1-ubyte: label \d+|label -1 is not a class"):
+        EMNIST(str(tmp_path), subset).open()
+
+
 def test_fashion_classes():
     assert FashionMNIST.class_names[0] == "T-shirt/top"
     assert FashionMNIST.class_names[9] == "Ankle boot"
 
 
-@pytest.mark.parametrize(("source", "folder"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST")])
+@pytest.mark.parametrize(("source", "folder"), [(MNIST, "MNIST"), (FashionMNIST, "FashionMNIST"), (KMNIST, "KMNIST")])
 def test_a_failed_download_names_the_path_and_the_remedy(tmp_path, source, folder):
     with pytest.raises(UserError, match=rf"{folder}/raw: .*download failed \(.+\); copy them there unpacked") as caught:
         source(str(tmp_path)).open()

@@ -29,11 +29,13 @@ class FileColumn:
         store: the folder or archive.
         names: the name in the store of each row's file.
         half: the half of its file that a row consists of, if files contain two images side by side; else None.
+        square: side in pixels of the square in the centre of its file that a row consists of; None: the whole file.
     """
 
     store: Store
     names: Sequence[str]
     half: Half | None = None
+    square: int | None = None
 
     def __len__(self) -> int:
         return len(self.names)

@@ -10,8 +10,9 @@ import torchvision
 
 from saddlepoint.data.images import SUFFIXES
 from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest, digest_of
+from saddlepoint.data.sources.downloads import downloading
 from saddlepoint.data.sources.folders import suffix_of
-from saddlepoint.data.store import given_path, leaving_no_empty_folders, open_store, status
+from saddlepoint.data.store import given_path, open_store, status
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 
@@ -62,18 +63,10 @@ class CIFAR10(Source):
         # torchvision unpickles these files, and unpickling can run code. It is safe here because its constructor first
         # compares each file's MD5 with that of the authors' file, which is pinned in torchvision: a malicious pickle
         # would have to be a second preimage, which is infeasible.
-        try:
-            with leaving_no_empty_folders(self.root):
-                train = self._batches(train=True)
-                test = self._batches(train=False)
-        except (OSError, RuntimeError) as error:
-            reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
-            raise UserError(
-                f"{self.root}: neither cifar10/train and cifar10/test nor cifar-10-batches-py, and the download failed "
-                f"({reason})",
-                "root",
-                "put one of them there, or give a folder that has them",
-            ) from None
+        missing = f"{self.root}: neither cifar10/train and cifar10/test nor cifar-10-batches-py"
+        with downloading(self.root, missing, "put one of them there, or give a folder that has them"):
+            train = self._batches(train=True)
+            test = self._batches(train=False)
         splits: dict[Split, list[Table]] = {"train": [train], "held_out": [test]}
         return Contents(splits, CLASSES, digest_of(splits))
 

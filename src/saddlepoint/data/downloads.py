@@ -1,0 +1,94 @@
+"""Files that are downloaded when they are needed, and deleted again to stay within a limit."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import http.client
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from saddlepoint.errors import UserError
+from saddlepoint.writing import explained, whole
+
+CHUNK = 1 << 20
+TIMEOUT = 60.0  # seconds without an answer
+PAUSES = (1.0, 4.0)  # seconds before the second and the third attempt
+PERMANENT = range(400, 500)  # HTTP's errors of the request
+
+
+@dataclass(frozen=True)
+class Downloads:
+    """A folder of downloaded files, which all processes of a machine share.
+
+    Attributes:
+        folder: the folder.
+        limit: in bytes: when a file has been added, those that have not been opened for the longest time are deleted.
+    """
+
+    folder: Path
+    limit: int
+
+    def open(self, url: str) -> BinaryIO:
+        """Return a file, opened for reading; it is downloaded if it is not in the folder. Deleting it leaves it open.
+
+        Raises:
+            UserError: it cannot be downloaded, or the folder cannot be written.
+        """
+        file = self.folder / f"{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.tar"
+        with explained(self.folder, "set another cache_dir"):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with _locked(file.with_suffix(".lock")):  # only one process downloads it
+                if not file.exists():
+                    with whole(file) as part:
+                        _download(url, part)
+                file.touch()
+                opened = file.open("rb", buffering=0)
+            self._delete_oldest(file)
+        return opened
+
+    def _delete_oldest(self, newest: Path) -> None:
+        used = []
+        for file in self.folder.glob("*.tar"):
+            with contextlib.suppress(FileNotFoundError):  # deleted by another process
+                used.append((file != newest, -file.stat().st_mtime_ns, file.stat().st_size, file))
+        total = 0
+        for _, _, size, file in sorted(used):  # the newest first
+            total += size
+            if total > self.limit and file != newest:
+                file.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also if the process is killed
+        yield
+
+
+def _download(url: str, part: BinaryIO) -> None:
+    """Write the content of a URL into a file, in up to three attempts.
+
+    Raises:
+        UserError: all attempts failed, or the server refuses the request.
+    """
+    for pause in (*PAUSES, None):
+        part.seek(0)
+        part.truncate()
+        try:
+            with urllib.request.urlopen(url, timeout=TIMEOUT) as answer:
+                while chunk := answer.read(CHUNK):
+                    part.write(chunk)
+                if answer.length:  # bytes that were announced and did not come
+                    raise http.client.IncompleteRead(b"", answer.length)
+                return
+        except (OSError, http.client.HTTPException, ValueError) as error:  # of the network, the disk or the address
+            if pause is None or getattr(error, "code", None) in PERMANENT:
+                problem = f"{url}: cannot be downloaded ({error})"
+                raise UserError(problem, None, "check the address and the network") from None
+            time.sleep(pause)
