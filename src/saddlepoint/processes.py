@@ -23,6 +23,8 @@ ERRORS = "SADDLEPOINT_ERRORS"
 """Environment variable of the same processes: the directory of their error files."""
 STOPPED = (130, 143)
 """Exit codes of a run that was stopped by SIGINT or SIGTERM."""
+SRUN_ADVICE = "The `srun` command is available on your system but is not used"
+"""Beginning of Lightning's warning where SLURM is installed; a run on one machine does not need it."""
 SECONDS_TO_STOP = 10.0
 """Time for a process to save a checkpoint and exit after its launcher has died."""
 
@@ -56,7 +58,7 @@ def started() -> tuple[int, int] | None:
     from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Lightning's advice to use srun if it is installed
+        warnings.filterwarnings("ignore", SRUN_ADVICE)
         in_slurm = SLURMEnvironment.detect()
     if TorchElasticEnvironment.detect():
         each, total = int(os.environ["LOCAL_WORLD_SIZE"]), int(os.environ["WORLD_SIZE"])

@@ -166,8 +166,8 @@ def test_the_end_says_what_came_of_it_and_how_to_go_on(run: Run) -> None:
     assert f"{len(last) - 12} more scores and all details are in scores.jsonl" in run.out
     assert f"{IMAGES:,} images and 10 generator updates" in run.out
     assert "W&B: no API key found, so this run is recorded offline" in run.err
-    said = [line for line in run.err.splitlines() if line.strip() and not line.startswith("alarm")]
-    assert [line.split()[0] for line in said] == ["classifier", "W&B:", "100%"], "no notice of the stack's gets through"
+    said = [line for line in run.err.splitlines() if not line.startswith("alarm")]
+    assert [line.partition(" ")[0] for line in said] == ["classifier", "W&B:", "100%"], "only lines of our own"
     summary = json.loads((run.directory / "summary.json").read_text())
     assert summary["images_seen"] == IMAGES
     assert summary["device"] == (torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu")
@@ -187,6 +187,7 @@ def test_the_command_that_the_end_names_samples_from_the_checkpoint_alone(run: R
     (tmp_path / "mine.ckpt").write_bytes((run.user.folder / checkpoint).read_bytes())
     done = alone.run(script, "checkpoint=mine.ckpt", *arguments[1:])
     assert "64 samples of dcgan after" in done.stdout
+    assert done.stderr == ""
     system = restore(tmp_path / "mine.ckpt", "cpu").system
     expected = pictures.grid(quantise(system.sample(64, seed=0)))
     assert (np.asarray(Image.open(tmp_path / "samples" / "grid.png")) == np.asarray(expected)).all()
@@ -196,6 +197,7 @@ def test_evaluate_scores_the_checkpoint_alone_as_the_run_did(run: Run, tmp_path:
     alone = User(tmp_path)
     (tmp_path / "mine.ckpt").write_bytes((run.directory / "checkpoints" / "last.ckpt").read_bytes())
     done = alone.run("evaluate.py", "checkpoint=mine.ckpt")
+    assert done.stderr == ""
     cards = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
     end = [row for row in run.lines("scores.jsonl") if row["images_seen"] == IMAGES]
     assert [card["metric"] for card in cards] == [row["metric"] for row in end]
@@ -206,6 +208,20 @@ def test_evaluate_scores_the_checkpoint_alone_as_the_run_did(run: Run, tmp_path:
         }
         assert card["checkpoint"] == "mine.ckpt"
         assert f"{card['value']:.4g}" in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_ranks_and_a_resumed_run_print_only_lines_of_our_own(workers: int, tmp_path: Path) -> None:
+    user = User(tmp_path)
+    tiny = ("network.width=8", "batch_size=64", "features=random", "callbacks.scores.n=64", "logger=none")
+    begun = user.run(
+        "train.py", *tiny, "budget.images=192", "trainer.devices=2", f"data.num_workers={workers}", "run.dir=run"
+    )
+    resumed = user.run("train.py", "resume=run", "budget.images=256")
+    for done, last in ((begun, "100% 192 images"), (resumed, "100% 256 images")):
+        (line,) = (line for line in done.stderr.splitlines() if not line.startswith("alarm"))
+        assert line.startswith(last)
 
 
 def test_the_checkpoint_of_a_folder_is_its_best(run: Run) -> None:

@@ -146,15 +146,28 @@ def precision(wanted: str, accelerator: str, info: DataInfo) -> Any:
     return "bf16-mixed" if fast and info.is_image and min(info.shape[1:]) >= SMALLEST_SIDE_FOR_BF16 else "32-true"
 
 
+ADVICE = (
+    processes.SRUN_ADVICE,
+    # trainer=cpu on a machine with a GPU is a choice.
+    r"GPU available but not used\. You can set it by doing `Trainer\(accelerator='gpu'\)`\.$",
+    # Averaged networks and encoders of images stay in eval mode.
+    r"Found \d+ module\(s\) in eval mode at the start of training\.",
+    # Batches are trees, which the system transfers.
+    "You have overridden `transfer_batch_to_device` in `LightningModule` but have passed in a `LightningDataModule`",
+    # A deprecation inside Lightning 2.6, since PyTorch 2.10.
+    r"`isinstance\(treespec, LeafSpec\)` is deprecated",
+)
+"""Beginnings of warnings of Lightning that a user can do nothing about, as regular expressions."""
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress Lightning's warnings and messages, which are about features that are not used here."""
+    """Suppress Lightning's messages, and its warnings about what is intended here; see :data:`ADVICE`."""
     loggers = [logging.getLogger(name) for name in ("pytorch_lightning", "lightning_fabric")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
-        for module in ("pytorch_lightning", "lightning_fabric"):
-            warnings.filterwarnings("ignore", module=module)
-        warnings.filterwarnings("ignore", message=".*lr_scheduler.step.*")
+        for message in ADVICE:
+            warnings.filterwarnings("ignore", message)
         for logger in loggers:
             logger.setLevel(logging.ERROR)
         try:

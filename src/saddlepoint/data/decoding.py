@@ -148,8 +148,9 @@ def _half_width(width: int, where: str) -> int:
 
 
 def _progress(parts: Iterator[T], files: int, title: str) -> Iterator[T]:
-    """Show a progress bar on stderr while many files are read."""
-    with Progress(console=console(stderr=True), transient=True, disable=files < PROGRESS_FROM) as progress:
+    """Show a progress bar on stderr, if that is a terminal, while many files are read."""
+    shown = console(stderr=True)
+    with Progress(console=shown, transient=True, disable=files < PROGRESS_FROM or not shown.is_terminal) as progress:
         task = progress.add_task(title, total=files)
         for part in parts:
             progress.advance(task, CHUNK)

@@ -11,7 +11,9 @@ def status_line(transient: bool = False) -> Progress:
     """Return a one-line display of a task's description, its progress where the total is known, and the elapsed time.
 
     Args:
-        transient: remove the line at the end.
+        transient: remove the line at the end, and show none if stderr is not a terminal.
     """
     columns = (TextColumn("{task.description}", markup=False), TaskProgressColumn(), TimeElapsedColumn())
-    return Progress(*columns, console=console(stderr=True), refresh_per_second=2, transient=transient)
+    shown = console(stderr=True)
+    hidden = transient and not shown.is_terminal  # rich would print an empty line
+    return Progress(*columns, console=shown, refresh_per_second=2, transient=transient, disable=hidden)

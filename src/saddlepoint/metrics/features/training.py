@@ -136,7 +136,9 @@ def learn(network: SmallCNN, optimizer: torch.optim.Optimizer, images: Tensor, l
 def has_bfloat16(device: torch.device) -> bool:
     """Return whether bfloat16 is computed by the hardware, not emulated."""
     if device.type == "cpu":
-        return bool(torch.cpu.get_capabilities().get("avx512_bf16", False))
+        # PyTorch 2.10 cannot tell, and trains in float32.
+        capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
+        return bool(capabilities.get("avx512_bf16", False))
     return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
 
 
