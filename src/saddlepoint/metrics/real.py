@@ -22,14 +22,14 @@ from saddlepoint.metrics.sharpness import blurred, noised
 from saddlepoint.metrics.status_line import status_line
 from saddlepoint.types import DataInfo, Split
 
-FORMAT = "3"
+FORMAT = "4"
 """Version of the kept statistics; increase it whenever they, or how they are computed, change."""
 EMBEDDABLE_DIM = 512
 EMBEDDABLE_BYTES = 2**24
 """Size limit of one metric's statistics in a checkpoint."""
 TRAIN_POOL_FLOATS = 2**27
-"""Limit on the training images' features kept for nearest-neighbour search: half a gigabyte, 65,000 images of
-Inception's."""
+"""Limit on the training images' features kept for nearest-neighbour search and kernel distances: half a gigabyte,
+65,000 images of Inception's."""
 BASELINE_ROWS = 2_000
 """Number of real images that are blurred and noised; the expected collision rates do not depend on it."""
 
