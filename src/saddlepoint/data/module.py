@@ -15,7 +15,7 @@ from saddlepoint.data.columns import Columns
 from saddlepoint.data.copies import count_copies
 from saddlepoint.data.fit import Policy
 from saddlepoint.data.images import Channels
-from saddlepoint.data.inspection import choose_fits, describe
+from saddlepoint.data.inspection import choose_fits, common_size, describe
 from saddlepoint.data.loader import Lists, LoaderOptions, MemoryLoader, WorkerLoader, check_batch
 from saddlepoint.data.schedule import Schedule
 from saddlepoint.data.sources.base import Source
@@ -116,6 +116,10 @@ class DataModule(pl.LightningDataModule):
                 None. Its key is an argument of this class, or ``source.`` and an argument of the source.
         """
         return self.info
+
+    def native_size(self) -> tuple[int, int] | None:
+        """Return the size (H, W) of all sampled images before they are fitted; None if they have different sizes."""
+        return common_size(self._columns.contents, self.info.batch.sampled, self.source.name)
 
     def copies(self) -> int | None:
         """Return the number of held-out samples whose files are copies of training files; None if it is not known."""
