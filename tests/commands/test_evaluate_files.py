@@ -223,7 +223,7 @@ MISTAKEN_MOMENTS = {
         "metrics: 'kid' cannot be computed from stats.npz, which is read as mean and covariance",
     ),
     "classifier": (["features=classifier"], "features: the classifier is trained on images of the reference"),
-    "fit": (["fit=pad"], "fit: a mean and covariance have no size to fit samples to; add image_size, or leave it out"),
+    "fit": (["fit=pad"], "fit: a mean and covariance have no size to fit samples to; set image_size as well"),
     "dimension": ([], "reference: stats.npz is of 64 features, and random has 256"),
     "shape": ([], "reference: stats.npz: mu is float64 [256], sigma float64 [64, 256]; save floats [F] and [F, F]"),
     "NaN": ([], "reference: stats.npz: mu or sigma contains NaN or infinite values"),

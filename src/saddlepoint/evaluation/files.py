@@ -123,9 +123,7 @@ def _inspected(data: DataModule, key: str) -> DataInfo:
 def _unfitted(config: DictConfig) -> tuple[DataModule, str | None]:
     """Return the samples at their own size, or at ``image_size`` by the user's policy, and the policy for the card."""
     if config.image_size is None and config.fit is not None:
-        raise UserError(
-            "a mean and covariance have no size to fit samples to", "fit", "add image_size, or leave it out"
-        )
+        raise UserError("a mean and covariance have no size to fit samples to", "fit", "set image_size as well")
     fit = None if config.image_size is None else config.fit or "pad"
     samples = _module(config.samples, config.image_size, fit or "pad")
     _, height, width = _inspected(samples, "samples").shape
