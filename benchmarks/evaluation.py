@@ -88,14 +88,14 @@ def after_extraction(n: int, dim: int, rounds: int) -> None:
     score = catalogue.METRICS["is"](0, 10)
     moments = Moments(dim)
     moments.update(real)
-    known = {metric.name: metric.reference(Sample(moments, real)) for metric in metrics}
+    known = {metric.name: metric.reference(Sample(moments, real, train_pool=real)) for metric in metrics}
     theirs = fid_features_to_statistics(real)
 
     def ours_anew() -> None:
         again = Moments(dim)
         for part in real.split(64):
             again.update(part)
-        known.update({metric.name: metric.reference(Sample(again, real)) for metric in metrics})
+        known.update({metric.name: metric.reference(Sample(again, real, train_pool=real)) for metric in metrics})
         ours()
 
     def torch_fidelitys_anew() -> None:

@@ -23,7 +23,7 @@ SCHEMAS = {
 }
 
 
-PAGES = ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md", "comparing.md"]
+PAGES = ["data.md", "evaluation.md", "export.md", "modes.md", "sweeps.md", "comparing.md", "theory.md"]
 
 
 @pytest.mark.parametrize(

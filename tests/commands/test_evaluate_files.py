@@ -154,6 +154,92 @@ def test_gray_samples_meet_a_colour_reference_as_they_are(evaluate: Any, digits:
     assert values(evaluate("samples=a.npz", *asked)) == pytest.approx(colour, rel=1e-5)
 
 
+@pytest.mark.parametrize("kind", [np.float64, np.float32])
+def test_moments_in_a_file_give_the_fid_of_their_images(
+    evaluate: Any, digits: np.ndarray, tmp_path: Path, kind: type
+) -> None:
+    pool = RandomFeatures()(torch.from_numpy(digits[300:500])[:, None]).pool.double().numpy()
+    spatial = {"mu_s": np.zeros(3), "sigma_s": np.eye(3)}  # as in the files of ADM
+    np.savez(tmp_path / "stats.npz", mu=pool.mean(0).astype(kind), sigma=np.cov(pool.T).astype(kind), **spatial)
+    of_images = evaluate("samples=a.npz", "reference=b.npz", "features=random", "metrics=[fid]")["fid_random"]
+    cards = evaluate("samples=a.npz", "reference=stats.npz", "features=random")
+    card = cards.pop("fid_random")
+    assert not cards
+    assert card["value"] == pytest.approx(of_images["value"], rel=1e-4)
+    assert card["reference"].startswith("stats/moments:unknown@")
+    assert "extractor, resize kernel and number of images are unknown" in card["note"]
+    assert (card["fit"], card["real"], card["n"]) == (None, None, 300)
+
+
+def test_samples_for_moments_keep_their_size_unless_one_is_given(
+    evaluate: Any, digits: np.ndarray, tmp_path: Path
+) -> None:
+    pool = RandomFeatures()(torch.from_numpy(digits[300:500])[:, None]).pool.double().numpy()
+    np.savez(tmp_path / "stats.npz", mu=pool.mean(0), sigma=np.cov(pool.T))
+    (tmp_path / "mixed").mkdir()
+    for index, image in enumerate(digits[:60]):
+        side = 8 if index % 2 else 6
+        Image.fromarray(image[:side, :side]).save(tmp_path / "mixed" / f"{index:02}.png")
+    padded = digits[:60].copy()
+    padded[::2] = np.pad(digits[:60:2, :6, :6], ((0, 0), (1, 1), (1, 1)))
+    np.savez(tmp_path / "padded.npz", images=padded)
+    asked = ("reference=stats.npz", "features=random")
+    card = evaluate("samples=mixed", *asked, "image_size=8", "fit=pad")["fid_random"]
+    assert card["fit"] == "pad to 8x8"
+    assert card["value"] == pytest.approx(evaluate("samples=padded.npz", *asked)["fid_random"]["value"], rel=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["pad", "resize"])
+def test_samples_of_the_native_size_are_fitted_as_the_data_set_is(
+    evaluate: Any, digits: np.ndarray, tmp_path: Path, policy: str
+) -> None:
+    padded = np.pad(digits[:300], ((0, 0), (2, 2), (2, 2)))
+    resized = np.stack([Image.fromarray(image).resize((12, 12), Image.Resampling.BICUBIC) for image in digits[:300]])
+    np.savez(tmp_path / "fitted.npz", images=padded if policy == "pad" else resized)
+    asked = ("data=digits", "data.image_size=12", f"data.fit={policy}", "features=random", "metrics=[fid]", "n=300")
+    (native,), (fitted,) = (evaluate(f"samples={name}", *asked).values() for name in ("a.npz", "fitted.npz"))
+    assert native["value"] == pytest.approx(fitted["value"], rel=1e-5)
+    assert (native["fit"], fitted["fit"]) == (f"{policy} from 8x8, as digits", None)
+
+
+def of_moments(folder: Path, name: str) -> None:
+    """Write a file of moments of RandomFeatures' 256 features, with one mistake or none."""
+    mean, covariance = np.zeros(256), np.eye(256)
+    if name == "dimension":
+        mean, covariance = mean[:64], covariance[:64, :64]
+    elif name == "shape":
+        covariance = covariance[:64]
+    elif name == "NaN":
+        covariance[3, 3] = np.nan
+    elif name == "asymmetric":
+        covariance[0, 1] = 0.5
+    objects = {"mu": np.array([None])} if name == "objects" else {}
+    np.savez(folder / "stats.npz", **{"mu": mean, "sigma": covariance, **objects})
+
+
+MISTAKEN_MOMENTS = {
+    "kid": (
+        ["metrics=[kid]"],
+        "metrics: 'kid' cannot be computed from stats.npz, which is read as mean and covariance",
+    ),
+    "classifier": (["features=classifier"], "features: the classifier is trained on images of the reference"),
+    "fit": (["fit=pad"], "fit: a mean and covariance have no size to fit samples to; set image_size as well"),
+    "dimension": ([], "reference: stats.npz is of 64 features, and random has 256"),
+    "shape": ([], "reference: stats.npz: mu is float64 [256], sigma float64 [64, 256]; save floats [F] and [F, F]"),
+    "NaN": ([], "reference: stats.npz: mu or sigma contains NaN or infinite values"),
+    "asymmetric": ([], "reference: stats.npz: sigma is not symmetric"),
+    "objects": ([], "reference: stats.npz: mu is object [1]"),
+}
+
+
+@pytest.mark.parametrize("name", MISTAKEN_MOMENTS)
+def test_mistakes_with_moments_are_one_line(refuse: Any, digits: Any, tmp_path: Path, name: str) -> None:
+    of_moments(tmp_path, name)
+    arguments, line = MISTAKEN_MOMENTS[name]
+    features = [] if "features=classifier" in arguments else ["features=random"]
+    assert line in refuse("evaluate", "samples=a.npz", "reference=stats.npz", *features, *arguments)
+
+
 def test_points_are_scored_by_their_modes(evaluate: Any, tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", points=np.array([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]]))
     cards = evaluate("samples=p.npz", "data=gaussians")
@@ -167,6 +253,10 @@ MISTAKES = {
     "no samples": (["reference=b.npz"], "reference: applies only to samples=PATH"),
     "no folder": (["samples=a.npz", "reference=c"], "c: no such folder or zip file; give a folder or a zip file"),
     "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n: 301 is more than the 300"),
+    "neither size": (
+        ["samples=small.npz", "data=digits", "data.image_size=12", "features=random"],
+        "samples: images of small.npz are 6x6 with 1 channel, those of digits 12x12 with 1 channel; set fit to resize",
+    ),
     "all, over seeds": (
         ["samples=a.npz", "reference=b.npz", "seeds=2"],
         "seeds: 2 disjoint sets of 300 are more than the 300 samples in a.npz; set n to 150 or less",
@@ -189,7 +279,8 @@ MISTAKES = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_mistakes_are_one_line(refuse: Any, digits: Any, name: str) -> None:
+def test_mistakes_are_one_line(refuse: Any, digits: Any, tmp_path: Path, name: str) -> None:
+    np.savez(tmp_path / "small.npz", images=digits[:200, :6, :6])
     arguments, line = MISTAKES[name]
     assert line in refuse("evaluate", *arguments)
 

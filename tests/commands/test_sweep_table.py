@@ -53,3 +53,21 @@ def test_the_last_line_of_a_job_counts_and_one_that_has_not_ended_is_named(
     assert rows[1].split()[:5] == ["1", "seed=1", "fid_random", "3", "2"]
     assert rows[2].split()[:5] == ["2", "seed=2", "mixture_kl", "1.25", "0.25"]
     assert rows[3] == f"job 0 (seed=0) failed: {sweep_table.UNFINISHED}"
+
+
+def test_the_error_of_a_failed_job_is_a_line_below_the_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    error = "batch_size: 5000 is more than the 1,472 training samples; " + "choose a smaller one, or more data " * 5
+    record(tmp_path, 0, "done", *LONG, "seed=0", best=("fid_classifier", 12.5))
+    append_json_line(
+        tmp_path / "jobs.jsonl", {"num": 1, "overrides": ["seed=1"], "status": "failed", "error": error.strip()}
+    )
+    sweep_table.show(tmp_path)
+    *table, last = capsys.readouterr().out.splitlines()
+    assert last == f"job 1 (seed=1) failed: {error.strip()}"
+    (row,) = [line for line in table if line.split()[:1] == ["1"]]
+    assert row.split() == ["1", "seed=1", "failed"]
+    assert max(map(len, table[1:])) <= 80
+    assert all(word not in " ".join(table) for word in ("batch_size", "5000", "smaller"))

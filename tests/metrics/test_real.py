@@ -132,6 +132,17 @@ def test_references_that_share_memory_are_cached(digits, grid, tmp_path) -> None
     assert digits.reads == reads
 
 
+def test_features_of_two_metrics_are_cached_once(digits, grid, tmp_path) -> None:
+    names = ("kid", "nearest_train")
+    for name in (*names, names):
+        RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=[name] if isinstance(name, str) else name)
+    one, other, both = sorted(path.stat().st_size for path in (tmp_path / "features").iterdir())
+    assert both < other + 2_000 < one + other
+    again = RealStatistics.compute(digits, grid, tmp_path, n=100, metrics=names)
+    assert again.tensors["kid.rows"] is again.tensors["nearest_train.rows"]
+    assert torch.equal(again.tensors["kid.rows"], grid(digits.splits["train"][0]).pool)
+
+
 def test_held_out_figures_are_of_n_images_or_of_all(digits, grid, tmp_path) -> None:
     assert RealStatistics.compute(digits, grid, tmp_path, n=100).held_out["fid_grid"][1] == 100
     assert RealStatistics.compute(digits, grid, tmp_path, n=1000).held_out["fid_grid"][1] == 360

@@ -57,6 +57,12 @@ def choose_fits(
     return fits
 
 
+def common_size(contents: Contents, column: str, name: str) -> tuple[int, int] | None:
+    """Return the size (H, W) of all images of a column before they are fitted; None if they have different sizes."""
+    sizes = {shape[:2] for shape in _shapes(contents, column, name)}
+    return sizes.pop() if len(sizes) == 1 else None
+
+
 def _holds_images(column: Column) -> bool:
     return not isinstance(column, np.ndarray) or column.ndim == 4
 

@@ -15,7 +15,7 @@ from saddlepoint.data import summary
 from saddlepoint.data.columns import Columns
 from saddlepoint.data.fit import Policy
 from saddlepoint.data.images import Channels
-from saddlepoint.data.inspection import choose_fits, describe
+from saddlepoint.data.inspection import choose_fits, common_size, describe
 from saddlepoint.data.loader import Lists, LoaderOptions, MemoryLoader, WorkerLoader, check_batch
 from saddlepoint.data.schedule import Schedule
 from saddlepoint.data.sources.base import Source
@@ -124,6 +124,10 @@ class DataModule(pl.LightningDataModule):
     def notices(self) -> list[str]:
         """Return sentences about held-out copies of training files, and about files with several pages or frames."""
         return summary.notices(self._columns.contents, self.info)
+
+    def native_size(self) -> tuple[int, int] | None:
+        """Return the size (H, W) of all sampled images before they are fitted; None if they have different sizes."""
+        return common_size(self._columns.contents, self.info.batch.sampled, self.source.name)
 
     def _open(self) -> Columns:
         try:

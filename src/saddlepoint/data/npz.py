@@ -19,6 +19,8 @@ from saddlepoint.errors import UserError
 KEYS = ("images", "arr_0")
 """Accepted names of the images' array; the second is NumPy's for an array that was saved without a name."""
 SHAPES = "uint8 [N, H, W] or [N, H, W, C]"
+ASYMMETRY = 1e-5
+"""Largest difference between a covariance and its transpose, relative to its largest value: rounding of float32."""
 LAYOUT = f"it must contain images (or arr_0), {SHAPES}, and may contain labels, integers [N]"
 
 
@@ -120,6 +122,30 @@ def _check_images(path: Path, key: str, shape: tuple[int, ...], dtype: np.dtype[
     if len(shape) == 4 and shape[3] not in (1, 3, 4):
         remedy = "move the channels to the end" if shape[1] in (1, 3, 4) else "C must be 1, 3 or 4"
         raise UserError(f"{path}: {key} has shape {list(shape)}, not [N, H, W, C]", None, remedy)
+
+
+def holds_moments(path: Path) -> bool:
+    """Return whether a file is an ``.npz`` of a mean and a covariance of features, ``mu`` and ``sigma``."""
+    return path.suffix == ".npz" and is_file(path) and {"mu", "sigma"} <= _headers(path).keys()
+
+
+def read_moments(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Read ``mu``, float [F], and ``sigma``, float [F, F], as written by pytorch-fid, TTUR and ADM.
+
+    Raises:
+        UserError: they have other types or shapes, are not finite, or ``sigma`` is not symmetric.
+    """
+    headers = _headers(path)
+    (shape, kind), (square, of_square) = headers["mu"], headers["sigma"]
+    if kind.kind != "f" or of_square.kind != "f" or len(shape) != 1 or square != shape * 2:
+        problem = f"{path}: mu is {kind} {list(shape)}, sigma {of_square} {list(square)}"
+        raise UserError(problem, None, "save floats [F] and [F, F]")
+    mean, covariance = (_load(path, key, headers).astype(np.float64) for key in ("mu", "sigma"))
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise UserError(f"{path}: mu or sigma contains NaN or infinite values", None, "compute them again")
+    if np.abs(covariance - covariance.T).max(initial=0) > ASYMMETRY * np.abs(covariance).max(initial=0):
+        raise UserError(f"{path}: sigma is not symmetric", None, "save the covariance of the features")
+    return mean, covariance
 
 
 def holds_points(path: Path) -> bool:

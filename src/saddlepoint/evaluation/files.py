@@ -1,11 +1,13 @@
 """``python evaluate.py samples=PATH reference=PATH`` (or ``data=NAME``): scores images in files, without a model.
 
-A path is a folder, a zip file or an ``.npz``, so that images from any model or tool can be compared.
+A path is a folder, a zip file or an ``.npz``, so that images from any model or tool can be compared. A reference can
+also be an ``.npz`` with the mean and covariance of features.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,11 @@ from torch import Tensor
 from saddlepoint.assembly import build
 from saddlepoint.assembly.restore import pick_device
 from saddlepoint.data import DataModule
-from saddlepoint.data.npz import holds_points, read_points
+from saddlepoint.data.npz import holds_moments, holds_points, read_points
 from saddlepoint.data.sources.image_set import ImageSet
 from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
+from saddlepoint.evaluation import moments
 from saddlepoint.evaluation import pictures as diagrams
 from saddlepoint.evaluation.base import Settings, cache_directory
 from saddlepoint.evaluation.sets import check_servable, default_splits, prepare, reseeded, set_judge
@@ -48,24 +51,18 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
     path = given_path(config.samples)
     if holds_points(path):
         return _points(config, path)
-    if config.reference is not None:
-        real = _module(config.reference, config.image_size, config.fit or "pad", splits=True)
-        info = _inspected(real, "reference")
-    else:
-        real, info = build.build_data(config)
-    if not info.is_image:
-        problem = f"{info.name} is a data set of points, and {path} contains none"
-        raise UserError(problem, "samples", "give an .npz with points, float [N, D]")
-    samples = _fitted(config, info)
-    say(real.summary())
+    real = _reference(config)
+    samples, fit = _unfitted(config) if real is None else _fitted(config, real)
+    if real is not None:
+        say(real.summary())
     say(samples.summary())
     total = samples.info.sizes["train"]
     n = _number(config, total)
-    evaluator = _evaluator(config, real, n, features_off)
+    evaluator = _evaluator(config, real, samples, n, features_off)
     check_servable(config.metrics, evaluator)
 
     judged: list[tuple[Evaluator, int]] = []
-    labels = _conditions(samples, info.class_names)
+    labels = None if real is None else _conditions(samples, real.info.class_names)
 
     def choice(seed: int) -> Tensor:
         return _choice(total, n, seed, config.seed)
@@ -74,13 +71,14 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
         judged.append((reseeded(evaluator, seed), seed))
         rows = choice(seed)
         wanted = None if labels is None else labels[rows]
-        return judged[-1][0].score(_images(samples, rows), wanted, **_circumstances())
+        cards = judged[-1][0].score(_images(samples, rows), wanted, **_circumstances())
+        return cards if real is not None else [replace(card, note=moments.NOTE) for card in cards]
 
     def pictures(cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         last, seed = judged[-1]
         return diagrams.draw(last, cards, lambda indices: _images_at(_images(samples, choice(seed)), indices), real)
 
-    about = {"samples": f"{samples.info.name}:{total}@{samples.info.fingerprint[:8]}", "fit": config.fit}
+    about = {"samples": f"{samples.info.name}:{total}@{samples.info.fingerprint[:8]}", "fit": fit}
     return Subject(f"{n:,} images of {path}", Path("scores.jsonl"), score, about, pictures)
 
 
@@ -97,6 +95,21 @@ def _check(config: DictConfig) -> None:
         raise UserError("applies only to reference=PATH", "image_size", "with data=NAME, set data.image_size")
 
 
+def _reference(config: DictConfig) -> DataModule | None:
+    """Return the reference's images, inspected; None if it consists of moments."""
+    if config.reference is None:
+        real, info = build.build_data(config)
+        if not info.is_image:
+            problem = f"{info.name} is a data set of points, and {config.samples} contains none"
+            raise UserError(problem, "samples", "give an .npz with points, float [N, D]")
+        return real
+    if holds_moments(given_path(config.reference)):
+        return None
+    real = _module(config.reference, config.image_size, config.fit or "pad", splits=True)
+    _inspected(real, "reference")
+    return real
+
+
 def _module(path: str, size: Any, fit: str, channels: Any = None, splits: bool = False) -> DataModule:
     """Return the images of a path; the memory limit of 0 keeps them from being decoded into the user's cache."""
     size = OmegaConf.to_container(size) if OmegaConf.is_config(size) else size
@@ -111,13 +124,29 @@ def _inspected(data: DataModule, key: str) -> DataInfo:
         raise error.at(key if error.key == "source.root" else error.key) from None
 
 
-def _fitted(config: DictConfig, real: DataInfo) -> DataModule:
-    """Return the samples at the reference's size and channels: unchanged, or fitted by the user's policy."""
+def _unfitted(config: DictConfig) -> tuple[DataModule, str | None]:
+    """Return the samples at their own size, or at ``image_size`` by the user's policy, and the policy for the card."""
+    if config.image_size is None and config.fit is not None:
+        raise UserError("a mean and covariance have no size to fit samples to", "fit", "set image_size as well")
+    fit = None if config.image_size is None else config.fit or "pad"
+    samples = _module(config.samples, config.image_size, fit or "pad")
+    _, height, width = _inspected(samples, "samples").shape
+    return samples, None if fit is None else f"{fit} to {height}x{width}"
+
+
+def _fitted(config: DictConfig, reference: DataModule) -> tuple[DataModule, str | None]:
+    """Return the samples at the reference's size and channels, and how they were fitted, for the card.
+
+    They are unchanged, or fitted by the user's policy, or as the reference's own images if they have the native size of
+    these.
+    """
+    real = reference.info
     channels, height, width = real.shape
+    size = [height, width]
     if config.fit is not None:
-        module = _module(config.samples, [height, width], config.fit, channels)
+        module = _module(config.samples, size, config.fit, channels)
         _inspected(module, "samples")
-        return module
+        return module, config.fit
     module = _module(config.samples, None, "pad")
     try:
         found = _inspected(module, "samples").shape
@@ -126,9 +155,13 @@ def _fitted(config: DictConfig, real: DataInfo) -> DataModule:
             raise
         raise UserError(error.problem, "samples", _remedy(real)) from None
     if found == real.shape:
-        return module
-    if found == (1, height, width) and channels == 3:  # converting gray to RGB does not change an image
-        return _module(config.samples, [height, width], "pad", 3)
+        return module, None
+    if found[0] in (channels, 1) and channels in (1, 3):  # converting gray to RGB does not change an image
+        if found[1:] == (height, width):
+            return _module(config.samples, size, "pad", channels), None
+        if found[1:] == reference.native_size():
+            fitted = _module(config.samples, size, reference.policy, channels)
+            return fitted, f"{reference.policy} from {found[1]}x{found[2]}, as {real.name}"
     problem = f"images of {config.samples} are {_size(found)}, those of {real.name} {_size(real.shape)}"
     raise UserError(problem, "samples", _remedy(real))
 
@@ -155,8 +188,13 @@ def _number(config: DictConfig, total: int) -> int:
     return n
 
 
-def _evaluator(config: DictConfig, real: DataModule, n: int, features_off: bool) -> Evaluator:
+def _evaluator(
+    config: DictConfig, real: DataModule | None, samples: DataModule, n: int, features_off: bool
+) -> Evaluator:
     extractor = _extractor(config, features_off).to(pick_device(config.device))
+    if real is None:
+        prepared = moments.statistics(given_path(config.reference), samples, extractor, config.metrics)
+        return Evaluator(extractor, prepared, config.metrics or ("fid",), n, config.seed)
     if config.reference is None:
         return set_judge(extractor, real, Settings(n, config.seed, config.splits, config.metrics)).evaluator
     names, splits = list(config.metrics or catalogue.DEFAULT), config.splits or default_splits(n)

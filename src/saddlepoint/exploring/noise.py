@@ -102,13 +102,14 @@ def classes(wanted: str | int | ListConfig, restored: Restored, mode: str) -> li
 
 
 def numbers(wanted: str | int | ListConfig, names: Sequence[str]) -> list[int]:
-    """Return the class numbers for ``labels`` among the given names.
+    """Return the class numbers for ``labels``: a string is one of the given names, an integer a name or a number.
 
-    >>> numbers("all", ("cat", "dog")), numbers(["dog", 0], ("cat", "dog"))
-    ([0, 1], [1, 0])
+    >>> numbers("all", ("cat", "dog")), numbers(["dog", 0], ("cat", "dog")), numbers(["2", 3], ("1", "2", "3"))
+    ([0, 1], [1, 0], [1, 2])
 
     Raises:
-        UserError: if a class does not exist, or the list is empty.
+        UserError: if a class does not exist, an integer is the name of one class and the number of another, or the list
+            is empty.
     """
     if wanted == "all" and "all" not in names:
         return list(range(len(names)))
@@ -119,10 +120,16 @@ def numbers(wanted: str | int | ListConfig, names: Sequence[str]) -> list[int]:
 
 
 def _class(label: str | int, names: Sequence[str]) -> int:
-    if label in names:
-        return names.index(str(label))
+    counted = isinstance(label, int) and 0 <= label < len(names)
+    if str(label) in names:
+        named = names.index(str(label))
+        if counted and named != label:
+            problem = f"{label} is the name of class {named}, and the number of class '{names[int(label)]}'"
+            examples = " or ".join(f"labels=\"'{name}'\"" for name in (label, names[int(label)]))
+            raise UserError(problem, "labels", f"quote the name: {examples}")
+        return named
     if isinstance(label, int):
-        if 0 <= label < len(names):
+        if counted:
             return label
         raise UserError(f"there is no class {label}", "labels", f"choose from 0 to {len(names) - 1}")
     remedy = choose(label, names) if len(names) <= MOST_LISTED else suggestion(label, names)

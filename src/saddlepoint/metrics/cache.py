@@ -45,13 +45,18 @@ def write(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, Any], 
 
     Args:
         path: the file; its directory is created if necessary.
-        tensors: on any device.
+        tensors: on any device; one that has several names is stored once.
         header: plain values that identify the tensors; :func:`read` must be given the same.
         facts: plain values that are stored and returned with the tensors.
     """
+    names = {id(tensor): name for name, tensor in reversed(list(tensors.items()))}
+    same = {name: names[id(tensor)] for name, tensor in tensors.items() if name != names[id(tensor)]}
     # Clones, because safetensors refuses tensors that share memory, as two metrics' references may.
-    own = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    metadata = {"header": json.dumps(header, sort_keys=True), "facts": json.dumps(facts), "sha256": digest(own)}
+    own = {name: tensors[name].detach().cpu().contiguous().clone() for name in names.values()}
+    metadata = {
+        "header": json.dumps(header, sort_keys=True), "facts": json.dumps(facts), "sha256": digest(own),
+        "same": json.dumps(same),
+    }  # fmt: skip
     data = safetensors.torch.save(own, metadata=metadata)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,6 +73,7 @@ def read(path: Path, header: Mapping[str, Any]) -> tuple[dict[str, Tensor], dict
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dictionary)
         if metadata["header"] != json.dumps(header, sort_keys=True) or metadata["sha256"] != digest(tensors):
             return None
+        tensors |= {name: tensors[first] for name, first in json.loads(metadata.get("same", "{}")).items()}
         return tensors, json.loads(metadata["facts"])
     except (OSError, KeyError, ValueError, safetensors.SafetensorError):
         return None

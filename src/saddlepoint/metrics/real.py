@@ -17,19 +17,20 @@ from saddlepoint.errors import UserError
 from saddlepoint.metrics import cache, catalogue
 from saddlepoint.metrics.base import OF_ALL, Collector, Figure, Metric, Sample
 from saddlepoint.metrics.features.base import FeatureExtractor
+from saddlepoint.metrics.frechet import real_root
 from saddlepoint.metrics.rows import RealData, selected_batches, selection
 from saddlepoint.metrics.sharpness import blurred, noised
 from saddlepoint.metrics.status_line import status_line
 from saddlepoint.types import DataInfo, Split
 
-FORMAT = "3"
+FORMAT = "4"
 """Version of the kept statistics; increase it whenever they, or how they are computed, change."""
 EMBEDDABLE_DIM = 512
 EMBEDDABLE_BYTES = 2**24
 """Size limit of one metric's statistics in a checkpoint."""
 TRAIN_POOL_FLOATS = 2**27
-"""Limit on the training images' features kept for nearest-neighbour search: half a gigabyte, 65,000 images of
-Inception's."""
+"""Limit on the training images' features kept for nearest-neighbour search and kernel distances: half a gigabyte,
+65,000 images of Inception's."""
 BASELINE_ROWS = 2_000
 """Number of real images that are blurred and noised; the expected collision rates do not depend on it."""
 
@@ -128,6 +129,26 @@ class RealStatistics:
         own_scores = {figure.name: (figure.value, figure.n) for figure in figures}
         cache.write(path, tensors, header, own_scores)
         return cls(header, tensors, own_scores)
+
+    @classmethod
+    def from_moments(
+        cls, name: str, fingerprint: str, mean: Tensor, covariance: Tensor, extractor: FeatureExtractor
+    ) -> RealStatistics:
+        """Return statistics that suffice for Fréchet distances, from moments of unknown images.
+
+        Args:
+            name: of the moments, for cards.
+            fingerprint: hash of the moments.
+            mean: [F].
+            covariance: [F, F].
+            extractor: the one that they are taken to be of.
+        """
+        header = {
+            "data": name, "fingerprint": fingerprint, "split": "moments", "size": "unknown", "metrics": ["fid"],
+            "features": extractor.name, "version": extractor.version, "dim": extractor.dim,
+        }  # fmt: skip
+        tensors = {"fid.mean": mean.double(), "fid.root": real_root(covariance)}
+        return cls(header, tensors, {})
 
     def of_metric(self, metric: Metric) -> dict[str, Tensor]:
         """Return the reference of ``metric``.

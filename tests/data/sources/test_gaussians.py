@@ -25,6 +25,15 @@ def test_moments_match_the_closed_form(layout, split):
     assert np.allclose(np.cov(points.T), covariance, atol=5 * scale / math.sqrt(n))
 
 
+def test_another_deviation_scales_the_same_noise():
+    source, wide = Gaussians("line"), Gaussians("line", std=0.5)
+    points, modes = DataModule(source).arrays("train")
+    others, same = DataModule(wide).arrays("train")
+    assert (same == modes).all()
+    assert np.allclose(others - wide.means[modes], 2 * (points - source.means[modes]), atol=1e-5)
+    assert (source.name, wide.name, wide.std) == ("gaussians_line", "gaussians_line_0.5", 0.5)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_residuals_are_normal_about_the_labelled_mode(layout):
     source = Gaussians(layout)

@@ -6,6 +6,7 @@ import math
 from typing import Literal
 
 import torch
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from saddlepoint.data.sources.base import Contents, Source, Table, digest_of
@@ -30,6 +31,7 @@ class Gaussians(Source):
     Args:
         layout: ``line`` (1-D), ``ring`` or ``grid`` (2-D).
         seed: of the points; independent of the run's seed, so that runs with different seeds have the same data.
+        std: σ of every mode; None for the layout's.
 
     Attributes:
         means: the modes' centres, float32 [K, D].
@@ -38,11 +40,12 @@ class Gaussians(Source):
 
     name = "gaussians"
 
-    def __init__(self, layout: Layout = "ring", seed: int = 0):
+    def __init__(self, layout: Layout = "ring", seed: int = 0, std: PositiveFloat | None = None):
         self.layout = layout
         self.seed = seed
-        self.name = f"gaussians_{layout}"
-        self.means, self.std = _modes(layout)
+        self.means, own = _modes(layout)
+        self.std = std or own
+        self.name = f"gaussians_{layout}" + (f"_{std:g}" if std else "")
 
     def open(self) -> Contents:
         """See :meth:`Source.open`."""
