@@ -13,7 +13,7 @@ from PIL import Image
 from pydantic import TypeAdapter, ValidationError
 
 from saddlepoint.data import DataModule, Digits, ImageFolder
-from saddlepoint.data.decoding import DecodedFiles
+from saddlepoint.data.decoding import DecodedRows
 from saddlepoint.data.fit import Fit
 from saddlepoint.data.loader import MemoryLoader, WorkerLoader
 from saddlepoint.errors import UserError
@@ -122,7 +122,7 @@ def test_workers_read_zip_files_that_the_parent_has_open(folder, tmp_path):
 def test_columns_can_be_sent_to_workers(folder, tmp_path):
     path = Path(shutil.make_archive(str(tmp_path / "zipped"), "zip", folder))
     for root in (folder, path):
-        decoded = DecodedFiles(ImageFolder(str(root)).open().columns("train")["images"], Fit(8, 8, 3, "crop"))
+        decoded = DecodedRows(ImageFolder(str(root)).open().columns("train")["images"], Fit(8, 8, 3, "crop"))
         assert torch.equal(pickle.loads(pickle.dumps(decoded))[3], decoded[3])
 
 

@@ -1,13 +1,24 @@
-"""Numbering of classes."""
+"""The order of classes, and their numbering."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from saddlepoint.data.sources.base import Labels
 from saddlepoint.types import Split
+
+
+def class_order(names: Iterable[str]) -> tuple[str, ...]:
+    """Return different names of classes in the order of their labels: numbers by value, other names alphabetically.
+
+    >>> class_order(["10", "9", "9"]), class_order(["10", "9", "cat"])
+    (('9', '10'), ('10', '9', 'cat'))
+    """
+    different = set(names)
+    numbers = all(name.isascii() and name.isdecimal() for name in different)
+    return tuple(sorted(different, key=(lambda name: (int(name), name)) if numbers else str))
 
 
 def number_classes(labels: Mapping[Split, Labels]) -> tuple[tuple[str, ...], dict[Split, Labels]]:

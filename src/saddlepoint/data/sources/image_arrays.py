@@ -9,6 +9,7 @@ import numpy as np
 
 from saddlepoint.data import npz
 from saddlepoint.data.sources.base import Contents, Labels, Table, digest_of, taken
+from saddlepoint.data.sources.classes import number_classes
 from saddlepoint.data.sources.splits import HELD_OUT_NAMES, split_by_hash
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
@@ -51,14 +52,10 @@ def open_arrays(path: Path, labelled: bool = True) -> Contents:
 
 def contents(read: Mapping[Split, Read]) -> Contents:
     """Return images and labels as the contents of a source. The values of the labels become the names of classes."""
-    kinds = [labels for _, labels in read.values() if labels is not None]
-    classes = np.unique(np.concatenate(kinds)) if kinds else np.empty(0, np.int64)
-    splits = {split: [_table(images, labels, classes)] for split, (images, labels) in read.items()}
-    return Contents(splits, tuple(map(str, classes)) if kinds else None, digest_of(splits))
-
-
-def _table(images: npz.Images, labels: Labels | None, classes: Labels) -> Table:
-    return Table({"images": images}, None if labels is None else np.searchsorted(classes, labels).astype(np.int64))
+    found = {split: labels for split, (_, labels) in read.items() if labels is not None}
+    classes, numbered = number_classes(found) if found else (None, {})
+    splits = {split: [Table({"images": images}, numbered.get(split))] for split, (images, _) in read.items()}
+    return Contents(splits, classes, digest_of(splits))
 
 
 def _split(path: Path, images: npz.Images, labels: Labels | None) -> dict[Split, Read]:

@@ -8,8 +8,9 @@ import numpy as np
 
 from saddlepoint.data.sources import image_arrays
 from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest
+from saddlepoint.data.sources.classes import class_order
 from saddlepoint.data.sources.folders import IMAGES, Found, find_images
-from saddlepoint.data.sources.labels import Classes, class_order, from_folders, from_table
+from saddlepoint.data.sources.labels import Classes, from_folders, from_table
 from saddlepoint.data.sources.splits import split_by_folders, split_by_hash
 from saddlepoint.data.store import given_path, real_name
 from saddlepoint.errors import UserError

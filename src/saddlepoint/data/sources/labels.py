@@ -45,17 +45,6 @@ MASK_FOLDERS = frozenset({
 """Names of folders, in lower case, that hold images and their segmentations, and are not classes."""
 
 
-def class_order(names: Iterable[str]) -> tuple[str, ...]:
-    """Return different names of classes in the order of their labels: numbers by value, other names alphabetically.
-
-    >>> class_order(["10", "9", "9"]), class_order(["10", "9", "cat"])
-    (('9', '10'), ('10', '9', 'cat'))
-    """
-    different = set(names)
-    numbers = all(name.isascii() and name.isdecimal() for name in different)
-    return tuple(sorted(different, key=(lambda name: (int(name), name)) if numbers else str))
-
-
 def from_folders(found: Found, splits: Iterable[Mapping[str, str]], strict: bool = True) -> Classes:
     """Return the labels of a ``dataset.json``, or else the first folder of each image within its split.
 
