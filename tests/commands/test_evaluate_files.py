@@ -285,7 +285,7 @@ def test_mistakes_are_one_line(refuse: Any, digits: Any, tmp_path: Path, name: s
     assert line in refuse("evaluate", *arguments)
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")
 def test_two_samples_are_enough(invoke: Any, digits: np.ndarray, tmp_path: Path) -> None:
     np.savez(tmp_path / "two.npz", images=digits[:2])
     outcome = invoke("evaluate", "samples=two.npz", "reference=b.npz", "features=random", "out=cards.jsonl")

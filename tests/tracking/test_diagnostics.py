@@ -77,7 +77,7 @@ def test_a_thousand_classes_become_a_histogram_and_nothing_stays_open() -> None:
     assert plt.get_fignums() == []
 
 
-@pytest.mark.filterwarnings("error")
+@pytest.mark.filterwarnings("error", "ignore::DeprecationWarning")
 @pytest.mark.parametrize("copies", [0, 1])
 def test_the_curve_of_two_samples_has_an_axis(copies: int) -> None:
     found = support.estimate(torch.full((2,), copies))
