@@ -251,7 +251,7 @@ MISTAKES = {
     "nothing to compare with": (["samples=a.npz"], "samples: needs exactly one reference"),
     "two subjects": (["samples=a.npz", "checkpoint=x", "data=digits"], "checkpoint and samples are mutually exclusive"),
     "no samples": (["reference=b.npz"], "reference: applies only to samples=PATH"),
-    "no folder": (["samples=a.npz", "reference=c"], "c: no such folder or zip file; give a folder or a zip file"),
+    "no folder": (["samples=a.npz", "reference=c"], "c: no such folder or zip file; give a folder or zip file"),
     "too large n": (["samples=a.npz", "reference=b.npz", "n=301", "features=random"], "n: 301 is more than the 300"),
     "neither size": (
         ["samples=small.npz", "data=digits", "data.image_size=12", "features=random"],

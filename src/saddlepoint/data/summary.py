@@ -42,7 +42,7 @@ def summary(contents: Contents, info: DataInfo) -> str:
 
 def _size(shape: tuple[int, ...]) -> str:
     if len(shape) == 1:
-        return f"{shape[0]} dimensions"
+        return f"{shape[0]} dimension{'s' * (shape[0] > 1)}"
     channels, height, width = shape
     return f"{height}x{width}" + {1: " in gray", 3: "", 4: " with alpha"}[channels]
 
