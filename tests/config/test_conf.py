@@ -19,6 +19,7 @@ SHARED = sorted(str(path.relative_to(CONF).with_suffix("")) for path in CONF.rgl
 def test_what_is_shared_is_known() -> None:
     assert SHARED == [
         "data/_images",
+        "data/_known_folder",
         "data/_torchvision",
         "experiment/compare/_base",
         "experiment/quick/_base",

@@ -32,9 +32,10 @@ MAY_CHANGE = (
     "data.a",
     "data.b",
     "data.held_out",
+    "data.labels",
     "data.cache_dir",
 )
-"""Keys that may change when a run is resumed. Paths of data may change because the content of the data is checked. The
+"""Keys that may change when a run is resumed. Paths of data and labels may change because their content is checked. The
 results are bit-identical to those of an uninterrupted run only if nothing changes."""
 RECORD = ("best", "first", "latest", "evaluation_seconds", "wandb_id")
 """Entries of a checkpoint that restore the run's record."""

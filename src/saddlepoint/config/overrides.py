@@ -29,6 +29,7 @@ PATHS = (
     "data.a",
     "data.b",
     "data.held_out",
+    "data.labels",
     "data.source.root",
     "data.cache_dir",
     "encoder.checkpoint",

@@ -62,7 +62,7 @@ def is_data(name: str) -> bool:
     >>> is_data("cat/1.PNG"), is_data("__MACOSX/cat/1.png"), is_data("cat/._1.png")
     (True, False, False)
     """
-    return not any(part.startswith(".") or part in SYSTEM_NAMES for part in name.split("/"))
+    return not name.startswith(".") and "/." not in name and SYSTEM_NAMES.isdisjoint(name.split("/"))
 
 
 def raw_name(name: str) -> bytes:

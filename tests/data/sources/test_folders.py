@@ -118,6 +118,15 @@ def test_images_and_masks_are_not_classes(tmp_path: Path, prefix: str) -> None:
         opened(make(tmp_path / "cells", names)).inspect()
 
 
+@pytest.mark.parametrize(
+    "names", [["trainA/1.png", "trainB/2.png"], ["images/1.png", "masks/1.png"], ["cat/1.png", "stray.png"]]
+)
+def test_images_that_are_only_scored_need_no_classes(tmp_path: Path, names: list[str]) -> None:
+    data = DataModule(ImageSet(str(make(tmp_path / "a", [*names, "trainA/notes.txt"]))))
+    assert (data.info.class_names, data.info.sizes["train"]) == (None, 2)
+    assert data.summary() == "a: 2 images of 4x4; left out: 1 file (.txt 1)"
+
+
 def test_a_folder_of_images_beside_their_annotations_is_no_class(tmp_path: Path) -> None:
     """The layout of YOLO."""
     names = [*numbered("train/images", ".png", 5), *numbered("train/labels", ".txt", 5)]

@@ -80,31 +80,31 @@ def test_incomplete_and_other_labels_of_archives_are_refused(folder: Path, label
         ImageFolder(str(archive(folder, labels))).open()
 
 
+def test_a_damaged_list_beside_images_that_are_only_scored_is_refused(folder: Path) -> None:
+    with pytest.raises(UserError, match=r"no label for .*; correct dataset.json, or remove it") as caught:
+        ImageSet(str(archive(folder, list(CLASSES.items())[:20]))).open()
+    assert caught.value.key == "root"
+
+
 def test_labels_are_part_of_the_digest(folder: Path) -> None:
     first = ImageFolder(str(archive(folder, list(CLASSES.items())))).open().digest
     swapped = {**CLASSES, NAMES[0]: 1, NAMES[1]: 0}
     assert ImageFolder(str(archive(folder, list(swapped.items())))).open().digest != first
 
 
-def rows(name: str) -> list[tuple[str, str]]:
-    """Return rows of a table whose names have the given form."""
-    forms = {
-        "full": lambda n: n,
-        "file": lambda n: n.split("/")[-1],
-        "stem": lambda n: n.split("/")[-1].removesuffix(".png"),
-        "windows": lambda n: ".\\" + n.replace("/", "\\"),
-    }
-    return [
-        (forms[name](n).removeprefix(".\\") if name != "windows" else forms[name](n), f"kind {k}")
-        for n, k in CLASSES.items()
-    ]
+FORMS = {
+    "full": lambda name: name,
+    "file": lambda name: name.split("/")[-1],
+    "stem": lambda name: name.split("/")[-1].removesuffix(".png"),
+    "windows": lambda name: name.replace("/", "\\"),
+}
 
 
-@pytest.mark.parametrize("form", ["full", "file", "stem"])
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("suffix", "delimiter"), [(".csv", ","), (".csv", ";"), (".tsv", "\t")])
 def test_a_table_of_labels(folder: Path, form: str, suffix: str, delimiter: str) -> None:
     lines = [delimiter.join(("file_name", "size", "label"))]
-    lines += [delimiter.join((name, "12", label)) for name, label in rows(form)]
+    lines += [delimiter.join((FORMS[form](name), "12", f"kind {label}")) for name, label in CLASSES.items()]
     (folder / f"labels{suffix}").write_text("\ufeff" + "\n".join(lines))
     expected = {number: f"kind {CLASSES[name]}" for number, name in enumerate(NAMES)}
     assert classes_of(folder, str(folder / f"labels{suffix}")) == expected

@@ -60,9 +60,11 @@ def find_images(path: Path, remedy: str, key: str = "root", ignore: Sequence[str
         UserError: ``path`` cannot be opened or has no images.
     """
     store = open_store(path, remedy, key)
-    names = [name for name in store.names() if not _ignored(name, ignore)]
-    images = [name for name in names if suffix_of(name) in SUFFIXES]
-    others = [name for name in names if suffix_of(name) not in SUFFIXES]
+    images: list[str] = []
+    others: list[str] = []
+    for name in store.names():
+        if not _ignored(name, ignore):
+            (images if suffix_of(name) in SUFFIXES else others).append(name)
     if not images:
         inside = f", only {listed(Counter(map(suffix_of, others)))}" if others else ""
         raise UserError(f"{path}: no images inside{inside}", key, _heic_remedy(others) or remedy)

@@ -9,15 +9,16 @@ from saddlepoint.data.sources import image_arrays
 from saddlepoint.data.sources.base import Contents, Source, taken
 from saddlepoint.data.sources.folders import find_images
 from saddlepoint.data.sources.image_folder import REMEDY, Splits, contents
-from saddlepoint.data.sources.labels import Classes, from_folders
+from saddlepoint.data.sources.labels import from_folders
 from saddlepoint.data.sources.splits import split_by_folders
 from saddlepoint.data.store import given_path, real_name
+from saddlepoint.errors import UserError
 
 
 class ImageSet(Source):
     """All images of a folder, a zip file or an ``.npz`` as the split "train", with no held-out images.
 
-    Labels are those of class folders or of the ``.npz``.
+    Labels are those of class folders, of a ``dataset.json`` or of the ``.npz``, if there are any.
 
     Args:
         root: the folder or file.
@@ -38,9 +39,10 @@ class ImageSet(Source):
         splits: Splits = (split_by_folders(found.images) if self.splits else None) or {
             "train": found.images, "held_out": {},
         }  # fmt: skip
-        classes = Classes(None)
-        if all("/" in name for files in splits.values() for name in files):
+        try:
             classes = from_folders(found, splits.values(), strict=False)
+        except UserError as error:  # of a dataset.json
+            raise UserError(error.problem, "root", "correct dataset.json, or remove it") from None
         return contents(found, splits, classes, "splits" if self.splits else "whole")
 
     def _arrays(self) -> Contents:

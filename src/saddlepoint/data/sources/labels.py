@@ -51,7 +51,8 @@ def from_folders(found: Found, splits: Iterable[Mapping[str, str]], strict: bool
     Args:
         found: the files.
         splits: the names in the store by the name within the split.
-        strict: whether files in class folders that are not images are an error.
+        strict: whether folders that are not classes, and other files in class folders, are an error. Otherwise such
+            images have no labels, and such files are left out.
 
     Raises:
         UserError: a ``dataset.json`` has no label for an image; only some images are in folders; the folders hold two
@@ -59,27 +60,40 @@ def from_folders(found: Found, splits: Iterable[Mapping[str, str]], strict: bool
     """
     if stated := from_dataset_json(found):
         return stated
-    path = found.store.path
     inside = [item for files in splits for item in files.items()]
     flat = [name for name, _ in inside if "/" not in name]
-    if flat and len(flat) < len(inside):
-        problem = f"{path}: {flat[0]} and {len(flat) - 1} more are in no class folder, but others are"
-        raise UserError(problem, "labels", "move them, or set it to none")
-    named = {stored: name.split("/")[0] for name, stored in inside if "/" in name}
-    folders = sorted(set(named.values()))
-    small = {folder.lower() for folder in folders}
-    if small <= IMAGE_FOLDERS:
+    folders = sorted({name.split("/")[0] for name, _ in inside if "/" in name})
+    if not folders or (not flat and {folder.lower() for folder in folders} <= IMAGE_FOLDERS):
         return Classes(None)
-    if has_two_domains({name.split("/")[0] for name in found.images}):
+    if error := _no_classes(found, flat, folders):
+        if strict:
+            raise error
+        return Classes(None)
+    if strict:
+        refuse_in_classes(found.store.path, [name for name in found.others if "/" in inside_split(name)])
+    return Classes({stored: name.split("/")[0] for name, stored in inside})
+
+
+def _no_classes(found: Found, flat: Sequence[str], folders: Sequence[str]) -> UserError | None:
+    """Return why folders are not classes, or None if they are.
+
+    Args:
+        found: the files.
+        flat: names of images outside of folders.
+        folders: the first folders of the others.
+    """
+    path, small = found.store.path, {folder.lower() for folder in folders}
+    if flat:
+        problem = f"{path}: {flat[0]} and {len(flat) - 1} more are in no class folder, but others are"
+        return UserError(problem, "labels", "move them, or set it to none")
+    if has_two_domains(folders):
         remedy = f"set data=unpaired_folder, or data.root={path}/{folders[0]} for one of them"
-        raise UserError(f"{path}: {', '.join(folders)} hold two domains, not classes", "root", remedy)
+        return UserError(f"{path}: {', '.join(folders)} hold two domains, not classes", "root", remedy)
     if small & IMAGE_FOLDERS and small - IMAGE_FOLDERS <= MASK_FOLDERS:
         images = next(folder for folder in folders if folder.lower() in IMAGE_FOLDERS)
         remedy = f"set it to the folder {images}, or set data=paired_folder for pairs"
-        raise UserError(f"{path}: {', '.join(folders)} hold images and masks, not classes", "root", remedy)
-    if strict:
-        refuse_in_classes(path, [name for name in found.others if "/" in inside_split(name)])
-    return Classes(named)
+        return UserError(f"{path}: {', '.join(folders)} hold images and masks, not classes", "root", remedy)
+    return None
 
 
 def from_dataset_json(found: Found) -> Classes | None:

@@ -10,7 +10,7 @@ import torchvision
 from numpy.typing import NDArray
 
 from saddlepoint.data.sources.base import Contents, Labels, Source, Table, digest_of
-from saddlepoint.data.sources.downloads import downloading
+from saddlepoint.data.sources.torchvision_download import downloading
 from saddlepoint.data.store import given_path, is_file, read_file
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split

@@ -12,8 +12,8 @@ import torchvision
 from pydantic import PositiveInt
 
 from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest, digest_of
-from saddlepoint.data.sources.downloads import downloading
 from saddlepoint.data.sources.splits import split_by_hash
+from saddlepoint.data.sources.torchvision_download import downloading
 from saddlepoint.data.store import Folder, given_path
 from saddlepoint.errors import UserError, choose
 from saddlepoint.types import Split
