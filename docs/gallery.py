@@ -42,6 +42,7 @@ SCORES = (
     "is_classifier",
     "class_agreement_classifier",
     "elbo",
+    "nll",
     "code_accuracy",
     "reconstruction_l1",
     "nearest_neighbour_accuracy",

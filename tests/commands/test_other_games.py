@@ -38,6 +38,10 @@ def draw_inputs(folder: Path, shape: tuple[int, ...], n: int = 3) -> np.ndarray[
     return images
 
 
+WITHOUT_INPUTS = ("infogan", "pix2pix", "pixelcnn", "row_lstm", "diagonal_bilstm")
+"""Models for which only one of the commands below applies."""
+
+
 def test_samples_and_images_come_from_the_checkpoint_alone(invoke: Any, other_game: Path, tmp_path: Path) -> None:
     (tmp_path / "mine.ckpt").write_bytes((other_game / "checkpoints" / "last.ckpt").read_bytes())
     restored = restore(tmp_path / "mine.ckpt", "cpu")
@@ -53,7 +57,7 @@ def test_samples_and_images_come_from_the_checkpoint_alone(invoke: Any, other_ga
     if isinstance(system, Translates):
         for direction in system.directions:
             expected["inputs=in", f"direction={direction}"] = system.translate(inputs, direction)
-    assert len(expected) == {"infogan": 1, "pix2pix": 1}.get(other_game.name, 2)
+    assert len(expected) == dict.fromkeys(WITHOUT_INPUTS, 1).get(other_game.name, 2)
     for number, (arguments, samples) in enumerate(expected.items()):
         outcome = invoke("sample", "checkpoint=mine.ckpt", *arguments, f"out={number}", "format=[npz]")
         assert outcome.code == 0, outcome.err
@@ -65,6 +69,7 @@ def test_samples_and_images_come_from_the_checkpoint_alone(invoke: Any, other_ga
 JUDGED = {
     "vae": {"fid_random", "reconstruction_psnr", "reconstruction_features", "nearest_neighbour_accuracy"},
     "infogan": {"fid_random", "code_accuracy"},
+    **{name: {"fid_random", "nll", "bits_per_dim"} for name in ("pixelcnn", "row_lstm", "diagonal_bilstm")},
     "bigan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
@@ -108,9 +113,12 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+IN_BF16 = ("infogan", "bigan", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
+
+
 @pytest.mark.parametrize(
     "model",
-    ["vae", *(pytest.param(name, marks=pytest.mark.slow) for name in ("infogan", "bigan", "pix2pix", "cyclegan"))],
+    ["vae", "pixelcnn", *(pytest.param(name, marks=pytest.mark.slow) for name in IN_BF16)],
 )
 def test_losses_in_bf16_are_finite(invoke: Any, drawn: None, other_games: Any, model: str, tmp_path: Path) -> None:
     options = (*other_games[model], *SHORT, "callbacks.history.every_rounds=1", "trainer.precision=bf16-mixed")
@@ -134,6 +142,9 @@ MISTAKES = {
     "model=vae loss=hinge": "loss: VAE takes no loss; leave loss out",
     "model=vae augment=[diffaugment]": "augment: VAE takes no augment; leave augment out",
     "model=vae regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; choose from autoencoder",
+    "model=pixelcnn network.likelihood=bernoulli": "network.likelihood: bernoulli is for images of black",
+    "model=pixelcnn loss=hinge": "loss: Autoregressive takes no loss; leave loss out",
+    "model=row_lstm data=gaussians": "data: model=row_lstm trains on images, and data=gaussians has points;",
     "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
 

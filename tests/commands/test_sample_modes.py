@@ -114,6 +114,50 @@ def test_encoders_reconstruct_and_interpolate_between_images(
     assert problem == "inputs: in holds one image; give two or more to interpolate between"
 
 
+@pytest.mark.parametrize("other_game", ["vae", "pixelcnn"], indirect=True)
+def test_hidden_parts_of_images_are_completed(make: Any, other_game: Path, tmp_path: Path) -> None:
+    checkpoint = other_game / "checkpoints" / "last.ckpt"
+    system: Any = restore(checkpoint, "cpu").system
+    found = make("mode=complete", "n=3", "mask=right", "seed=5", checkpoint=checkpoint)
+    assert (found["images"][:, :, :4] == found["inputs"][:, :, :4]).all()
+    assert (found["occluded"][:, :, :4] == found["inputs"][:, :, :4]).all()
+    assert (found["occluded"][:, :, 4:] == 128).all()
+    known = torch.ones(1, 1, 8, 8, dtype=torch.bool)
+    known[..., 4:] = False
+    inputs = torch.from_numpy(found["inputs"]).permute(0, 3, 1, 2).float() / 127.5 - 1
+    expected = system.complete(torch.where(known, inputs, torch.zeros(())), known, seed=5)
+    assert np.abs(found["images"].astype(int) - pixels(expected)).max() <= 1
+    with Image.open(tmp_path / "0" / "grid.png") as picture:
+        assert picture.width == picture.height  # three rows of three images
+    Image.fromarray(found["inputs"][0, ..., 0]).save(tmp_path / "one.png")
+    alone = make("mode=complete", "inputs=one.png", "mask=right", "seed=5", checkpoint=checkpoint)
+    assert (alone["images"] == found["images"][:1]).all()
+
+
+@pytest.mark.slow
+def test_a_gan_completes_images_by_a_search(make: Any, trained: Path) -> None:
+    found = make("mode=complete", "n=2", "mask=bottom")
+    assert (found["images"][:, :4] == found["inputs"][:, :4]).all()
+    assert (found["images"][:, 4:] != found["occluded"][:, 4:]).mean() > 0.5
+    system: Any = restore(find(str(trained)), "cpu").system
+    images = torch.from_numpy(found["inputs"]).permute(0, 3, 1, 2) / 127.5 - 1
+    assert (pixels(system.complete(images, torch.ones(1, 1, 8, 8, dtype=torch.bool))) == found["inputs"]).all()
+
+
+@pytest.mark.parametrize("other_game", ["pixelcnn"], indirect=True)
+def test_models_without_latents_have_no_modes_of_latents(refuse: Callable[..., str], other_game: Path) -> None:
+    checkpoint = f"checkpoint={other_game / 'checkpoints' / 'last.ckpt'}"
+    for mode in ("interpolate", "arithmetic", "truncation", "traverse"):
+        problem = refuse("sample", checkpoint, f"mode={mode}")
+        assert problem == "mode: model=pixelcnn has no latents; choose grid, nearest or complete"
+    assert refuse("sample", checkpoint, "truncation=0.5").startswith(
+        "truncation: autoregressive models have no latents"
+    )
+    assert refuse("explore", checkpoint, "open=false").startswith(
+        "checkpoint: model=pixelcnn has no latents to explore"
+    )
+
+
 def test_a_film_of_samples_and_one_of_training(invoke: Any, trained: Path, tmp_path: Path) -> None:
     checkpoint = f"checkpoint={trained}"
     assert invoke("sample", checkpoint, "mode=interpolate", "n=8", "columns=4", "format=[gif,mp4]", "fps=5").code == 0
@@ -145,6 +189,8 @@ REFUSED = {
     "mode=animate format=[grid]": "format: mode=animate writes films, not grid; choose gif or mp4",
     "mode=animate format=png": "format: mode=animate writes films, not png; choose gif or mp4",
     "mode=nearest export=x": "mode: it is for samples, not for export=DIR; leave it out",
+    "mode=complete mask=middle": "mask: 'middle' does not exist; choose top, bottom, left, right, centre, or",
+    "mask=top": "mask: mode=grid does not use it; leave it out",
     "mode=film": "or 'animate', got 'film'",
     "fps=0": "fps: input should be greater than or equal to 0.1, got 0",
     "fps=60": "fps: input should be less than or equal to 50, got 60",

@@ -23,6 +23,7 @@ def test_what_is_shared_is_known() -> None:
         "data/_torchvision",
         "experiment/compare/_base",
         "experiment/quick/_base",
+        "model/_autoregressive",
         "model/_gan",
         "network/_base",
         "network/_mlp",

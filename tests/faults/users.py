@@ -27,6 +27,9 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vae": ("network.encoder.hidden=[8]", "network.decoder.hidden=[8]", "model.ema_decay=0.9"),
     "infogan": ("network.width=4", "network.units=16"),
     "bigan": ("network.units=16",),
+    "pixelcnn": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
+    "row_lstm": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
+    "diagonal_bilstm": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
     "pix2pix": (*ON_PAIRS, "network.width=4", "network.discriminator.receptive_field=1", "model.ema_decay=0.9"),
     "cyclegan": (
         *ON_DOMAINS,

@@ -22,6 +22,7 @@ SHARED = ("+conditioning=none", "+minibatch=none", "+data.num_classes=0")
 
 OTHERS = {
     "vae": ["+model.likelihood=gaussian"],
+    **{name: ["network.hidden=4", "network.layers=1"] for name in ("pixelcnn", "row_lstm", "diagonal_bilstm")},
     "infogan": ["+model.categories=[3]", "+model.continuous=1", "network.units=8"],
     "bigan": ["+model.prior=uniform", "network.units=8"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
@@ -62,6 +63,10 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     assert (codes.categorical[0].shape, codes.mean.shape) == ((2, 3), (2, 1))
     bigan = build("bigan")
     assert bigan["discriminator"]((bigan["generator"](z), bigan["encoder"](x))).logits.shape == (2,)
+    for name in ("pixelcnn", "row_lstm", "diagonal_bilstm"):
+        assert build(name)["decoder"](x).shape == (2, 256, 1, 32, 32)
+    gated = build("pixelcnn", "network.gated=true", "network.likelihood=bernoulli")
+    assert gated["decoder"](x).shape == (2, 1, 1, 32, 32)
     pix2pix = build("unet_patchgan", "network.width=4")
     assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
     cyclegan = build("cyclegan", "network.width=4")

@@ -11,11 +11,14 @@ from saddlepoint import networks
 from saddlepoint.networks import (
     BiGANEncoder,
     BiGANGenerator,
+    DiagonalBiLSTMDecoder,
     InfoGANDiscriminator,
     InfoGANGenerator,
     PairDiscriminator,
     PatchDiscriminator,
+    PixelCNNDecoder,
     RecognitionHead,
+    RowLSTMDecoder,
     TranslationGenerator,
     UNetGenerator,
     VAEDecoder,
@@ -57,6 +60,10 @@ CASES: dict[str, Case] = {
         )
         for norm in ("batch", "instance", "none")
     },
+    "pixelcnn": (lambda: PixelCNNDecoder(SHAPE, 6, 1, 6), lambda: (images(),)),
+    "pixelcnn_gated": (lambda: PixelCNNDecoder(SHAPE, 6, 1, 6, gated=True), lambda: (images(),)),
+    "row_lstm": (lambda: RowLSTMDecoder(SHAPE, 6, 1, 6), lambda: (images(),)),
+    "diagonal_bilstm": (lambda: DiagonalBiLSTMDecoder(SHAPE, 6, 1, 6), lambda: (images(),)),
     "translation": (lambda: TranslationGenerator(SHAPE, 2, 4, 2), lambda: (images(2),)),
 }
 

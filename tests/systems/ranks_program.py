@@ -24,13 +24,14 @@ from saddlepoint.networks import (
     MLPGenerator,
     PairDiscriminator,
     PatchDiscriminator,
+    PixelCNNDecoder,
     RecognitionHead,
     TranslationGenerator,
     UNetGenerator,
     VAEDecoder,
     VAEEncoder,
 )
-from saddlepoint.systems import GAN, VAE, BiGAN, CycleGAN, InfoGAN, Pix2Pix
+from saddlepoint.systems import GAN, VAE, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
 from saddlepoint.turns import Turn
@@ -157,6 +158,7 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
     }
     return {
         "vae": (VAE({"encoder": VAEEncoder(x, 3, [4]), "decoder": VAEDecoder(x, 3, [4])}, 3, **options), ImageBatch),
+        "pixelcnn": (Autoregressive({"decoder": PixelCNNDecoder(x, 4, 1, 4)}, **options), ImageBatch),
         "infogan": (InfoGAN(infogan, 14, loss=NonSaturating(), **options), ImageBatch),
         "bigan": (BiGAN(bigan, NonSaturating(), latent_dim=3, prior="uniform", **options), ImageBatch),
         "pix2pix": (pix2pix("batch", "dropout", options), Paired),
@@ -168,7 +170,7 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
 def play_other_games(rank: int, world_size: int) -> dict[str, dict[str, list[float]]]:
     """Return the weights, averages, statistics and pools of games after three rounds on shares of eight samples."""
     torch.manual_seed(0)
-    roles = ("autoencoder", "generator", "discriminator", "encoder", "recognition")
+    roles = ("autoencoder", "generator", "discriminator", "encoder", "recognition", "decoder")
     roles += ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
     options = {"optimizers": dict.fromkeys(roles, partial(torch.optim.SGD, lr=0.01)), "ema_decay": 0.5}
     found = {}

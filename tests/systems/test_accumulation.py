@@ -15,6 +15,7 @@ from saddlepoint.networks import (
     MLPDiscriminator,
     MLPGenerator,
     PatchDiscriminator,
+    PixelCNNDecoder,
     ResNetDiscriminator,
     ResNetGenerator,
     UNetGenerator,
@@ -23,7 +24,7 @@ from saddlepoint.networks import (
 )
 from saddlepoint.networks.infogan import CodeLogits
 from saddlepoint.regularizers import GradientPenalty, Regularizer
-from saddlepoint.systems import GAN, VAE, BiGAN, InfoGAN, Pix2Pix
+from saddlepoint.systems import GAN, VAE, Autoregressive, BiGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.accumulation import pieces
 from saddlepoint.systems.game import Game
 from saddlepoint.turns import Turn
@@ -259,7 +260,7 @@ def other_game(name: str, accumulate: int) -> Any:
     """Games in which no BatchNorm compares the samples."""
     torch.manual_seed(0)
     options: dict[str, Any] = {"accumulate": accumulate, "optimizers": {}}
-    for player in ("autoencoder", "generator", "discriminator", "encoder", "recognition"):
+    for player in ("autoencoder", "generator", "discriminator", "encoder", "recognition", "decoder"):
         options["optimizers"][player] = partial(torch.optim.SGD, lr=0.1)
     plain: dict[str, nn.Module] = {
         "generator": MLPGenerator(IMAGE, Z, [8], norm="none"),
@@ -267,6 +268,8 @@ def other_game(name: str, accumulate: int) -> Any:
     }
     if name == "vae":
         game: Any = VAE({"encoder": VAEEncoder(IMAGE, Z, [8]), "decoder": VAEDecoder(IMAGE, Z, [8])}, Z, **options)
+    elif name == "pixelcnn":
+        game = Autoregressive({"decoder": PixelCNNDecoder(IMAGE, 4, 1, 4)}, **options)
     elif name == "infogan":
         game = OneDraw({**plain, "recognition": Recognition()}, Z, loss=NonSaturating(), **options)
     elif name == "bigan":
@@ -285,7 +288,7 @@ def other_game(name: str, accumulate: int) -> Any:
 
 
 @pytest.mark.parametrize("accumulate", [2, 3])
-@pytest.mark.parametrize("name", ["vae", "infogan", "bigan", "pix2pix"])
+@pytest.mark.parametrize("name", ["vae", "pixelcnn", "infogan", "bigan", "pix2pix"])
 def test_pieces_of_other_games_give_the_step_of_the_whole_batch(name: str, accumulate: int) -> None:
     """CycleGAN's are in test_translation.py; the published networks of InfoGAN and BiGAN have BatchNorm."""
     random = torch.Generator().manual_seed(3)

@@ -226,7 +226,7 @@ COLUMNS: dict[str, dict[str, Sequence[int]]] = {
     "cyclegan": {"a": (2, 8, 8), "b": IMAGE},
 }
 """Columns of the data of models that are not trained on single images."""
-WITHOUT_AUGMENTS = {"vae", "pix2pix", "cyclegan"}
+WITHOUT_AUGMENTS = {"vae", "pix2pix", "cyclegan", "pixelcnn", "row_lstm", "diagonal_bilstm"}
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -320,6 +320,6 @@ def shrunk(node: Any, key: str = "") -> Any:
     if isinstance(node, dict):
         return {key: shrunk(value, key) for key, value in node.items()}
     hidden = [4] * len(node) if isinstance(node, list) else 4
-    small = {"width": 2, "hidden": hidden, "units": 4, "receptive_field": 1, "blocks": 1}
+    small = {"width": 2, "hidden": hidden, "units": 4, "receptive_field": 1, "blocks": 1, "output_features": 4}
     follows = "$" in str(node)  # an interpolation
     return small[key] if key in small and not follows else node

@@ -209,7 +209,16 @@ class SampleConfig(Strict):
 
     checkpoint: str | None
     mode: Literal[
-        "grid", "classes", "interpolate", "arithmetic", "truncation", "nearest", "traverse", "reconstruct", "animate"
+        "grid",
+        "classes",
+        "interpolate",
+        "arithmetic",
+        "truncation",
+        "nearest",
+        "traverse",
+        "reconstruct",
+        "complete",
+        "animate",
     ]
     n: Annotated[int, Field(gt=0, le=10_000_000)]
     seed: NonNegativeInt
@@ -220,6 +229,7 @@ class SampleConfig(Strict):
     path: Literal["slerp", "lerp"] | None
     terms: list[list[Annotated[int, Field(ge=0, lt=1_000_000)]]]
     along: Literal["codes", "sefa", "pca", "axes"] | None
+    mask: Annotated[str, Field(min_length=1)]
     out: Annotated[str, Field(min_length=1)]
     export: str | None
     format: Format | list[Format] | None

@@ -72,7 +72,7 @@ def assistants(system: Game, data: DataModule, extractor: FeatureExtractor | Non
 def _likelihood(system: Game, data: DataModule, settings: Settings) -> list[Judge]:
     if not isinstance(system, HasLikelihood):
         return []
-    judge = LikelihoodJudge(data, settings)
+    judge = LikelihoodJudge(data, settings, system.likelihood_is_exact())
     return [judge] if judge.wanted else []
 
 

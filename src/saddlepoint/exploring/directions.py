@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
-from saddlepoint.systems.capabilities import Generates
+from saddlepoint.systems.capabilities import HasLatents
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.latents import Prior
 from saddlepoint.systems.sampling import evaluating
@@ -55,7 +55,7 @@ def sefa(system: Game, ema: bool = True) -> Tensor:
     return _descending(columns @ columns.T)
 
 
-def pca(system: Generates, seed: int, ema: bool = True) -> Tensor:
+def pca(system: HasLatents, seed: int, ema: bool = True) -> Tensor:
     """Return the directions in latents that correspond to the principal components of samples.
 
     Härkönen et al. 2020, "GANSpace", arXiv:2004.02546, equation 3: the least-squares regression of latents on the
@@ -79,7 +79,7 @@ def pca(system: Generates, seed: int, ema: bool = True) -> Tensor:
     return nn.functional.normalize(directions, dim=1).float()
 
 
-def axes(system: Generates) -> Tensor:
+def axes(system: HasLatents) -> Tensor:
     """Return the axes of the latents, float [Z, Z]."""
     return torch.eye(system.draw(0, 0, 1).latents.shape[1])
 

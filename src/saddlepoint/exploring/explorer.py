@@ -20,7 +20,7 @@ from saddlepoint.errors import UserError
 from saddlepoint.evaluation.pictures import nearest_training
 from saddlepoint.exploring import directions, inputs, paths
 from saddlepoint.metrics.quantise import quantise
-from saddlepoint.systems.capabilities import Encodes, Generates, Translates, rows_of
+from saddlepoint.systems.capabilities import Encodes, HasLatents, Translates, rows_of
 from saddlepoint.tracking import pictures
 
 WAY = 9
@@ -78,9 +78,12 @@ class Explorer:
     def __init__(self, restored: Restored, ema: bool = True, plugins: Sequence[str] = ()) -> None:
         if not restored.info.is_image:
             raise UserError("the samples of this model are points, not images", "checkpoint", "use sample.py")
+        if not isinstance(restored.system, HasLatents | Translates):
+            problem = f"model={restored.about['choices']['model']} has no latents to explore"
+            raise UserError(problem, "checkpoint", "use sample.py")
         self.restored, self.ema, self.plugins = restored, ema, plugins
         self.system = restored.system
-        if isinstance(self.system, Generates):
+        if isinstance(self.system, HasLatents):
             # Samples of the page need not equal those of other batch sizes bit by bit, and smaller batches are faster.
             self.system.block = 1 + WAY
         self.directions = lru_cache(self._directions)
@@ -100,9 +103,9 @@ class Explorer:
         return int(self.generator.draw(0, 0, 1).latents.shape[1])
 
     @property
-    def generator(self) -> Generates:
-        """The system, which generates samples."""
-        assert isinstance(self.system, Generates)
+    def generator(self) -> HasLatents:
+        """The system, which generates samples from latents."""
+        assert isinstance(self.system, HasLatents)
         return self.system
 
     def show(self, view: View) -> Shown:

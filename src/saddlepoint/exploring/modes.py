@@ -14,9 +14,9 @@ from saddlepoint import randomness
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.pictures import nearest_training
-from saddlepoint.exploring import directions, inputs, noise, paths
+from saddlepoint.exploring import completing, directions, inputs, noise, paths
 from saddlepoint.metrics.quantise import quantise
-from saddlepoint.systems.capabilities import Generates, Traverses, rows_of
+from saddlepoint.systems.capabilities import Generates, HasLatents, Traverses, rows_of
 from saddlepoint.tracking import pictures
 
 TRUNCATIONS = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -66,7 +66,7 @@ def interpolate(config: DictConfig, restored: Restored) -> Result:
     columns = config.columns or 8
     rows = max(2, config.n // columns)
     if config.inputs is None:
-        system = _generator(restored)
+        system = _with_latents(restored)
         anchors = _latents(system, config.seed, rows)
         path: paths.Path = config.path or ("slerp" if system.prior == "normal" else "lerp")
         labels = noise.one_class(config, restored, rows * columns)
@@ -88,7 +88,7 @@ def arithmetic(config: DictConfig, restored: Restored) -> Result:
 
     Radford et al. 2016, arXiv:1511.06434, section 6.3.2. The last column of rows a, b and c is the sample of the mean.
     """
-    system = _generator(restored)
+    system = _with_latents(restored)
     terms = [list(term) for term in config.terms]
     if len(terms) != 3 or len({len(term) for term in terms}) != 1 or not terms[0]:
         raise UserError("needs three lists of equal length", "terms", "give indices, as in [[0,1,2],[3,4,5],[6,7,8]]")
@@ -107,7 +107,7 @@ def arithmetic(config: DictConfig, restored: Restored) -> Result:
 
 def truncation(config: DictConfig, restored: Restored) -> Result:
     """Return samples with stronger truncation of the latents in each row; a column has the same latents before."""
-    system = _generator(restored)
+    system = _with_latents(restored)
     columns = config.columns or max(1, config.n // len(TRUNCATIONS))
     labels = None if config.labels is None else noise.one_class(config, restored, columns)
     rows = [system.sample(columns, labels=labels, seed=config.seed, truncation=t, ema=config.ema) for t in TRUNCATIONS]
@@ -127,7 +127,7 @@ def nearest(config: DictConfig, restored: Restored) -> Result:
 
 def traverse(config: DictConfig, restored: Restored) -> Result:
     """Return samples along one direction in each row: of codes, by SeFa, of principal components, or of axes."""
-    system = _generator(restored)
+    system = _with_latents(restored)
     columns = config.columns or 10
     rows = max(1, config.n // columns)
     along = config.along or ("codes" if isinstance(restored.system, Traverses) else "sefa")
@@ -151,6 +151,16 @@ def traverse(config: DictConfig, restored: Restored) -> Result:
     return _checked("samples", samples, columns, restored)
 
 
+def complete(config: DictConfig, restored: Restored) -> Result:
+    """Return completions of ``inputs``, or of held-out images, below what was known of them and above the originals."""
+    occluded, completed, originals = completing.complete(config, restored)
+    _check_finite(completed, restored)
+    rows = (quantise(images) for images in (occluded, completed, originals))
+    picture = rows_of(*rows, columns=config.columns or 10)
+    arrays = {"inputs": _last(quantise(originals)), "occluded": _last(quantise(occluded))}
+    return Result("completions", quantise(completed), pictures.grid(picture.samples, picture.columns), arrays)
+
+
 MODES: Mapping[str, Callable[[DictConfig, Restored], Result]] = {
     "grid": grid,
     "classes": grid,
@@ -160,6 +170,7 @@ MODES: Mapping[str, Callable[[DictConfig, Restored], Result]] = {
     "nearest": nearest,
     "traverse": traverse,
     "reconstruct": reconstruct,
+    "complete": complete,
 }
 READS = {
     "grid": ("n", "columns", "seed", "labels", "inputs", "direction", "fit", "truncation"),
@@ -170,6 +181,7 @@ READS = {
     "nearest": ("n", "columns", "seed", "labels", "truncation"),
     "traverse": ("n", "columns", "seed", "labels", "along"),
     "reconstruct": ("n", "columns", "seed", "inputs", "fit"),
+    "complete": ("n", "columns", "seed", "inputs", "fit", "mask"),
     "animate": (),
 }
 """The settings that each mode reads, besides those that all read."""
@@ -191,7 +203,20 @@ def _generator(restored: Restored) -> Generates:
     return noise.generator(restored, "mode", "leave it out, and set inputs to the path of images")
 
 
-def _latents(system: Generates, seed: int, n: int) -> Tensor:
+def _with_latents(restored: Restored) -> HasLatents:
+    """Return the system.
+
+    Raises:
+        UserError: if it does not generate samples from latents.
+    """
+    system = _generator(restored)
+    if not isinstance(system, HasLatents):
+        name = restored.about["choices"]["model"]
+        raise UserError(f"model={name} has no latents", "mode", "choose grid, nearest or complete")
+    return system
+
+
+def _latents(system: HasLatents, seed: int, n: int) -> Tensor:
     latents: Tensor = system.draw(seed, 0, n).latents
     return latents
 

@@ -20,7 +20,7 @@ from torch import Tensor
 from saddlepoint.errors import UserError
 from saddlepoint.exploring import films
 from saddlepoint.exploring.explorer import SLIDERS, WAY, Explorer, Shown, View
-from saddlepoint.systems.capabilities import Encodes, Generates, Translates
+from saddlepoint.systems.capabilities import Encodes, HasLatents, Translates
 from saddlepoint.tracking import pictures
 
 HOST = "127.0.0.1"
@@ -45,7 +45,7 @@ def serve(explorer: Explorer, title: str, port: int, open_browser: bool) -> None
     def page() -> None:
         ui.add_css(STYLE)
         ui.label(title).classes("text-xl")
-        if isinstance(explorer.system, Generates):
+        if isinstance(explorer.system, HasLatents):
             Samples(explorer)
         if isinstance(explorer.system, Translates):
             translation(explorer)

@@ -52,8 +52,8 @@ class ScoreCard:
         beside: further numbers needed to interpret the value, such as the expected score of chance; or None.
         note: the value's interpretation, or why it has none, in one sentence; or None.
         bound: for a likelihood, the quantity that was computed; None for other scores.
-        binarisation: for a likelihood of binary images, how these were made, such as ``static`` or ``dynamic``; or
-            None.
+        binarisation: for a likelihood of discrete pixels, how binary images were made, such as ``static``, or that the
+            pixels have 256 intensities; None for densities.
     """
 
     metric: str

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
+from saddlepoint.systems import completion
 from saddlepoint.systems.capabilities import Export, Picture, rows_of
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.sampling import evaluating
@@ -115,6 +116,12 @@ class BiGAN(GAN):
         with evaluating(network):
             samples: Tensor = network(codes.to(self.device))
         return samples
+
+    @torch.no_grad()
+    def complete(self, images: Tensor, known: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
+        """Return completions of images [N, C, H, W]; see :func:`completion.by_reconstruction`. The seed is ignored."""
+        images, known = images.to(self.device), known.to(self.device)
+        return completion.by_reconstruction(lambda x: self.decode(self.encode(x, ema), ema), images, known)
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the generator and the encoder."""

@@ -108,11 +108,13 @@ class LogLikelihood(NamedTuple):
         nats: log p(x) of each sample or a lower bound on it, float64 [N], in nats.
         kind: exact log-likelihood, evidence lower bound, or importance-weighted bound.
         values: number of dimensions of a sample, for conversion to bits per dimension.
+        levels: number of intensities if it is the probability of discrete pixels by the model's definition, else None.
     """
 
     nats: Tensor
     kind: Literal["exact", "elbo", "iwae"]
     values: int
+    levels: int | None = None
 
 
 @runtime_checkable
@@ -122,11 +124,9 @@ class Generates(Protocol):
     Attributes:
         num_classes: number of classes of a conditional generator; 0 if it is unconditional.
         block: number of samples that are generated at a time.
-        prior: distribution of the latents.
     """
 
     block: int
-    prior: Literal["normal", "uniform"]
 
     @property
     def num_classes(self) -> int:
@@ -149,6 +149,17 @@ class Generates(Protocol):
 
     def learn_labels(self, counts: Tensor) -> None:
         """Set the label distribution of samples to that of the training data, from its class counts, long [K]."""
+
+
+@runtime_checkable
+class HasLatents(Generates, Protocol):
+    """Generates samples from latents that can be moved and interpolated.
+
+    Attributes:
+        prior: distribution of the latents.
+    """
+
+    prior: Literal["normal", "uniform"]
 
 
 @runtime_checkable
@@ -187,6 +198,9 @@ class Completes(Protocol):
 @runtime_checkable
 class HasLikelihood(Protocol):
     """Computes log-likelihoods of samples."""
+
+    def likelihood_is_exact(self) -> bool:
+        """Return whether log-likelihoods are exact, not bounds."""
 
     def log_likelihood(self, samples: Tensor, importance: int = 1, seed: int = 0) -> LogLikelihood:
         """Return log-likelihoods of samples [N, ...], or a bound from ``importance`` samples."""

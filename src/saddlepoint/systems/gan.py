@@ -6,6 +6,7 @@ Variants that differ only in their networks, loss, regularizers, augments or opt
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from saddlepoint import trees
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
-from saddlepoint.systems import latents
+from saddlepoint.systems import completion, latents
 from saddlepoint.systems.adversarial import Adversarial
 from saddlepoint.systems.capabilities import Draw, Export
 from saddlepoint.systems.encoders import FrozenEncoder
@@ -141,6 +142,33 @@ class GAN(Sampling, Adversarial):
         """Return latents, and labels if the generator is conditional, keyed by (seed, sample index)."""
         z = latents.keyed(self.prior, self.latent_dim, seed, start, count, truncation)
         return Draw(z, self.draw_sample_labels(seed, start, count), truncation=truncation)
+
+    def complete(self, images: Tensor, known: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
+        """Return completions of images by a search in the latents; see :func:`completion.by_search`.
+
+        Args:
+            images: [N, C, H, W] in [-1, 1].
+            known: bool [1 or N, 1, H, W].
+            seed: of the latents at which the search begins, and of the labels.
+            ema: whether to use the averaged weights, if they exist.
+        """
+        if isinstance(self.frozen_encoder, FrozenEncoder):
+            raise UserError("models in another model's latent space do not complete images", "mode", "leave it out")
+        draw = self.draw(seed, 0, len(images)).to(self.device)
+
+        def score(samples: Tensor) -> Tensor:
+            logits: Tensor = self.discriminator(samples, draw.labels).logits
+            return logits
+
+        with evaluating(self.discriminator):
+            return completion.by_search(
+                lambda z: self.generate(replace(draw, latents=z), ema),
+                score,
+                images.to(self.device),
+                known.to(self.device),
+                draw.latents,
+                limit=1.0 if self.prior == "uniform" else None,
+            )
 
     def generate(self, draw: Draw, ema: bool) -> Tensor:
         """Return samples, generated in evaluation mode so that they do not depend on each other."""

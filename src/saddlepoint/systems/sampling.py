@@ -16,7 +16,6 @@ from saddlepoint.errors import UserError
 from saddlepoint.systems import labels as label_laws
 from saddlepoint.systems.capabilities import Draw, Picture
 from saddlepoint.systems.game import Game
-from saddlepoint.systems.latents import Prior
 from saddlepoint.types import Batch
 
 
@@ -39,13 +38,11 @@ class Sampling(Game):
     Attributes:
         block: batch size of generation. It is fixed because the last bits of a convolution's output depend on the batch
             size; so sample i is bitwise the same in a grid of 64 and in an evaluation of 50,000.
-        prior: distribution of the latents, for interpolation.
         label_shares: class frequencies of the training data, float [K], from which labels are drawn; uniform until
             :meth:`learn_labels` is called. A buffer that only conditional systems have.
     """
 
     block: int = randomness.SAMPLES_PER_KEY
-    prior: Prior = "normal"
     label_shares: Tensor
 
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:

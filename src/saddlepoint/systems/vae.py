@@ -14,7 +14,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
-from saddlepoint.systems import latents
+from saddlepoint.systems import completion, latents
 from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood, Picture, rows_of
 from saddlepoint.systems.sampling import Sampling, evaluating
 from saddlepoint.turns import Turn
@@ -48,6 +48,7 @@ class VAE(Sampling):
 
     roles: Mapping[str, tuple[str, ...]] = {"autoencoder": ("encoder", "decoder")}
     averaged = ("encoder", "decoder")
+    prior: latents.Prior = "normal"
 
     encoder: nn.Module
     decoder: nn.Module
@@ -133,6 +134,10 @@ class VAE(Sampling):
         means: Tensor = 2 * decoded.logits.sigmoid() - 1 if self.likelihood == "bernoulli" else decoded.mean
         return means
 
+    def likelihood_is_exact(self) -> bool:
+        """Return False: :meth:`log_likelihood` returns bounds."""
+        return False
+
     @torch.no_grad()
     def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
         """Return a lower bound on log p(x) for each sample.
@@ -168,6 +173,12 @@ class VAE(Sampling):
             else:
                 nats = log_p[0].double() - kl_to_standard_normal(mean.double(), log_variance.double())
         return LogLikelihood(nats, "iwae" if importance else "elbo", values)
+
+    @torch.no_grad()
+    def complete(self, images: Tensor, known: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
+        """Return completions of images [N, C, H, W]; see :func:`completion.by_reconstruction`. The seed is ignored."""
+        images, known = images.to(self.device), known.to(self.device)
+        return completion.by_reconstruction(lambda x: self.decode(self.encode(x, ema), ema), images, known)
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the encoder and the decoder."""

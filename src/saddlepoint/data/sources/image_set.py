@@ -5,18 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 from saddlepoint.data import npz
+from saddlepoint.data.images import SUFFIXES
 from saddlepoint.data.sources import image_arrays
 from saddlepoint.data.sources.base import Contents, Source, taken
-from saddlepoint.data.sources.folders import find_images
+from saddlepoint.data.sources.folders import Found, find_images, suffix_of
 from saddlepoint.data.sources.image_folder import REMEDY, Splits, contents
 from saddlepoint.data.sources.labels import from_folders
 from saddlepoint.data.sources.splits import split_by_folders
-from saddlepoint.data.store import given_path, real_name
+from saddlepoint.data.store import Folder, given_path, is_file, real_name
 from saddlepoint.errors import UserError
 
 
 class ImageSet(Source):
-    """All images of a folder, a zip file or an ``.npz`` as the split "train", with no held-out images.
+    """All images of a folder, a zip file or an ``.npz``, or one image file, as the split "train"; none are held out.
 
     Labels are those of class folders, of a ``dataset.json`` or of the ``.npz``, if there are any.
 
@@ -35,7 +36,10 @@ class ImageSet(Source):
         """See :meth:`Source.open`."""
         if self.root.suffix in image_arrays.SUFFIXES:
             return self._arrays()
-        found = find_images(self.root, REMEDY)
+        if suffix_of(self.root.name) in SUFFIXES and is_file(self.root):
+            found = Found(Folder(self.root.parent), {self.root.name: self.root.name}, {})
+        else:
+            found = find_images(self.root, REMEDY)
         splits: Splits = (split_by_folders(found.images) if self.splits else None) or {
             "train": found.images, "held_out": {},
         }  # fmt: skip

@@ -1,0 +1,77 @@
+"""``mode=complete``: images of which a part is hidden, their completions, and the originals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from omegaconf import DictConfig
+from PIL import Image, UnidentifiedImageError
+from torch import Tensor
+
+from saddlepoint.assembly.restore import Restored
+from saddlepoint.errors import UserError
+from saddlepoint.exploring import inputs
+from saddlepoint.systems.capabilities import Completes
+
+HALVES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "top": lambda y, x: y < 0.5,
+    "bottom": lambda y, x: y >= 0.5,
+    "left": lambda y, x: x < 0.5,
+    "right": lambda y, x: x >= 0.5,
+    "centre": lambda y, x: ((y - 0.5).abs() < 0.25) & ((x - 0.5).abs() < 0.25),
+}
+"""The pixels that are hidden, by the position of their centres in units of the image's height and width."""
+
+
+def hidden(mask: str, height: int, width: int) -> Tensor:
+    """Return which pixels are hidden, bool [H, W].
+
+    Args:
+        mask: a key of :data:`HALVES`, or an image file in which the hidden pixels are white, of any size.
+        height: H.
+        width: W.
+
+    Raises:
+        UserError: if the file cannot be read, or hides no pixel or all of them.
+    """
+    if mask in HALVES:
+        y, x = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
+        return HALVES[mask](y, x)
+    if not Path(mask).is_file():
+        raise UserError(f"'{mask}' does not exist", "mask", f"choose {', '.join(HALVES)}, or the path of an image")
+    try:
+        with Image.open(mask) as image:
+            gray = image.convert("L").resize((width, height), Image.Resampling.NEAREST)
+    except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+        raise UserError(f"'{mask}' is not an image", "mask", "give a black image with white hidden pixels") from None
+    pixels = torch.tensor(list(gray.tobytes())).view(height, width) >= 128
+    if bool(pixels.all()) or not bool(pixels.any()):
+        problem = f"'{mask}' hides {'all pixels' if pixels.all() else 'no pixel'}"
+        raise UserError(problem, "mask", "paint what is hidden white, and the rest black")
+    return pixels
+
+
+def complete(config: DictConfig, restored: Restored) -> tuple[Tensor, Tensor, Tensor]:
+    """Complete the first ``n`` images of ``inputs``, or of the held-out images of the run's data.
+
+    Returns:
+        Occluded images, completions and originals, float [N, C, H, W] in [-1, 1].
+
+    Raises:
+        UserError: if the model cannot complete images, or the images or the mask cannot be used.
+    """
+    system = restored.system
+    if not isinstance(system, Completes):
+        name = restored.about["choices"]["model"]
+        raise UserError(f"model={name} does not complete images", "mode", "leave it out")
+    _, height, width = restored.info.shape
+    missing = hidden(config.mask, height, width)
+    if config.inputs is None:
+        originals = inputs.held_out(config, restored)
+    else:
+        originals = inputs.read(config.inputs, config.fit, restored, config.n)
+    occluded = torch.where(missing, torch.zeros(()), originals)
+    completed = system.complete(occluded, ~missing[None, None], seed=config.seed, ema=config.ema).cpu()
+    return occluded, completed, originals
