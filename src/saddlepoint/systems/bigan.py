@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
-from saddlepoint.systems.capabilities import Export, Picture, rows_of
+from saddlepoint.systems.capabilities import Export, Shown, rows_of
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.sampling import evaluating
 from saddlepoint.turns import Bound, Critic, Turn
@@ -121,7 +121,7 @@ class BiGAN(GAN):
         samples = torch.zeros(2, *self.encoder.shape)  # type: ignore[misc]
         return {**super().exports(ema), "encoder": self.export("encoder", {"samples": samples}, ("latents",), ema)}
 
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
         """Return samples, and a picture with rows of real images and their reconstructions G(E(x))."""
         shown = dict(super().pictures(n, seed, held_out))
         if held_out is not None:

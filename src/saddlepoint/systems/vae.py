@@ -15,7 +15,7 @@ from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.systems import latents
-from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood, Picture, rows_of
+from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood, Shown, rows_of
 from saddlepoint.systems.sampling import Sampling, evaluating
 from saddlepoint.turns import Turn
 from saddlepoint.types import Batch
@@ -178,7 +178,7 @@ class VAE(Sampling):
             "decoder": self.export("decoder", {"latents": codes}, outputs, ema),
         }
 
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
         """Return samples, and a picture with rows of real images and their reconstructions."""
         shown = dict(super().pictures(n, seed, held_out))
         if held_out is not None:
