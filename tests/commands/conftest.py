@@ -131,6 +131,8 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vae": ("network.encoder.hidden=[8]", "network.decoder.hidden=[8]"),
     "infogan": ("network.width=4", "network.units=16"),
     "bigan": ("network.units=16",),
+    "aae": ("network.units=16", "model.labels=semi", "model.labelled=20", "model.latent_dim=3", "model.noise=0.3"),
+    "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16"),
     "pix2pix": (
         *("data=paired_folder", "data.root=pairs", "data.image_size=8", "data.jitter=2"),
         *("network.width=4", "network.discriminator.receptive_field=1"),
@@ -142,6 +144,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Models that are no GAN from latents, with settings for runs of a second."""
+SLOW = ("infogan", "bigan", "aae", "vaegan")
 OF_OTHER_GAMES = ("batch_size=8", "budget.images=24", "features=random", "logger=none", "callbacks.samples.n=6")
 
 
@@ -170,9 +173,7 @@ def drawn(tmp_path: Path) -> None:
 
 @pytest.fixture(
     scope="session",
-    params=[
-        pytest.param(name, marks=pytest.mark.slow) if name in ("infogan", "bigan") else name for name in OTHER_GAMES
-    ],
+    params=[pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in OTHER_GAMES],
 )
 def other_game(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, cache_home: Path) -> Path:
     """The run directory of a tiny model that is no GAN from latents, named after it, beside its images."""

@@ -66,6 +66,8 @@ JUDGED = {
     "vae": {"fid_random", "reconstruction_psnr", "reconstruction_features", "nearest_neighbour_accuracy"},
     "infogan": {"fid_random", "code_accuracy"},
     "bigan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
+    "aae": {"fid_random", "reconstruction_l1", "code_accuracy", "nearest_neighbour_accuracy", "code_energy_distance"},
+    "vaegan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
 }
@@ -108,9 +110,12 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
+OTHERS = ("infogan", "bigan", "aae", "vaegan", "pix2pix", "cyclegan")
+
+
 @pytest.mark.parametrize(
     "model",
-    ["vae", *(pytest.param(name, marks=pytest.mark.slow) for name in ("infogan", "bigan", "pix2pix", "cyclegan"))],
+    ["vae", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)],
 )
 def test_losses_in_bf16_are_finite(invoke: Any, drawn: None, other_games: Any, model: str, tmp_path: Path) -> None:
     options = (*other_games[model], *SHORT, "callbacks.history.every_rounds=1", "trainer.precision=bf16-mixed")
@@ -134,6 +139,14 @@ MISTAKES = {
     "model=vae loss=hinge": "loss: VAE takes no loss; leave loss out",
     "model=vae augment=[diffaugment]": "augment: VAE takes no augment; leave augment out",
     "model=vae regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; choose from autoencoder",
+    "model=aae augment=[diffaugment]": "augment: an adversarial autoencoder's critic judges codes, not images",
+    "model=aae model.prior=swiss_roll": "model.latent_dim: prior 'swiss_roll' has two dimensions, got 8; set it to 2",
+    "model=aae model.labels=prior": "model.labels: 'prior' needs a prior with a part for each class",
+    "model=aae model.labelled=50": "model.labelled: labels are not used; leave it out, or set labels to prior or semi",
+    "model=aae model.labels=semi model.labelled=9": "model.labelled: needs at least one sample of each of the 10",
+    "model=aae model.labels=semi model.labelled=1472": "model.labelled: 1472 needs 148 samples of each class, and",
+    "model=vaegan augment=[diffaugment]": "augment: features of differently augmented images would be compared",
+    "model=vaegan loss=mmd": "loss: the discriminator's features measure reconstructions; choose a loss of logits",
     "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
 

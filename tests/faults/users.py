@@ -27,6 +27,8 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vae": ("network.encoder.hidden=[8]", "network.decoder.hidden=[8]", "model.ema_decay=0.9"),
     "infogan": ("network.width=4", "network.units=16"),
     "bigan": ("network.units=16",),
+    "aae": ("network.units=16", "model.labels=semi", "model.labelled=20", "model.ema_decay=0.9", "model.noise=0.3"),
+    "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16", "model.ema_decay=0.9"),
     "pix2pix": (*ON_PAIRS, "network.width=4", "network.discriminator.receptive_field=1", "model.ema_decay=0.9"),
     "cyclegan": (
         *ON_DOMAINS,

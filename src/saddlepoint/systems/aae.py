@@ -88,6 +88,7 @@ class AAE(Sampling, Adversarial):
         self,
         networks: Mapping[str, nn.Module],
         loss: AdversarialLoss,
+        *,
         latent_dim: PositiveInt = 8,
         prior: PriorName = "gaussian",
         labels: Literal["none", "prior", "semi"] = "none",
@@ -95,13 +96,13 @@ class AAE(Sampling, Adversarial):
         noise: NonNegativeFloat = 0.0,
         **adversarial: Any,
     ) -> None:
+        if adversarial.get("augments"):
+            raise UserError("an adversarial autoencoder's critic judges codes, not images", "augments", "leave it out")
         owned = {role for roles in self.roles.values() for role in roles}
         used = {
             role: network for role, network in networks.items() if role in owned or role != "category_discriminator"
         }
         super().__init__(used, loss=loss, **adversarial)
-        if self.augments:
-            raise UserError("an adversarial autoencoder's critic judges codes, not images", "augments", "leave it out")
         if prior != "gaussian" and latent_dim != 2:
             raise UserError(f"prior '{prior}' has two dimensions, got {latent_dim}", "latent_dim", "set it to 2")
         if labels == "prior" and prior == "gaussian":
