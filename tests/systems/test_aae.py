@@ -7,59 +7,18 @@ from typing import Any
 
 import pytest
 import torch
+from aae_toys import RATE, SHAPE, Alone, K, N, Z, batch, build
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saddlepoint import randomness
-from saddlepoint.errors import UserError
 from saddlepoint.losses import NonSaturating
-from saddlepoint.networks import AAEDecoder, AAEEncoder, CategoryDiscriminator, CodeDiscriminator
+from saddlepoint.networks import CodeDiscriminator
 from saddlepoint.regularizers import R1
 from saddlepoint.systems import AAE, SemiSupervisedAAE, code_priors
-from saddlepoint.systems.capabilities import (
-    Encodes,
-    Generates,
-    HasCodePrior,
-    InfersCodes,
-    Picture,
-    Scatter,
-    Traverses,
-    UsesLabelled,
-)
 from saddlepoint.types import ImageBatch
 
-SHAPE, Z, K, N, RATE = (1, 2, 2), 2, 3, 6, 0.1
 Weights = dict[str, Tensor]
-
-
-class Alone:
-    world_size, global_rank, precision_plugin = 1, 0, None
-
-
-def build(labels: Any = "none", prior: Any = "mixture", **options: Any) -> Any:
-    torch.manual_seed(0)
-    of_labels: dict[str, Any] = {"units": 5, "labels": labels, "num_classes": K}
-    networks: dict[str, nn.Module] = {
-        "encoder": AAEEncoder(SHAPE, Z, **of_labels),
-        "decoder": AAEDecoder(SHAPE, Z, **of_labels),
-        "discriminator": CodeDiscriminator(Z, **of_labels),
-        "category_discriminator": CategoryDiscriminator(**of_labels),
-    }
-    for network in networks.values():
-        for parameter in network.parameters():
-            nn.init.normal_(parameter, std=0.5)
-    players = ("autoencoder", "discriminator", "encoder", "classifier")
-    optimizers = dict.fromkeys(players, partial(torch.optim.SGD, lr=RATE))
-    system = AAE(networks, NonSaturating(), latent_dim=Z, prior=prior, labels=labels, optimizers=optimizers, **options)
-    system.trainer = Alone()  # type: ignore[assignment]
-    system.configure_optimizers()
-    system.on_fit_start()
-    return system
-
-
-def batch(n: int = N) -> ImageBatch:
-    random = torch.Generator().manual_seed(1)
-    return ImageBatch(torch.rand(n, *SHAPE, generator=random) * 2 - 1, torch.arange(n) % K)
 
 
 def perceptron(w: Weights, network: str, output: str, x: Tensor) -> Tensor:
@@ -240,83 +199,3 @@ def test_a_linear_encoder_learns_to_standardize_normal_data() -> None:
     a, b = system.encoder.line.weight.item(), system.encoder.line.bias.item()
     assert abs(3 * a) == pytest.approx(1, abs=0.2)
     assert 2 * a + b == pytest.approx(0, abs=0.2)
-
-
-def test_samples_do_not_depend_on_the_batch_size() -> None:
-    for labels, prior in (("none", "swiss_roll"), ("prior", "mixture"), ("semi", "gaussian")):
-        system = build(labels, prior)
-        all_of_them = system.sample(150, seed=4)
-        assert torch.equal(all_of_them[100:120], system.sample(20, seed=4, start=100))
-        latents = system.draw(4, 0, 150).latents
-        assert torch.equal(system.draw(4, 70, 5).latents, latents[70:75])
-        torch.testing.assert_close(all_of_them, system.decoder(latents))
-
-
-def test_capabilities() -> None:
-    plain, semi = build(), build("semi")
-    for system in (plain, semi):
-        assert all(isinstance(system, able) for able in (Generates, Encodes, HasCodePrior, UsesLabelled))
-        assert isinstance(system, InfersCodes) == isinstance(system, Traverses) == (system is semi)
-        x = batch().images
-        assert torch.equal(system.prior_codes(9, 5), system.draw(5, 0, 9).latents)
-        assert system.decode(system.encode(x)).shape == x.shape
-    logits = semi.encoder(x).class_logits
-    assert torch.equal(semi.infer_codes(x), logits.argmax(1))
-    torch.testing.assert_close(semi.encode(x), torch.cat([semi.encoder(x).style, logits.softmax(1)], 1))
-
-
-def test_latents_of_the_semi_supervised_system_are_normal_and_one_hot() -> None:
-    latents = build("semi", "gaussian").draw(0, 0, 30_000).latents
-    z, y = latents[:, :Z], latents[:, Z:]
-    assert set(y.unique().tolist()) == {0.0, 1.0}
-    assert (y.sum(1) == 1).all()
-    torch.testing.assert_close(y.mean(0), torch.full((K,), 1 / K), rtol=0, atol=0.01)
-    torch.testing.assert_close(z.T.cov(), torch.eye(Z), rtol=0, atol=0.03)
-    torch.testing.assert_close((z.T @ (y - 1 / K)) / len(z), torch.zeros(Z, K), rtol=0, atol=0.01)
-
-
-def test_a_traversal_has_a_column_for_each_class_and_a_row_for_each_style() -> None:
-    system = build("semi", "gaussian")
-    shown = system.traverse(0, 2, 4, seed=3)
-    z = system.draw(3, 0, 2).latents[:, :Z]
-    codes = torch.cat([z.repeat_interleave(4, 0), torch.eye(K)[[0, 1, 2, 0] * 2]], 1)
-    torch.testing.assert_close(shown, system.decoder(codes))
-
-
-def test_pictures() -> None:
-    one = batch()
-    shown = build("semi").pictures(4, 0, one)
-    assert set(shown) == {"samples", "reconstructions", "codes", "classes"}
-    codes = shown["codes"]
-    assert isinstance(codes, Scatter)
-    assert codes.points.shape == (N, 2)
-    assert torch.equal(codes.labels, one.labels)
-    assert codes.prior.shape == (2000, 2)
-    assert isinstance(shown["classes"], Picture)
-    assert (len(shown["classes"].samples), shown["classes"].columns) == (10 * K, K)
-
-
-def test_labelled_samples_are_not_part_of_checkpoints() -> None:
-    system = build("semi", labelled=4)
-    before = set(system.state_dict())
-    system.set_labelled(batch(4))
-    assert set(system.state_dict()) == before
-
-
-@pytest.mark.parametrize(
-    ("options", "line"),
-    [
-        ({"prior": "gaussian", "labels": "prior"}, "labels: 'prior' needs a prior with a part for each class"),
-        ({"labelled": 10}, "labelled: labels are not used"),
-    ],
-)
-def test_what_does_not_go_together(options: dict[str, Any], line: str) -> None:
-    with pytest.raises(UserError) as refused:
-        build(**options)
-    assert str(refused.value).startswith(line)
-
-
-def test_only_the_gaussian_is_truncated() -> None:
-    assert build(prior="gaussian").draw(0, 0, 500, 0.5).latents.abs().max() <= 1
-    with pytest.raises(UserError, match="cannot be truncated"):
-        build(prior="swiss_roll").draw(0, 0, 1, 0.5)

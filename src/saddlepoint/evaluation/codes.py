@@ -22,10 +22,9 @@ class PriorJudge(HeldOutJudge):
 
     2 E‖c - p‖ - E‖c - c'‖ - E‖p - p'‖ for codes c and draws p (Székely & Rizzo 2013, "Energy statistics",
     doi:10.1016/j.jspi.2013.03.018), estimated without bias from at most 2,000 of each, so that it can be negative. It
-    is 0 if and only if the distributions are equal. The card's ``real`` is the distance of two sets of draws of the
-    prior, and its standard deviation the error of one code's contribution, divided by √n. ``mean_norm`` and ``std`` are
-    the norm of the codes' mean and the root mean square deviation from it of a dimension; ``prior_std`` is that of the
-    prior.
+    is 0 if and only if the distributions are equal. The card's interval is plus and minus one standard error over the
+    codes, and its ``real`` is the distance of two sets of draws of the prior. ``mean_norm`` is the norm of the codes'
+    mean, and ``std`` the root mean square deviation from it per dimension; ``prior_std`` is that of the prior.
     """
 
     def score(self, system: Game) -> list[ScoreCard]:
@@ -42,7 +41,7 @@ class PriorJudge(HeldOutJudge):
         }
         kernel = Kernel("distance")
         value, real = (2 * float(unbiased_mmd2(kernel, rows, prior)) for rows in (codes, other))
-        # The derivative of the distance with respect to the weight of each code
+        # Each code's contribution to the distance, up to constants
         influence = 2 * (
             squared_distances(codes, prior).sqrt().mean(1) - squared_distances(codes, codes).sqrt().mean(1)
         )
