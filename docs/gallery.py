@@ -31,7 +31,6 @@ MINUTES = 4.0
 """Minutes of training for each row, without its two evaluations and the training of the classifier."""
 
 WHY = {
-    "aae": "its decoder is trained on squared errors alone, and its samples are blurred",
     "vae": "its samples are the decoder's means, which are blurred",
     "began": "about two thirds of its samples are ones",
     "unrolled": "perceptrons, each of whose updates looks ahead through two steps of D",
