@@ -46,6 +46,7 @@ SCORES = (
     "code_accuracy",
     "reconstruction_l1",
     "nearest_neighbour_accuracy",
+    "code_energy_distance",
     "l1",
     "ssim",
     "l1_a_to_b",

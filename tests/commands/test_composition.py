@@ -36,6 +36,7 @@ DIGITS = DataInfo("stub", (1, 8, 8), tuple("0123456789"), {"train": 100, "held_o
 
 def test_the_lists_are_complete() -> None:
     assert options("model") == [
+        "aae",
         "acgan",
         "began",
         "bigan",
@@ -62,6 +63,7 @@ def test_the_lists_are_complete() -> None:
         "sngan",
         "unrolled",
         "vae",
+        "vaegan",
         "wgan",
         "wgan_gp",
     ]

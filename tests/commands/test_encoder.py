@@ -91,13 +91,13 @@ def test_a_moved_checkpoint_needs_the_encoder(
 def test_what_does_not_fit_is_refused(refuse: Callable[..., str], own: Path, trained: Path) -> None:
     line = refuse("train", *LATENT, f"encoder.checkpoint={trained}")
     assert line.startswith("encoder.checkpoint: ")
-    assert line.endswith("has no encoder; choose a checkpoint of vae or bigan")
+    assert line.endswith("has no encoder; choose a checkpoint of vae, bigan, aae or vaegan")
     assert refuse("train", *LATENT, "encoder.checkpoint=nowhere") == (
         "encoder.checkpoint: no checkpoint at nowhere; give a .ckpt file or a run's folder"
     )
     line = refuse("train", *LATENT, "data=gaussians")
     assert "encodes samples of shape 1 x 8 x 8, and those of gaussians_ring are 2" in line
-    for model in ("vae", "bigan", "infogan"):
+    for model in ("vae", "bigan", "infogan", "aae", "vaegan"):
         line = refuse("train", *OPTIONS, f"model={model}", "encoder=checkpoint", "encoder.checkpoint=vae")
         assert line == f"encoder: model={model} trains on the data themselves; leave it out"
     line = refuse("train", *LATENT, "network=dcgan")

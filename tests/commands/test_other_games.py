@@ -71,6 +71,8 @@ JUDGED = {
     "infogan": {"fid_random", "code_accuracy"},
     **{name: {"fid_random", "nll", "bits_per_dim"} for name in ("pixelcnn", "row_lstm", "diagonal_bilstm")},
     "bigan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
+    "aae": {"fid_random", "reconstruction_l1", "code_accuracy", "nearest_neighbour_accuracy", "code_energy_distance"},
+    "vaegan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
 }
@@ -113,12 +115,12 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-IN_BF16 = ("infogan", "bigan", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
+OTHERS = ("infogan", "bigan", "aae", "vaegan", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
 
 
 @pytest.mark.parametrize(
     "model",
-    ["vae", "pixelcnn", *(pytest.param(name, marks=pytest.mark.slow) for name in IN_BF16)],
+    ["vae", "pixelcnn", *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)],
 )
 def test_losses_in_bf16_are_finite(invoke: Any, drawn: None, other_games: Any, model: str, tmp_path: Path) -> None:
     options = (*other_games[model], *SHORT, "callbacks.history.every_rounds=1", "trainer.precision=bf16-mixed")
@@ -145,6 +147,14 @@ MISTAKES = {
     "model=pixelcnn network.likelihood=bernoulli": "network.likelihood: bernoulli is for images of black",
     "model=pixelcnn loss=hinge": "loss: Autoregressive takes no loss; leave loss out",
     "model=row_lstm data=gaussians": "data: model=row_lstm trains on images, and data=gaussians has points;",
+    "model=aae augment=[diffaugment]": "augment: an adversarial autoencoder's critic judges codes, not images",
+    "model=aae model.prior=swiss_roll": "model.latent_dim: prior 'swiss_roll' has two dimensions, got 8; set it to 2",
+    "model=aae model.labels=prior": "model.labels: 'prior' needs a prior with a part for each class",
+    "model=aae model.labelled=50": "model.labelled: labels are not used; leave it out, or set labels to prior or semi",
+    "model=aae model.labels=semi model.labelled=9": "model.labelled: needs at least one sample of each of the 10",
+    "model=aae model.labels=semi model.labelled=1472": "model.labelled: 1472 needs 148 samples of each class, and",
+    "model=vaegan augment=[diffaugment]": "augment: features of differently augmented images would be compared",
+    "model=vaegan loss=mmd": "loss: the discriminator's features measure reconstructions; choose a loss of logits",
     "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
 

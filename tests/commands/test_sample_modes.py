@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from saddlepoint.assembly.restore import find, restore
+from saddlepoint.data import DataModule, Digits
 from saddlepoint.exploring import paths
 from saddlepoint.metrics.quantise import quantise
 
@@ -94,7 +95,22 @@ def test_codes_are_traversed_where_the_model_has_them(make: Any, other_game: Pat
     assert (found == pixels(expected)).all()
 
 
-@pytest.mark.parametrize("other_game", ["vae", "bigan"], indirect=True)
+@pytest.mark.parametrize("other_game", ["vae", "bigan", "aae", "vaegan"], indirect=True)
+def test_each_row_leads_towards_a_class(make: Any, other_game: Path) -> None:
+    checkpoint = other_game / "checkpoints" / "last.ckpt"
+    system: Any = restore(checkpoint, "cpu").system
+    found = make("mode=traverse", "along=labels", "n=20", "columns=5", checkpoint=checkpoint)["images"]
+    codes, deviation = system.draw(0, 0, 1).latents, 1 if system.prior == "normal" else 3**-0.5
+    data = DataModule(Digits())
+    samples, labels = data.batch("train", 0, data.info.sizes["train"]).samples, data.labels("train")
+    encoded = system.encode(samples).cpu()
+    for k in range(4):
+        way = encoded[labels == k].mean(0) - encoded[labels != k].mean(0)
+        latents = codes + torch.linspace(-3, 3, 5)[:, None] * deviation * way / way.norm()
+        assert np.abs(found[5 * k : 5 * k + 5].astype(int) - pixels(system.sample(5, latents=latents))).max() <= 1
+
+
+@pytest.mark.parametrize("other_game", ["vae", "bigan", "aae", "vaegan"], indirect=True)
 def test_encoders_reconstruct_and_interpolate_between_images(
     make: Any, refuse: Callable[..., str], other_game: Path, tmp_path: Path
 ) -> None:
@@ -180,9 +196,10 @@ REFUSED = {
     "mode=grid along=pca": "along: mode=grid does not use it; leave it out",
     "mode=traverse truncation=0.5": "truncation: mode=traverse does not use it; leave it out",
     "mode=classes": "mode: this generator is unconditional; leave mode out, or train a model with conditioning",
-    "mode=reconstruct": "mode: model=dcgan does not encode images; choose a checkpoint of vae or bigan",
-    "mode=interpolate inputs=in": "inputs: model=dcgan does not encode images; choose a checkpoint of vae or bigan",
+    "mode=reconstruct": "mode: model=dcgan does not encode images; choose a checkpoint of vae, bigan, aae or vaegan",
+    "mode=interpolate inputs=in": "inputs: model=dcgan does not encode images; choose a checkpoint of vae, bigan, aae",
     "mode=traverse along=codes": "along: this model has no codes; choose sefa, pca or axes",
+    "mode=traverse along=labels": "along: model=dcgan does not encode images; choose a checkpoint of vae, bigan, aae",
     "mode=arithmetic terms=[[0],[1]]": (
         "terms: needs three lists of equal length; give indices, as in [[0,1,2],[3,4,5],[6,7,8]]"
     ),

@@ -14,19 +14,27 @@ from saddlepoint.systems.progress import Progress
 
 
 class Normal:
-    """A system whose log-likelihood is a standard normal's, and whose bounds lie a little below."""
+    """A system whose log-likelihood is a standard normal's, or whose bounds lie a little below that."""
 
     device, averages, averaged, networks = torch.device("cpu"), {}, (), {}
     progress = Progress()
 
+    def __init__(self, exact: bool = False) -> None:
+        self.exact = exact
+
+    def likelihood_is_exact(self) -> bool:
+        return self.exact
+
     def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
         nats = torch.distributions.Normal(0.0, 1.0).log_prob(samples).flatten(1).double().sum(1)
+        if self.exact:
+            return LogLikelihood(nats, "exact", samples[0].numel(), levels=256)
         return LogLikelihood(nats - 10 / (1 + importance), "iwae" if importance else "elbo", samples[0].numel())
 
 
-def scored(data: DataModule, **settings: object) -> dict[str, object]:
-    judge = LikelihoodJudge(data, Settings(**settings))  # type: ignore[arg-type]
-    return {card.metric: card for card in judge.score(Normal())}  # type: ignore[arg-type]
+def scored(data: DataModule, exact: bool = False, **settings: object) -> dict[str, object]:
+    judge = LikelihoodJudge(data, Settings(**settings), exact)  # type: ignore[arg-type]
+    return {card.metric: card for card in judge.score(Normal(exact))}  # type: ignore[arg-type]
 
 
 def test_bounds_in_nats() -> None:
@@ -50,3 +58,25 @@ def test_bits_of_binarised_data(monkeypatch: pytest.MonkeyPatch) -> None:
     cards = scored(data, n=100, importance=9)
     assert cards["bits_per_dim"].value == pytest.approx(cards["nll"].value / (64 * math.log(2)))  # type: ignore[attr-defined]
     assert cards["nll"].binarisation == "static"  # type: ignore[attr-defined]
+
+
+def test_exact_values_have_no_bound() -> None:
+    data = DataModule(Digits())
+    cards = scored(data, exact=True, n=200, importance=4)
+    samples = data.batch("held_out", 0, 200).samples.double()
+    nats = 0.5 * samples.square().flatten(1).sum(1) + 32 * math.log(2 * math.pi)
+    assert cards.keys() == {"nll", "bits_per_dim"}
+    nll, bits = cards["nll"], cards["bits_per_dim"]
+    assert nll.value == pytest.approx(nats.mean().item(), abs=1e-4)  # type: ignore[attr-defined]
+    assert bits.value == pytest.approx(nats.mean().item() / (64 * math.log(2)), abs=1e-6)  # type: ignore[attr-defined]
+    assert (nll.bound, nll.binarisation, nll.beside) == ("exact", "none, 256 intensities", None)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("exact", "metrics", "monitor"),
+    [(False, None, "elbo"), (True, None, "nll"), (False, ["nll"], None), (True, ["nll"], "nll"), (True, ["fid"], None)],
+)
+def test_the_best_checkpoint_is_that_of_the_likelihood(
+    exact: bool, metrics: list[str] | None, monitor: str | None
+) -> None:
+    assert LikelihoodJudge(DataModule(Digits()), Settings(metrics=metrics), exact).monitor == monitor

@@ -8,6 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from saddlepoint.data import DataModule, Digits
+from saddlepoint.errors import UserError
 from saddlepoint.exploring import directions
 from saddlepoint.losses.nonsaturating import NonSaturating
 from saddlepoint.networks.dcgan import DCGANDiscriminator, DCGANGenerator
@@ -68,3 +70,32 @@ def test_deviations_are_those_of_the_priors() -> None:
         system = gan(MLPGenerator((2,), Z, hidden=[4]), MLPDiscriminator((2,), hidden=[4]), prior=prior)
         z = system.draw(0, 0, 20_000).latents
         assert z.std().item() == pytest.approx(directions.deviation(system.prior), rel=0.01)
+
+
+class Rows:
+    """Encodes digits by their means over columns."""
+
+    def encode(self, samples: torch.Tensor, ema: bool = True) -> torch.Tensor:
+        return samples.mean((1, 3))
+
+
+def test_directions_of_labels_are_differences_of_mean_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = DataModule(Digits())
+    samples, labels = data.batch("train", 0, 2000).samples, data.labels("train")
+    assert labels is not None
+    for most in (20_000, 300):  # only the first samples are used
+        monkeypatch.setattr(directions, "ENCODED", most)
+        codes, classes = samples[:most].mean((1, 3)), labels[:most]
+        ways = torch.stack([codes[classes == k].mean(0) - codes[classes != k].mean(0) for k in range(10)])
+        found = directions.labels(Rows(), data)  # type: ignore[arg-type]
+        torch.testing.assert_close(found, ways / ways.norm(dim=1, keepdim=True), rtol=1e-4, atol=1e-4)
+
+
+def test_directions_of_labels_need_labels() -> None:
+    class Unlabelled(DataModule):
+        def labels(self, split: Any, column: str | None = None) -> None:
+            return None
+
+    with pytest.raises(UserError) as refused:
+        directions.labels(Rows(), Unlabelled(Digits()))  # type: ignore[arg-type]
+    assert refused.value.key == "along"

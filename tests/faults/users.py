@@ -30,6 +30,8 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "pixelcnn": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
     "row_lstm": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
     "diagonal_bilstm": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
+    "aae": ("network.units=16", "model.labels=semi", "model.labelled=20", "model.ema_decay=0.9", "model.noise=0.3"),
+    "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16", "model.ema_decay=0.9"),
     "pix2pix": (*ON_PAIRS, "network.width=4", "network.discriminator.receptive_field=1", "model.ema_decay=0.9"),
     "cyclegan": (
         *ON_DOMAINS,

@@ -25,6 +25,8 @@ OTHERS = {
     **{name: ["network.hidden=4", "network.layers=1"] for name in ("pixelcnn", "row_lstm", "diagonal_bilstm")},
     "infogan": ["+model.categories=[3]", "+model.continuous=1", "network.units=8"],
     "bigan": ["+model.prior=uniform", "network.units=8"],
+    "aae": ["+model.labels=semi", "++data.num_classes=3", "network.units=8"],
+    "vaegan": ["network.width=4"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
@@ -67,6 +69,13 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
         assert build(name)["decoder"](x).shape == (2, 256, 1, 32, 32)
     gated = build("pixelcnn", "network.gated=true", "network.likelihood=bernoulli")
     assert gated["decoder"](x).shape == (2, 1, 1, 32, 32)
+    aae = build("aae")
+    code = aae["encoder"](x)
+    assert aae["decoder"](torch.cat(code, 1)).shape == x.shape
+    assert aae["discriminator"](code.style).logits.shape == (2,)
+    assert aae["category_discriminator"](code.class_logits).logits.shape == (2,)
+    vaegan = build("vaegan")
+    assert vaegan["discriminator"](vaegan["decoder"](vaegan["encoder"](x).mean)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")
     assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
     cyclegan = build("cyclegan", "network.width=4")

@@ -1,4 +1,4 @@
-"""Common properties of the networks of VAE, InfoGAN, BiGAN, pix2pix and CycleGAN."""
+"""Common properties of the networks of VAE, InfoGAN, BiGAN, AAE, VAE/GAN, pix2pix and CycleGAN."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -9,8 +9,12 @@ from torch import Tensor, nn
 
 from saddlepoint import networks
 from saddlepoint.networks import (
+    AAEDecoder,
+    AAEEncoder,
     BiGANEncoder,
     BiGANGenerator,
+    CategoryDiscriminator,
+    CodeDiscriminator,
     DiagonalBiLSTMDecoder,
     InfoGANDiscriminator,
     InfoGANGenerator,
@@ -23,6 +27,9 @@ from saddlepoint.networks import (
     UNetGenerator,
     VAEDecoder,
     VAEEncoder,
+    VAEGANDecoder,
+    VAEGANDiscriminator,
+    VAEGANEncoder,
 )
 
 N, Z, SHAPE = 8, 5, (3, 32, 16)
@@ -48,6 +55,18 @@ CASES: dict[str, Case] = {
     "bigan_encoder": (lambda: BiGANEncoder(SHAPE, Z, 16), lambda: (images(),)),
     "bigan_encoder_normal": (lambda: BiGANEncoder(SHAPE, Z, 16, "normal"), lambda: (images(),)),
     "pair_discriminator": (lambda: PairDiscriminator(SHAPE, Z, 16), lambda: ((images(), *latents()),)),
+    "aae_encoder": (lambda: AAEEncoder(SHAPE, Z, 16), lambda: (images(),)),
+    "aae_encoder_semi": (lambda: AAEEncoder(SHAPE, Z, 16, "semi", 3), lambda: (images(),)),
+    "aae_decoder": (lambda: AAEDecoder(SHAPE, Z - 3, 16, "semi", 3), latents),
+    "code_discriminator": (lambda: CodeDiscriminator(Z, 16), latents),
+    "code_discriminator_labels": (
+        lambda: CodeDiscriminator(Z, 16, "prior", 3),
+        lambda: (*latents(), torch.arange(N) % 4),
+    ),
+    "category_discriminator": (lambda: CategoryDiscriminator(16, "semi", Z), latents),
+    "vaegan_encoder": (lambda: VAEGANEncoder(SHAPE, Z, 4, 16), lambda: (images(),)),
+    "vaegan_decoder": (lambda: VAEGANDecoder(SHAPE, Z, 4), latents),
+    "vaegan_discriminator": (lambda: VAEGANDiscriminator(SHAPE, 4, 16), lambda: (images(),)),
     **{
         f"unet_{norm}": (lambda norm=norm: UNetGenerator(SHAPE, 2, 4, norm, "none"), lambda: (images(2),))
         for norm in ("batch", "instance", "none")

@@ -16,8 +16,12 @@ from torch import Tensor, nn
 from saddlepoint import ranks, trees
 from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, LeastSquares, NonSaturating, RelativisticAverage
 from saddlepoint.networks import (
+    AAEDecoder,
+    AAEEncoder,
     BiGANEncoder,
     BiGANGenerator,
+    CategoryDiscriminator,
+    CodeDiscriminator,
     InfoGANDiscriminator,
     InfoGANGenerator,
     MLPDiscriminator,
@@ -30,8 +34,11 @@ from saddlepoint.networks import (
     UNetGenerator,
     VAEDecoder,
     VAEEncoder,
+    VAEGANDecoder,
+    VAEGANDiscriminator,
+    VAEGANEncoder,
 )
-from saddlepoint.systems import GAN, VAE, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
+from saddlepoint.systems import AAE, GAN, VAE, VAEGAN, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
 from saddlepoint.turns import Turn
@@ -150,6 +157,18 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "encoder": BiGANEncoder(x, 3, 4),
         "discriminator": PairDiscriminator(x, 3, 4),
     }
+    semi: Any = ("semi", 3)
+    aae: dict[str, nn.Module] = {
+        "encoder": AAEEncoder(x, 3, 4, *semi),
+        "decoder": AAEDecoder(x, 3, 4, *semi),
+        "discriminator": CodeDiscriminator(3, 4),
+        "category_discriminator": CategoryDiscriminator(4, *semi),
+    }
+    vaegan: dict[str, nn.Module] = {
+        "encoder": VAEGANEncoder(x, 3, 2, 4),
+        "decoder": VAEGANDecoder(x, 3, 2),
+        "discriminator": VAEGANDiscriminator(x, 2, 4),
+    }
     cyclegan: dict[str, nn.Module] = {
         "generator_ab": TranslationGenerator(x, 3, 2, 1),
         "generator_ba": TranslationGenerator(y, 1, 2, 1),
@@ -161,6 +180,8 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "pixelcnn": (Autoregressive({"decoder": PixelCNNDecoder(x, 4, 1, 4)}, **options), ImageBatch),
         "infogan": (InfoGAN(infogan, 14, loss=NonSaturating(), **options), ImageBatch),
         "bigan": (BiGAN(bigan, NonSaturating(), latent_dim=3, prior="uniform", **options), ImageBatch),
+        "aae": (AAE(aae, NonSaturating(), latent_dim=3, labels="semi", noise=0.3, **options), ImageBatch),
+        "vaegan": (VAEGAN(vaegan, NonSaturating(), 3, **options), ImageBatch),
         "pix2pix": (pix2pix("batch", "dropout", options), Paired),
         "pix2pix without noise": (pix2pix("instance", "none", options), Paired),
         "cyclegan": (CycleGAN(cyclegan, LeastSquares(), pool_size=6, **options), Unpaired),
@@ -170,7 +191,7 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
 def play_other_games(rank: int, world_size: int) -> dict[str, dict[str, list[float]]]:
     """Return the weights, averages, statistics and pools of games after three rounds on shares of eight samples."""
     torch.manual_seed(0)
-    roles = ("autoencoder", "generator", "discriminator", "encoder", "recognition", "decoder")
+    roles = ("autoencoder", "generator", "discriminator", "encoder", "decoder", "classifier", "recognition")
     roles += ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
     options = {"optimizers": dict.fromkeys(roles, partial(torch.optim.SGD, lr=0.01)), "ema_decay": 0.5}
     found = {}
@@ -184,7 +205,7 @@ def play_other_games(rank: int, world_size: int) -> dict[str, dict[str, list[flo
         for _ in range(3):
             x, y = (torch.rand(8, channels, 8, 8, generator=random) * 2 - 1 for channels in (1, 3))
             x, y = (x.double(), y.double()) if exact else (x, y)
-            batch = kind(x) if kind is ImageBatch else kind(y, x)
+            batch = kind(x, torch.arange(8) % 3) if kind is ImageBatch else kind(y, x)
             game.round(trees.split(batch, world_size)[rank])
         found[name] = {key: value.double().flatten().tolist() for key, value in game.state_dict().items()}
     return found

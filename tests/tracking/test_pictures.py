@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from saddlepoint.tracking.pictures import GRID_SIDE, grid, scatter, to_picture
+from saddlepoint.tracking.pictures import GRID_SIDE, codes, grid, scatter, to_picture
 
 
 def images(n: int, channels: int, height: int, width: int) -> Tensor:
@@ -100,3 +100,16 @@ def test_points_in_one_dimension_are_histograms() -> None:
     picture = scatter(torch.zeros(100, 1), real, "title")
     assert picture.mode == "RGB"
     assert reddish(picture).any()
+
+
+def test_codes_have_the_colours_of_their_classes() -> None:
+    random = torch.Generator().manual_seed(0)
+    labels = torch.arange(200) % 2
+    points, prior = torch.randn(200, 2, generator=random), torch.randn(500, 2, generator=random)
+    blue, orange, gray = (31, 119, 180), (255, 127, 14), (204, 204, 204)
+    for given, expected in ((labels, {blue, orange, gray}), (None, {blue, gray})):
+        picture = codes(points, given, prior, "title")
+        assert picture.size == (600, 600)
+        found = {colour for count, colour in picture.getcolors(1 << 20) if count > 100}
+        assert expected <= found
+        assert (orange in found) == (given is not None)

@@ -142,7 +142,9 @@ def encoder_of(
         raise error.at("encoder.checkpoint") from None
     if not isinstance(restored.system, Encodes):
         raise UserError(
-            f"the model of {path} has no encoder", "encoder.checkpoint", "choose a checkpoint of vae or bigan"
+            f"the model of {path} has no encoder",
+            "encoder.checkpoint",
+            "choose a checkpoint of vae, bigan, aae or vaegan",
         )
     if restored.info.shape != info.shape:
         shapes = [" x ".join(map(str, shape)) for shape in (restored.info.shape, info.shape)]

@@ -125,13 +125,16 @@ def fitting(parts: Sequence[tuple[int, str]], room: int) -> str:
 
 
 def initials(players: Sequence[str]) -> list[str]:
-    """Return short names of players: the initial, with the rest of the name where several have the same initial.
+    """Return short names of players: the initial, with more of the name where several have the same initial.
 
     >>> initials(["generator_ab", "discriminator_a", "discriminator_b"])
     ['G', 'D_a', 'D_b']
+    >>> initials(["encoder", "decoder", "discriminator"])
+    ['E', 'De', 'Di']
     """
     first = [name[0].upper() for name in players]
-    return [
-        f"{letter}_{name.partition('_')[2]}" if first.count(letter) > 1 else letter
-        for letter, name in zip(first, players, strict=True)
-    ]
+    names = []
+    for letter, name in zip(first, players, strict=True):
+        suffix = f"_{name.partition('_')[2]}" if "_" in name else name[1]
+        names.append(f"{letter}{suffix}" if first.count(letter) > 1 else letter)
+    return names

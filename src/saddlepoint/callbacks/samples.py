@@ -8,7 +8,7 @@ from pydantic import PositiveInt
 from saddlepoint.callbacks.periodic import Periodic
 from saddlepoint.data import DataModule
 from saddlepoint.metrics.quantise import quantise
-from saddlepoint.systems.capabilities import Generates
+from saddlepoint.systems.capabilities import Generates, Scatter
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import pictures
 from saddlepoint.tracking.record import RunRecord
@@ -49,10 +49,16 @@ class Samples(Periodic):
         if self.data.info.is_image:
             held_out = self.data.batch("held_out", 0, min(self.n, self.data.info.sizes["held_out"]))
             for name, shown in system.pictures(self.n, self.seed, held_out.to(system.device)).items():
-                grid = pictures.grid(quantise(shown.samples), shown.columns)
-                self.record.log_picture(system.progress, name, grid)
+                if isinstance(shown, Scatter):
+                    picture = pictures.codes(shown.points, shown.labels, shown.prior, _title(system))
+                else:
+                    picture = pictures.grid(quantise(shown.samples), shown.columns)
+                self.record.log_picture(system.progress, name, picture)
         elif isinstance(system, Generates):
             real = self.data.arrays("held_out").samples[: self.points]
-            title = f"{system.progress.images_seen:,} samples seen"
-            picture = pictures.scatter(system.sample(self.points, seed=self.seed), real, title)
+            picture = pictures.scatter(system.sample(self.points, seed=self.seed), real, _title(system))
             self.record.log_picture(system.progress, "samples", picture)
+
+
+def _title(system: Game) -> str:
+    return f"{system.progress.images_seen:,} samples seen"

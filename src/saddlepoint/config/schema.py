@@ -228,7 +228,7 @@ class SampleConfig(Strict):
     fit: Literal["pad", "crop", "resize"] | None
     path: Literal["slerp", "lerp"] | None
     terms: list[list[Annotated[int, Field(ge=0, lt=1_000_000)]]]
-    along: Literal["codes", "sefa", "pca", "axes"] | None
+    along: Literal["codes", "sefa", "pca", "axes", "labels"] | None
     mask: Annotated[str, Field(min_length=1)]
     out: Annotated[str, Field(min_length=1)]
     export: str | None

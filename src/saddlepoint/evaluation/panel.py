@@ -13,6 +13,8 @@ from saddlepoint.data import DataModule, Gaussians
 from saddlepoint.errors import UserError, suggestion
 from saddlepoint.evaluation import likelihood, pairs, points
 from saddlepoint.evaluation.base import Judge, Panel, Settings, cache_directory
+from saddlepoint.evaluation.codes import NAME as CODE_DISTANCE
+from saddlepoint.evaluation.codes import PriorJudge
 from saddlepoint.evaluation.labels import CodeJudge, NeighbourJudge
 from saddlepoint.evaluation.likelihood import LikelihoodJudge
 from saddlepoint.evaluation.pairs import ReconstructionJudge, TranslationJudge
@@ -22,10 +24,17 @@ from saddlepoint.evaluation.sharing import Assistant, Generated, Samples, Transl
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.directions import PREFIX as RECONSTRUCTION
 from saddlepoint.metrics.features import FeatureExtractor
-from saddlepoint.systems.capabilities import Encodes, Generates, HasLikelihood, InfersCodes, Translates
+from saddlepoint.systems.capabilities import (
+    Encodes,
+    Generates,
+    HasCodePrior,
+    HasLikelihood,
+    InfersCodes,
+    Translates,
+)
 from saddlepoint.systems.game import Game
 
-CODES = ("code_accuracy", "nearest_neighbour_accuracy")
+CODES = ("code_accuracy", "nearest_neighbour_accuracy", CODE_DISTANCE)
 
 
 def panel(system: Game, data: DataModule, settings: Settings, extractor: FeatureExtractor | None) -> Panel:
@@ -64,6 +73,7 @@ def assistants(system: Game, data: DataModule, extractor: FeatureExtractor | Non
         or (isinstance(system, Translates) and data.info.aligned)
         or (isinstance(system, Generates) and isinstance(data.source, Gaussians))
         or (isinstance(system, Encodes) and data.info.is_image)
+        or isinstance(system, HasCodePrior)
         or (isinstance(system, Encodes | InfersCodes) and bool(data.info.class_names))
     )
     return Panel([*judges, Judge()] if alone else judges)
@@ -138,9 +148,11 @@ def _reconstructions(
 
 
 def _codes(system: Game, data: DataModule, settings: Settings, names: list[str] | None) -> list[Judge]:
-    if not data.info.class_names:
-        return []
     judges: list[Judge] = []
+    if isinstance(system, HasCodePrior) and (names is None or CODE_DISTANCE in names):
+        judges.append(PriorJudge(data, settings))
+    if not data.info.class_names:
+        return judges
     if isinstance(system, InfersCodes) and (names is None or "code_accuracy" in names):
         judges.append(CodeJudge(data, settings))
     if isinstance(system, Encodes) and (names is None or "nearest_neighbour_accuracy" in names):

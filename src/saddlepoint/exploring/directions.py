@@ -8,14 +8,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from saddlepoint.data import DataModule
 from saddlepoint.errors import UserError
-from saddlepoint.systems.capabilities import HasLatents
+from saddlepoint.systems.capabilities import Encodes, HasLatents
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.latents import Prior
 from saddlepoint.systems.sampling import evaluating
 
 SAMPLES = 512
 """Number of samples of a principal component analysis."""
+ENCODED = 20_000
+"""Maximum number of training samples whose codes are averaged for each class."""
+AT_ONCE = 250
+"""Number of samples that are encoded at a time."""
 
 
 def sefa(system: Game, ema: bool = True) -> Tensor:
@@ -82,6 +87,31 @@ def pca(system: HasLatents, seed: int, ema: bool = True) -> Tensor:
 def axes(system: HasLatents) -> Tensor:
     """Return the axes of the latents, float [Z, Z]."""
     return torch.eye(system.draw(0, 0, 1).latents.shape[1])
+
+
+def labels(system: Encodes, data: DataModule, ema: bool = True) -> Tensor:
+    """Return the direction of each class: the mean code of its training samples minus that of all others.
+
+    Larsen et al. 2016, arXiv:1512.09300, section 4.2, for attributes. The first 20,000 training samples are used.
+
+    Returns:
+        Float [K, Z]; rows are unit vectors, of the classes that the samples have, in their order.
+
+    Raises:
+        UserError: the data has no labels, or its samples are all of one class.
+    """
+    classes = data.labels("train")
+    if classes is None:
+        raise UserError("the data of the run have no labels", "along", "choose sefa, pca or axes")
+    size = min(ENCODED, len(classes))
+    parts = [data.batch("train", start, min(AT_ONCE, size - start)).samples for start in range(0, size, AT_ONCE)]
+    codes = torch.cat([system.encode(samples, ema=ema).cpu() for samples in parts]).double()
+    found = classes[:size].unique()
+    if len(found) < 2:
+        raise UserError("the training samples are all of one class", "along", "choose sefa, pca or axes")
+    members = [classes[:size] == label for label in found]
+    means = torch.stack([codes[of].mean(0) - codes[~of].mean(0) for of in members])
+    return nn.functional.normalize(means, dim=1).float()
 
 
 def deviation(prior: Prior) -> float:

@@ -126,7 +126,7 @@ def nearest(config: DictConfig, restored: Restored) -> Result:
 
 
 def traverse(config: DictConfig, restored: Restored) -> Result:
-    """Return samples along one direction in each row: of codes, by SeFa, of principal components, or of axes."""
+    """Return samples along one direction in each row: of codes, by SeFa, of components, of axes, or of classes."""
     system = _with_latents(restored)
     columns = config.columns or 10
     rows = max(1, config.n // columns)
@@ -143,7 +143,12 @@ def traverse(config: DictConfig, restored: Restored) -> Result:
         ]
         return _checked("samples", torch.cat(parts), columns, restored)
     origin = _latents(system, config.seed, 1)
-    found = directions.FINDERS[along](restored.system, config.seed, config.ema)[:rows]
+    if along == "labels":
+        found = directions.labels(
+            inputs.encoder(restored, "along"), inputs.training_data(restored, config.plugins), config.ema
+        )[:rows]
+    else:
+        found = directions.FINDERS[along](restored.system, config.seed, config.ema)[:rows]
     reach = REACH * directions.deviation(system.prior)
     latents = (origin + torch.linspace(-reach, reach, columns).view(-1, 1) * found.unsqueeze(1)).flatten(0, 1)
     labels = noise.one_class(config, restored, len(latents))

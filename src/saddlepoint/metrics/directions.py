@@ -43,6 +43,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
     # of codes and latents
     "code_accuracy": False,
     "nearest_neighbour_accuracy": False,
+    "code_energy_distance": True,
 }
 """The direction of every score by name; :func:`register_score` adds to it."""
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
-from saddlepoint.systems import completion
-from saddlepoint.systems.capabilities import Export, Picture, rows_of
+from saddlepoint.systems.capabilities import Export, Shown, rows_of
+from saddlepoint.systems.completion import CompletesByReconstruction
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.sampling import evaluating
 from saddlepoint.turns import Bound, Critic, Turn
 from saddlepoint.types import Batch
 
 
-class BiGAN(GAN):
+class BiGAN(CompletesByReconstruction, GAN):
     """A generator G and an encoder E; D discriminates pairs (x, E(x)) from pairs (G(z), z) (equation 2).
 
     At the optimum E inverts G (theorem 2). E and G are updated together on D's loss with real and fake swapped, as in
@@ -117,18 +117,12 @@ class BiGAN(GAN):
             samples: Tensor = network(codes.to(self.device))
         return samples
 
-    @torch.no_grad()
-    def complete(self, images: Tensor, known: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
-        """Return completions of images [N, C, H, W]; see :func:`completion.by_reconstruction`. The seed is ignored."""
-        images, known = images.to(self.device), known.to(self.device)
-        return completion.by_reconstruction(lambda x: self.decode(self.encode(x, ema), ema), images, known)
-
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the generator and the encoder."""
         samples = torch.zeros(2, *self.encoder.shape)  # type: ignore[misc]
         return {**super().exports(ema), "encoder": self.export("encoder", {"samples": samples}, ("latents",), ema)}
 
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
         """Return samples, and a picture with rows of real images and their reconstructions G(E(x))."""
         shown = dict(super().pictures(n, seed, held_out))
         if held_out is not None:

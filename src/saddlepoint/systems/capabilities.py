@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint import trees
+from saddlepoint.types import Batch
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,24 @@ class Picture(NamedTuple):
 
     samples: Tensor
     columns: int | None = None
+
+
+class Scatter(NamedTuple):
+    """A scatter plot of codes in two dimensions.
+
+    Attributes:
+        points: float [N, 2].
+        labels: classes of the points, long [N], shown as colours; or None.
+        prior: points of the distribution that the codes are to follow, float [M, 2], shown in gray behind them.
+    """
+
+    points: Tensor
+    labels: Tensor | None
+    prior: Tensor
+
+
+Shown = Picture | Scatter
+"""What a system shows during training."""
 
 
 def rows_of(*images: Tensor, columns: int = 10) -> Picture:
@@ -224,3 +243,28 @@ class InfersCodes(Protocol):
 
     def infer_codes(self, samples: Tensor) -> Tensor:
         """Return the most likely category, long [N], of samples [N, ...]."""
+
+
+@runtime_checkable
+class HasCodePrior(Protocol):
+    """Is trained so that the codes of data follow a prior, with which they can be compared."""
+
+    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
+        """Return codes [N, Z] of samples [N, ...]."""
+
+    def prior_codes(self, n: int, seed: int) -> Tensor:
+        """Return draws of the prior, [n, Z], on the CPU."""
+
+
+@runtime_checkable
+class UsesLabelled(Protocol):
+    """Is trained on the labels of a subset of the training samples.
+
+    Attributes:
+        labelled: number of samples in the subset; None if the labels of all samples are used, or of none.
+    """
+
+    labelled: int | None
+
+    def set_labelled(self, batch: Batch) -> None:
+        """Set the labelled samples, before training."""

@@ -17,7 +17,7 @@ from saddlepoint.parts import Part
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.systems import checks, ema
 from saddlepoint.systems.accumulation import accumulate_logs, check_separable, pieces
-from saddlepoint.systems.capabilities import Export, Picture
+from saddlepoint.systems.capabilities import Export, Shown
 from saddlepoint.systems.encoders import Encoder
 from saddlepoint.systems.players import OptimizerFactory, Player, build_players, parameters_of_others
 from saddlepoint.systems.progress import Budget, Progress, Stopwatch
@@ -146,8 +146,8 @@ class Game(pl.LightningModule):
         network = self.network(role, ema)
         return Export(network, inputs, outputs, role, averaged=network is not self.networks[role])
 
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
-        """Return the image grids that are logged during training, by name; none by default.
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
+        """Return the image grids and scatter plots that are logged during training, by name; none by default.
 
         Args:
             n: approximate number of images per grid.

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
-from saddlepoint.systems.capabilities import Draw, Export, Picture
+from saddlepoint.systems.capabilities import Draw, Export, Picture, Shown
 from saddlepoint.systems.codes import Codes, negative_log_categorical, negative_log_normal
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.sampling import evaluating
@@ -172,7 +172,7 @@ class InfoGAN(GAN):
             continuous[:, index - len(categories)] = torch.linspace(-REACH, REACH, columns).repeat(rows)
         return self.sample(len(noise), latents=self.codes.pack(noise, categories, continuous), ema=ema)
 
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
         """Return samples and a traversal of each code, with one column per value of the code."""
         shown = dict(super().pictures(n, seed, held_out))
         columns = [*self.codes.categories, *[TRAVERSED] * self.codes.continuous]

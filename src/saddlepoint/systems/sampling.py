@@ -14,7 +14,7 @@ from saddlepoint import randomness, trees
 from saddlepoint.compilation import uncompiled
 from saddlepoint.errors import UserError
 from saddlepoint.systems import labels as label_laws
-from saddlepoint.systems.capabilities import Draw, Picture
+from saddlepoint.systems.capabilities import Draw, Picture, Shown
 from saddlepoint.systems.game import Game
 from saddlepoint.types import Batch
 
@@ -169,7 +169,7 @@ class Sampling(Game):
             raise UserError(f"the data has {len(counts)} classes and the generator was built for {self.num_classes}")
         self.label_shares.copy_(counts / counts.sum())
 
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
         """Return a grid of samples; for a conditional generator with one row per class, of the first classes."""
         if not self.num_classes:
             return {"samples": Picture(self.sample(n, seed=seed))}

@@ -14,8 +14,9 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
-from saddlepoint.systems import completion, latents
-from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood, Picture, rows_of
+from saddlepoint.systems import latents
+from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood, Shown, rows_of
+from saddlepoint.systems.completion import CompletesByReconstruction
 from saddlepoint.systems.sampling import Sampling, evaluating
 from saddlepoint.turns import Turn
 from saddlepoint.types import Batch
@@ -24,7 +25,7 @@ AT_ONCE = 2**22
 """Maximum number of values of the samples in one forward pass of importance sampling."""
 
 
-class VAE(Sampling):
+class VAE(CompletesByReconstruction, Sampling):
     """An encoder q(z|x) and a decoder p(x|z) that maximize a lower bound on log p(x), with p(z) = N(0, I).
 
     With z = μ + σ ⊙ ε, ε ~ N(0, I) (section 2.4), for each sample x and averaged over L draws:
@@ -174,12 +175,6 @@ class VAE(Sampling):
                 nats = log_p[0].double() - kl_to_standard_normal(mean.double(), log_variance.double())
         return LogLikelihood(nats, "iwae" if importance else "elbo", values)
 
-    @torch.no_grad()
-    def complete(self, images: Tensor, known: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
-        """Return completions of images [N, C, H, W]; see :func:`completion.by_reconstruction`. The seed is ignored."""
-        images, known = images.to(self.device), known.to(self.device)
-        return completion.by_reconstruction(lambda x: self.decode(self.encode(x, ema), ema), images, known)
-
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the encoder and the decoder."""
         samples, codes = torch.zeros(2, *self.encoder.shape), torch.zeros(2, self.latent_dim)  # type: ignore[misc]
@@ -189,7 +184,7 @@ class VAE(Sampling):
             "decoder": self.export("decoder", {"latents": codes}, outputs, ema),
         }
 
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Picture]:
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
         """Return samples, and a picture with rows of real images and their reconstructions."""
         shown = dict(super().pictures(n, seed, held_out))
         if held_out is not None:

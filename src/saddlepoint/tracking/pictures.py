@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 GRID_SIDE = 800
 """Approximate width in pixels to which grids of small images are enlarged, by an integer factor, without smoothing."""
+MOST_NAMED = 10
+"""Number of classes up to which a scatter plot has a legend."""
 
 
 def grid(images: Tensor, columns: int | None = None) -> Image.Image:
@@ -54,7 +60,6 @@ def to_picture(image: Tensor) -> Image.Image:
 
 def scatter(points: Tensor, real: Tensor | None, title: str) -> Image.Image:
     """Plot generated points [N, D] over real points [M, D], if any: a scatter plot in 2-D, histograms in 1-D."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5, 5), dpi=120, layout="constrained")
@@ -78,6 +83,31 @@ def scatter(points: Tensor, real: Tensor | None, title: str) -> Image.Image:
     axes.set_xlim(low[0] - margin, high[0] + margin)
     axes.set_title(title, fontsize=10)
     axes.legend(loc="upper right", fontsize=8)
+    return _drawn(figure)
+
+
+def codes(points: Tensor, labels: Tensor | None, prior: Tensor, title: str) -> Image.Image:
+    """Plot codes [N, 2] over draws of their prior [M, 2] in gray; labels, long [N], are shown as colours."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5, 5), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    behind, rows = prior.cpu().numpy(), points.cpu().numpy()
+    axes.scatter(behind[:, 0], behind[:, 1], s=4, color="0.8", linewidths=0, label="prior")
+    classes = np.zeros(len(rows), int) if labels is None else labels.cpu().numpy()
+    named = len(np.unique(classes)) <= MOST_NAMED and labels is not None
+    for label in np.unique(classes):
+        some, colour = rows[classes == label], f"C{label % 10}"
+        axes.scatter(some[:, 0], some[:, 1], s=8, color=colour, linewidths=0, label=f"{label}" if named else None)
+    axes.set_aspect("equal")
+    axes.set_title(title, fontsize=10)
+    axes.legend(loc="upper right", fontsize=8)
+    return _drawn(figure)
+
+
+def _drawn(figure: Figure) -> Image.Image:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     buffer = io.BytesIO()
     FigureCanvasAgg(figure).print_png(buffer)
     return Image.open(buffer).convert("RGB")

@@ -12,10 +12,11 @@ from omegaconf import DictConfig
 from saddlepoint import compilation, processes
 from saddlepoint.assembly import build, lightning, restore, resume
 from saddlepoint.data import DataModule
+from saddlepoint.data.labelled import labelled_batch
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Panel, Settings
 from saddlepoint.evaluation.panel import assistants, panel
-from saddlepoint.systems.capabilities import Generates
+from saddlepoint.systems.capabilities import Generates, UsesLabelled
 from saddlepoint.systems.game import Game
 from saddlepoint.terminal import say
 from saddlepoint.training import loggers
@@ -92,8 +93,22 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
         compilation.check(trainer.strategy.root_device)
         compilation.compile_networks(system.networks)
     data.prepare_data()
+    set_labelled(system, data)
     judge = build_judge(config, system, data, trainer)
     return Plan(config, launch, choices, data, info, system, judge, trainer, resumed)
+
+
+def set_labelled(system: Game, data: DataModule) -> None:
+    """Give the system the labelled subset of the training data, if it uses one; it is the same in a resumed run.
+
+    Raises:
+        UserError: a class has too few samples.
+    """
+    if isinstance(system, UsesLabelled) and system.labelled is not None:
+        try:
+            system.set_labelled(labelled_batch(data, system.labelled))
+        except UserError as error:
+            raise error.at(f"model.{error.key}") from None
 
 
 def build_judge(config: DictConfig, system: Game, data: DataModule, trainer: pl.Trainer) -> Panel:
