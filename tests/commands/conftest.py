@@ -136,6 +136,8 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "diagonal_bilstm": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
     "aae": ("network.units=16", "model.labels=semi", "model.labelled=20", "model.latent_dim=3", "model.noise=0.3"),
     "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16"),
+    "lapgan": ("network.levels=2", "network.width=4", "network.units=16", "model.training=together"),
+    "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
     "pix2pix": (
         *("data=paired_folder", "data.root=pairs", "data.image_size=8", "data.jitter=2"),
         *("network.width=4", "network.discriminator.receptive_field=1"),
@@ -147,7 +149,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Models that are no GAN from latents, with settings for runs of a second."""
-SLOW = ("infogan", "bigan", "aae", "vaegan", "row_lstm", "diagonal_bilstm")
+SLOW = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "row_lstm", "diagonal_bilstm")
 OF_OTHER_GAMES = ("batch_size=8", "budget.images=24", "features=random", "logger=none", "callbacks.samples.n=6")
 
 

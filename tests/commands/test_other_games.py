@@ -38,7 +38,7 @@ def draw_inputs(folder: Path, shape: tuple[int, ...], n: int = 3) -> np.ndarray[
     return images
 
 
-WITHOUT_INPUTS = ("infogan", "pix2pix", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_INPUTS = ("infogan", "lapgan", "gran", "pix2pix", "pixelcnn", "row_lstm", "diagonal_bilstm")
 """Models for which only one of the commands below applies."""
 
 
@@ -73,6 +73,8 @@ JUDGED = {
     "bigan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "aae": {"fid_random", "reconstruction_l1", "code_accuracy", "nearest_neighbour_accuracy", "code_energy_distance"},
     "vaegan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
+    "lapgan": {"fid_random"},
+    "gran": {"fid_random"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
 }
@@ -115,7 +117,7 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-OTHERS = ("infogan", "bigan", "aae", "vaegan", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
+OTHERS = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +157,17 @@ MISTAKES = {
     "model=aae model.labels=semi model.labelled=1472": "model.labelled: 1472 needs 148 samples of each class, and",
     "model=vaegan augment=[diffaugment]": "augment: features of differently augmented images would be compared",
     "model=vaegan loss=mmd": "loss: the discriminator's features measure reconstructions; choose a loss of logits",
+    "model=lapgan augment=[diffaugment]": "augment: LAPGAN takes no augment; leave augment out",
+    "model=lapgan network=dcgan": "network: LAPGAN needs networks of several levels; choose network lapgan",
+    "model=lapgan network.levels=4": "network.levels: the coarsest of 4 levels of 8x8 px has a side of less than 2 px",
+    "model=lapgan network.discriminator.levels=2": "network: there are 3 levels of the generator, and 2 of the",
+    "model=lapgan conditioning=projection": "network.discriminator.conditioning",
+    "model=lapgan loss=ragan": "loss: LAPGAN needs a loss of single samples, and RelativisticAverage compares",
+    "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; choose from",
+    "model=lapgan optimizer=vae_adam": "optimizer.discriminator_2: LAPGAN needs an optimizer for its player",
+    "model=lapgan data=gaussians": "data: model=lapgan trains on images, and data=gaussians has points;",
+    "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",
+    "model=gran network.generator.noise=per_step model.latent_dim=9": "model.latent_dim: must be a multiple of the 5",
     "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
 

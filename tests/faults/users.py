@@ -32,6 +32,8 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "diagonal_bilstm": ("network.hidden=4", "network.layers=2", "network.output_features=8"),
     "aae": ("network.units=16", "model.labels=semi", "model.labelled=20", "model.ema_decay=0.9", "model.noise=0.3"),
     "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16", "model.ema_decay=0.9"),
+    "lapgan": ("network.levels=2", "network.width=4", "network.units=16", "model.ema_decay=0.9"),
+    "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
     "pix2pix": (*ON_PAIRS, "network.width=4", "network.discriminator.receptive_field=1", "model.ema_decay=0.9"),
     "cyclegan": (
         *ON_DOMAINS,

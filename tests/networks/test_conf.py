@@ -27,6 +27,8 @@ OTHERS = {
     "bigan": ["+model.prior=uniform", "network.units=8"],
     "aae": ["+model.labels=semi", "++data.num_classes=3", "network.units=8"],
     "vaegan": ["network.width=4"],
+    "lapgan": ["network.width=4", "network.units=8"],
+    "gran": ["network.width=4"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
@@ -76,6 +78,12 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     assert aae["category_discriminator"](code.class_logits).logits.shape == (2,)
     vaegan = build("vaegan")
     assert vaegan["discriminator"](vaegan["decoder"](vaegan["encoder"](x).mean)).logits.shape == (2,)
+    lapgan = build("lapgan")
+    images = lapgan["generator"](torch.randn(2, 100 + 16**2 + 32**2))
+    assert images.shape == x.shape
+    assert lapgan["discriminator"].levels[0](images).logits.shape == (2,)
+    gran = build("gran")
+    assert gran["discriminator"](gran["generator"](z)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")
     assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
     cyclegan = build("cyclegan", "network.width=4")

@@ -1,4 +1,4 @@
-"""Common properties of the networks of VAE, InfoGAN, BiGAN, AAE, VAE/GAN, pix2pix and CycleGAN."""
+"""Common properties of the networks of VAE, InfoGAN, BiGAN, AAE, VAE/GAN, LAPGAN, GRAN, pix2pix and CycleGAN."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -16,8 +16,11 @@ from saddlepoint.networks import (
     CategoryDiscriminator,
     CodeDiscriminator,
     DiagonalBiLSTMDecoder,
+    GRANDiscriminator,
+    GRANGenerator,
     InfoGANDiscriminator,
     InfoGANGenerator,
+    LAPGANGenerator,
     PairDiscriminator,
     PatchDiscriminator,
     PixelCNNDecoder,
@@ -67,6 +70,14 @@ CASES: dict[str, Case] = {
     "vaegan_encoder": (lambda: VAEGANEncoder(SHAPE, Z, 4, 16), lambda: (images(),)),
     "vaegan_decoder": (lambda: VAEGANDecoder(SHAPE, Z, 4), latents),
     "vaegan_discriminator": (lambda: VAEGANDiscriminator(SHAPE, 4, 16), lambda: (images(),)),
+    "lapgan_generator": (lambda: LAPGANGenerator(SHAPE, 2, Z, 4, 16), lambda: (torch.randn(N, Z + 512),)),
+    "lapgan_labels": (
+        lambda: LAPGANGenerator(SHAPE, 2, Z, 4, 16, "concat", 3),
+        lambda: (torch.randn(N, Z + 512), torch.arange(N) % 3),
+    ),
+    "gran_generator": (lambda: GRANGenerator(SHAPE, Z, 3, 4, 8), latents),
+    "gran_canvas": (lambda: GRANGenerator(SHAPE, Z, 5, 4, 8, "per_step", "canvas"), latents),
+    "gran_discriminator": (lambda: GRANDiscriminator(SHAPE, 4, 8), lambda: (images(),)),
     **{
         f"unet_{norm}": (lambda norm=norm: UNetGenerator(SHAPE, 2, 4, norm, "none"), lambda: (images(2),))
         for norm in ("batch", "instance", "none")

@@ -22,8 +22,12 @@ from saddlepoint.networks import (
     BiGANGenerator,
     CategoryDiscriminator,
     CodeDiscriminator,
+    GRANDiscriminator,
+    GRANGenerator,
     InfoGANDiscriminator,
     InfoGANGenerator,
+    LAPGANDiscriminator,
+    LAPGANGenerator,
     MLPDiscriminator,
     MLPGenerator,
     PairDiscriminator,
@@ -38,7 +42,7 @@ from saddlepoint.networks import (
     VAEGANDiscriminator,
     VAEGANEncoder,
 )
-from saddlepoint.systems import AAE, GAN, VAE, VAEGAN, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
+from saddlepoint.systems import AAE, GAN, GRAN, LAPGAN, VAE, VAEGAN, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
 from saddlepoint.turns import Turn
@@ -169,6 +173,14 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "decoder": VAEGANDecoder(x, 3, 2),
         "discriminator": VAEGANDiscriminator(x, 2, 4),
     }
+    lapgan: dict[str, nn.Module] = {
+        "generator": LAPGANGenerator(x, 2, 3, 2, 4),
+        "discriminator": LAPGANDiscriminator(x, 2, 2, 4),
+    }
+    gran: dict[str, nn.Module] = {
+        "generator": GRANGenerator(x, 3, 2, 2, 4),
+        "discriminator": GRANDiscriminator(x, 2, 4),
+    }
     cyclegan: dict[str, nn.Module] = {
         "generator_ab": TranslationGenerator(x, 3, 2, 1),
         "generator_ba": TranslationGenerator(y, 1, 2, 1),
@@ -182,6 +194,8 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "bigan": (BiGAN(bigan, NonSaturating(), latent_dim=3, prior="uniform", **options), ImageBatch),
         "aae": (AAE(aae, NonSaturating(), latent_dim=3, labels="semi", noise=0.3, **options), ImageBatch),
         "vaegan": (VAEGAN(vaegan, NonSaturating(), 3, **options), ImageBatch),
+        "lapgan": (LAPGAN(lapgan, NonSaturating(), training="together", **options), ImageBatch),
+        "gran": (GRAN(gran, loss=NonSaturating(), latent_dim=3, **options), ImageBatch),
         "pix2pix": (pix2pix("batch", "dropout", options), Paired),
         "pix2pix without noise": (pix2pix("instance", "none", options), Paired),
         "cyclegan": (CycleGAN(cyclegan, LeastSquares(), pool_size=6, **options), Unpaired),

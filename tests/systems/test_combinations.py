@@ -226,7 +226,7 @@ COLUMNS: dict[str, dict[str, Sequence[int]]] = {
     "cyclegan": {"a": (2, 8, 8), "b": IMAGE},
 }
 """Columns of the data of models that are not trained on single images."""
-WITHOUT_AUGMENTS = {"aae", "vae", "vaegan", "pix2pix", "cyclegan", "pixelcnn", "row_lstm", "diagonal_bilstm"}
+WITHOUT_AUGMENTS = {"aae", "lapgan", "vae", "vaegan", "pix2pix", "cyclegan", "pixelcnn", "row_lstm", "diagonal_bilstm"}
 
 
 @pytest.mark.parametrize("model", MODELS)

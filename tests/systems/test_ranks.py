@@ -85,7 +85,11 @@ def test_a_turn_of_two_players_on_two_ranks_equals_the_whole_batchs(found: list[
 
 
 @pytest.mark.parametrize(
-    "name", ["vae", "pixelcnn", "infogan", "bigan", "aae", "vaegan", "pix2pix", "pix2pix without noise", "cyclegan"]
+    "name",
+    [
+        *("vae", "pixelcnn", "infogan", "bigan", "aae", "vaegan", "lapgan", "gran"),
+        *("pix2pix", "pix2pix without noise", "cyclegan"),
+    ],
 )
 def test_games_of_all_kinds_end_with_the_same_bits_on_both_ranks(found: list[dict[str, Any]], name: str) -> None:
     alone, first, second = found[0]["games alone"][name], found[0]["games"][name], found[1]["games"][name]
