@@ -158,12 +158,11 @@ MISTAKES = {
     "model=vaegan augment=[diffaugment]": "augment: features of differently augmented images would be compared",
     "model=vaegan loss=mmd": "loss: the discriminator's features measure reconstructions; choose a loss of logits",
     "model=lapgan augment=[diffaugment]": "augment: LAPGAN takes no augment; leave augment out",
-    "model=lapgan network=dcgan": "network: LAPGAN needs networks of several levels; choose network lapgan",
     "model=lapgan network.levels=4": "network.levels: the coarsest of 4 levels of 8x8 px has a side of less than 2 px",
     "model=lapgan network.discriminator.levels=2": "network: there are 3 levels of the generator, and 2 of the",
-    "model=lapgan conditioning=projection": "network.discriminator.conditioning",
+    "model=lapgan conditioning=projection": "network.generator.conditioning: input should be 'none' or 'concat'",
     "model=lapgan loss=ragan": "loss: LAPGAN needs a loss of single samples, and RelativisticAverage compares",
-    "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; choose from",
+    "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; did you mean",
     "model=lapgan optimizer=vae_adam": "optimizer.discriminator_2: LAPGAN needs an optimizer for its player",
     "model=lapgan data=gaussians": "data: model=lapgan trains on images, and data=gaussians has points;",
     "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",
@@ -204,22 +203,24 @@ INPUTS = {
     "inputs=in truncation=0.5": "truncation: it is for samples from noise, not for inputs=PATH; leave it out",
 }
 TRANSLATORS = ("pix2pix", "cyclegan")
+FROM_NOISE = ("infogan", "lapgan", "gran")
 
 
 def test_inputs_that_cannot_be_used(
     refuse: Callable[..., str], invoke: Any, broken: None, other_game: Path, tmp_path: Path
 ) -> None:
     checkpoint = f"checkpoint={other_game / 'checkpoints' / 'last.ckpt'}"
-    cases = dict(INPUTS) if other_game.name != "infogan" else {}
+    cases = dict(INPUTS) if other_game.name not in FROM_NOISE else {}
     if other_game.name in TRANSLATORS:
         cases["inputs=in direction=c_to_d"] = "direction: there is no direction 'c_to_d'; "
         cases["n=4"] = "does not generate samples from noise; set it to the path of images"
     else:
         cases["direction=a_to_b"] = "direction: it is for images of your own; add inputs=PATH"
-    if other_game.name == "infogan":
+    if other_game.name in FROM_NOISE:
         cases["inputs=in"] = (
-            "inputs: model=infogan neither translates nor reconstructs images; leave it out to sample from noise"
+            f"inputs: model={other_game.name} neither translates nor reconstructs images; leave it out to sample from noise"
         )
+    if other_game.name == "infogan":
         cases["truncation=0.5"] = "truncation: InfoGAN's latents hold codes, which cannot be truncated; set it to 1"
     for arguments, line in cases.items():
         assert line in refuse("sample", checkpoint, *arguments.split(" "), "out=new"), arguments

@@ -55,7 +55,7 @@ def test_networks_are_built_from_their_files(network: str, norm: str) -> None:
 
 def test_networks_of_other_roles_are_built_from_their_files() -> None:
     def build(name: str, *more: str) -> dict[str, nn.Module]:
-        shared = ("+data.shape=[1,32,32]", "+model.latent_dim=6")
+        shared = ("+data.shape=[1,32,32]", "+model.latent_dim=6", *SHARED)
         node = composed(f"+network={name}", *shared, *OTHERS[name], *more)["network"]
         return {role: instantiate(part) for role, part in node.items() if isinstance(part, dict)}
 
