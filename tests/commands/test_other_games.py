@@ -217,9 +217,8 @@ def test_inputs_that_cannot_be_used(
     else:
         cases["direction=a_to_b"] = "direction: it is for images of your own; add inputs=PATH"
     if other_game.name in FROM_NOISE:
-        cases["inputs=in"] = (
-            f"inputs: model={other_game.name} neither translates nor reconstructs images; leave it out to sample from noise"
-        )
+        problem = f"model={other_game.name} neither translates nor reconstructs images"
+        cases["inputs=in"] = f"inputs: {problem}; leave it out to sample from noise"
     if other_game.name == "infogan":
         cases["truncation=0.5"] = "truncation: InfoGAN's latents hold codes, which cannot be truncated; set it to 1"
     for arguments, line in cases.items():

@@ -111,13 +111,9 @@ def test_parameters_of_the_published_networks_for_mnist() -> None:
     convolutions = 25 * 40 + 2 * 40 + 40 * 25 * 80 + 2 * 80
     head = 80 * 7 * 7 * 100 + 100 + 101
     assert sum(p.numel() for p in discriminator.parameters()) == convolutions + head
-    assert [
-        layer.out_channels for layer in GRANGenerator((3, 32, 32), 100, 2, 256).encoder if isinstance(layer, nn.Conv2d)
-    ] == [
-        256,
-        512,
-        1024,
-    ]
+    encoder_of_cifar10 = GRANGenerator((3, 32, 32), 100, 2, 256).encoder
+    channels = [layer.out_channels for layer in encoder_of_cifar10 if isinstance(layer, nn.Conv2d)]
+    assert channels == [256, 512, 1024]
 
 
 def test_latents_that_cannot_be_divided_are_rejected() -> None:

@@ -39,7 +39,7 @@ def build(training: Training = "independent", classes: int = 0, loss: Any = None
         "discriminator": LAPGANDiscriminator(SHAPE, K, 4, 8, 0.0, *told),
     }
     for parameter in networks["discriminator"].parameters():  # the published initial weights have small gradients
-        nn.init.normal_(parameter, 0.0, 0.1)
+        nn.init.normal_(parameter, 0.0, 0.3) if parameter.dim() > 1 else nn.init.constant_(parameter, 0.1)
     optimizers = {"generator": SGD, "discriminator": SGD}
     system = LAPGAN(networks, loss or NonSaturating(), optimizers, training, **options)
     system.trainer = Alone()  # type: ignore[assignment]
@@ -220,11 +220,9 @@ def test_accumulated_gradients_are_those_of_the_batch() -> None:
 
 
 def test_networks_and_losses_that_do_not_fit_are_rejected() -> None:
-    for loss in (Relativistic(), None):
-        if loss is not None:
-            with pytest.raises(UserError) as refused:
-                build(loss=loss)
-            assert refused.value.key == "loss"
+    with pytest.raises(UserError) as refused:
+        build(loss=Relativistic())
+    assert refused.value.key == "loss"
     assert build(loss=LeastSquares()).levels == K
     optimizers = {"generator": SGD, "discriminator": SGD}
     plain: dict[str, nn.Module] = {
