@@ -80,11 +80,12 @@ def test_pictures_show_the_canvas_after_each_step() -> None:
     canvases, samples = shown["canvases"], shown["samples"]
     assert isinstance(canvases, Picture)
     assert isinstance(samples, Picture)
-    assert (canvases.columns, canvases.samples.shape) == (T, (4 * T, *SHAPE))
-    torch.testing.assert_close(canvases.samples[T - 1 :: T], samples.samples[:4])
+    assert (canvases.columns, canvases.samples.shape) == (4, (4 * T, *SHAPE))
+    first, second, last = canvases.samples.split(4)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(last, samples.samples[:4])
     increments = system.averages["generator"].increments(system.draw(1, 0, 4).latents)
-    torch.testing.assert_close(canvases.samples[::T], torch.tanh(increments[0] / 2))
-    torch.testing.assert_close(canvases.samples[1::T], torch.tanh((increments[0] + increments[1]) / 2))
+    torch.testing.assert_close(first, torch.tanh(increments[0] / 2))
+    torch.testing.assert_close(second, torch.tanh((increments[0] + increments[1]) / 2))
 
 
 def test_a_generator_without_canvases_is_rejected() -> None:

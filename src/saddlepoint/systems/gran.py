@@ -13,7 +13,7 @@ from torch import nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.networks.gran import GRANGenerator
-from saddlepoint.systems.capabilities import Picture, Shown
+from saddlepoint.systems.capabilities import Shown, rows_of
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.sampling import evaluating
 from saddlepoint.types import Batch, ImageBatch
@@ -40,10 +40,10 @@ class GRAN(GAN):
 
     @torch.no_grad()
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
-        """Return samples, and a picture with a row for each of some samples: its canvas after each step."""
+        """Return samples, and a picture with a row of the canvases of some samples after each step."""
         shown: dict[str, Shown] = dict(super().pictures(n, seed, held_out))
         network: Any = self.network("generator")
         draw = self.draw(seed, 0, max(n // network.steps, 1)).to(self.device)
         with evaluating(network):
             canvases = network.canvases(draw.latents)
-        return shown | {"canvases": Picture(canvases.transpose(0, 1).flatten(0, 1), network.steps)}
+        return shown | {"canvases": rows_of(*canvases)}

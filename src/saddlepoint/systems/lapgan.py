@@ -19,7 +19,7 @@ from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.lapgan import LAPGANDiscriminator, LAPGANGenerator
 from saddlepoint.networks.layers.laplacian import gaussian_pyramid, up
 from saddlepoint.systems import latents
-from saddlepoint.systems.capabilities import Draw, Export, Picture, Shown
+from saddlepoint.systems.capabilities import Draw, Export, Shown, rows_of
 from saddlepoint.systems.players import OptimizerFactory
 from saddlepoint.systems.sampling import Sampling, evaluating
 from saddlepoint.turns import Critic, Turn
@@ -177,11 +177,11 @@ class LAPGAN(Sampling):
 
     @torch.no_grad()
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
-        """Return samples, and a picture with a row for each of some samples: its levels, coarsest first."""
+        """Return samples, and a picture with a row of some samples on each level, from the coarsest to the finest."""
         shown: dict[str, Shown] = dict(super().pictures(n, seed, held_out))
-        rows = max(n // self.levels, 1)
-        draw, pyramid = self.draw(seed, 0, rows).to(self.device), self.pyramids[True]
+        draw = self.draw(seed, 0, max(n // self.levels, 1)).to(self.device)
+        pyramid = self.pyramids[True]
         with evaluating(*pyramid.levels):
             stages = pyramid.stages(draw.latents, draw.labels)
-        columns = torch.stack([interpolate(images, stages[-1].shape[2:]) for images in stages], 1)
-        return shown | {"levels": Picture(columns.flatten(0, 1).clamp(-1, 1), self.levels)}
+        size = stages[-1].shape[2:]
+        return shown | {"levels": rows_of(*(interpolate(images, size).clamp(-1, 1) for images in stages))}
