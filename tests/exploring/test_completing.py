@@ -27,7 +27,7 @@ def test_named_masks(mask: str, expected: list[str]) -> None:
     assert ["".join("#" if pixel else "." for pixel in row) for row in rows.tolist()] == expected
 
 
-@pytest.mark.parametrize("side", range(2, 20))
+@pytest.mark.parametrize("side", range(3, 20))
 def test_halves_complement_each_other(side: int) -> None:
     assert bool((hidden("top", side, 5) ^ hidden("bottom", side, 5)).all())
     assert bool((hidden("left", 5, side) ^ hidden("right", 5, side)).all())

@@ -109,13 +109,13 @@ class Autoregressive(Sampling):
         """
         channels, height, width = canvas.shape[1:]
         network, scan = self.network("decoder", ema), Scan(height, width)
-        kept = canvas.clone()
+        kept, whole = canvas.clone(), known.all(0).all(0).tolist()
         with evaluating(network):
             for scan.row in range(height):
                 for scan.column in range(width):
                     at = (slice(None), slice(None), slice(scan.row, scan.row + 1), slice(scan.column, scan.column + 1))
                     given = known[at]
-                    for channel in range(1 if bool(given.all()) else channels):
+                    for channel in range(1 if whole[scan.row][scan.column] else channels):
                         values = drawn(network(canvas, scan), uniform[at])
                         canvas[at][:, channel] = torch.where(given, kept[at], values)[:, channel]
         return canvas
