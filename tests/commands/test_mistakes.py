@@ -18,7 +18,7 @@ COMMAND_LINE = {
     "+loss.label_smooting=0.1": "loss.label_smooting: unknown key; did you mean 'label_smoothing'?",
     "~optimizer.generator": "optimizer.generator: GAN needs an optimizer for its player 'generator'",
     "~network.discriminator": "network.discriminator: GAN needs a network 'discriminator'",
-    "model=dcgna": "model: unknown choice 'dcgna'; did you mean 'dcgan'? The choices are acgan, ",
+    "model=dcgna": "model: unknown choice 'dcgna'; did you mean 'dcgan'? The choices are aae, acgan, ",
     "data=imagefolder": "data: unknown choice 'imagefolder'; did you mean 'image_folder'? The choices are afhq, ",
     "regularizer=[r9]": "regularizer: unknown choice 'r9'; choose from auxiliary_classifier, ",
     "loss=null": "loss: null is not a choice; choose from began, ",

@@ -163,6 +163,7 @@ def test_a_constant_critic_does_not_move_the_encoder() -> None:
     assert system.logs["encoder/loss"].item() == pytest.approx(0.6931472)
 
 
+@pytest.mark.slow
 def test_a_linear_encoder_learns_to_standardize_normal_data() -> None:
     """E(x) = a x + b with x ~ N(2, 3²): the only codes that follow N(0, 1) have |a| = 1/3 and b = -2a."""
 
