@@ -76,7 +76,8 @@ class RowLSTM(nn.Module):
         inputs = self.input_to_state(features, scan)
         if scan is not None:
             return features + self.expand(self.step(inputs, scan), scan)
-        h, c = (state[None, :, None].expand(len(features), -1, features.shape[3]) for state in self.initial)
+        n, _, _, width = features.shape  # len() would fix the batch size of exported graphs
+        h, c = (state[None, :, None].expand(n, -1, width) for state in self.initial)
         states = []
         for row in inputs.unbind(2):
             h, c = lstm(row + self.state_to_state(h), c)
@@ -152,7 +153,7 @@ class DiagonalLSTM(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Map [N, 2h, H, W] to states [N, h, H, W]."""
-        n, height = len(features), features.shape[2]
+        n, _, height, _ = features.shape
         inputs = skew(self.input_to_state(features))
         first_h, first_c = (state[None, :, None].expand(n, -1, height) for state in self.initial)
         h, c, states = first_h, first_c, []
