@@ -196,10 +196,10 @@ REFUSED = {
     "mode=grid along=pca": "along: mode=grid does not use it; leave it out",
     "mode=traverse truncation=0.5": "truncation: mode=traverse does not use it; leave it out",
     "mode=classes": "mode: this generator is unconditional; leave mode out, or train a model with conditioning",
-    "mode=reconstruct": "mode: model=dcgan does not encode images; choose a checkpoint of vae, bigan, aae or vaegan",
-    "mode=interpolate inputs=in": "inputs: model=dcgan does not encode images; choose a checkpoint of vae, bigan, aae",
+    "mode=reconstruct": "mode: model=dcgan does not encode images; choose a model that does, such as vae",
+    "mode=interpolate inputs=in": "inputs: model=dcgan does not encode images; choose a model that does",
     "mode=traverse along=codes": "along: this model has no codes; choose sefa, pca or axes",
-    "mode=traverse along=labels": "along: model=dcgan does not encode images; choose a checkpoint of vae, bigan, aae",
+    "mode=traverse along=labels": "along: model=dcgan does not encode images; choose a model that does",
     "mode=arithmetic terms=[[0],[1]]": (
         "terms: needs three lists of equal length; give indices, as in [[0,1,2],[3,4,5],[6,7,8]]"
     ),

@@ -144,7 +144,7 @@ def encoder_of(
         raise UserError(
             f"the model of {path} has no encoder",
             "encoder.checkpoint",
-            "choose a checkpoint of vae, bigan, aae or vaegan",
+            "choose a checkpoint of a model that has one, such as vae",
         )
     if restored.info.shape != info.shape:
         shapes = [" x ".join(map(str, shape)) for shape in (restored.info.shape, info.shape)]

@@ -70,5 +70,5 @@ class LikelihoodJudge(HeldOutJudge):
         self, system: Game, metric: str, values: Tensor, about: LogLikelihood, seconds: float, importance: int = 0
     ) -> ScoreCard:
         beside = {"importance": float(importance)} if importance else None
-        binarisation = self.binarisation or ("none, 256 intensities" if about.levels else None)
+        binarisation = self.binarisation or (f"none, {about.levels} intensities" if about.levels else None)
         return self.card(system, metric, values, seconds, bound=about.kind, binarisation=binarisation, beside=beside)

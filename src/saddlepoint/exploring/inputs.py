@@ -80,7 +80,7 @@ def encoder(restored: Restored, key: str) -> Encodes:
     if isinstance(restored.system, Encodes):
         return restored.system
     name = restored.about["choices"]["model"]
-    raise UserError(f"model={name} does not encode images", key, "choose a checkpoint of vae, bigan, aae or vaegan")
+    raise UserError(f"model={name} does not encode images", key, "choose a model that does, such as vae")
 
 
 def read(path: str, fit: str | None, restored: Restored, n: int, column: str | None = None) -> Tensor:

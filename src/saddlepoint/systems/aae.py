@@ -15,11 +15,10 @@ from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.systems import code_priors
 from saddlepoint.systems.adversarial import Adversarial
-from saddlepoint.systems.capabilities import Draw, Export, Scatter, Shown, rows_of
+from saddlepoint.systems.capabilities import Draw, Export, Scatter, Shown
 from saddlepoint.systems.code_priors import PriorName
-from saddlepoint.systems.completion import CompletesByReconstruction
 from saddlepoint.systems.latents import Prior
-from saddlepoint.systems.sampling import Sampling, evaluating
+from saddlepoint.systems.reconstructing import Reconstructing
 from saddlepoint.turns import Critic, Turn
 from saddlepoint.types import Batch
 
@@ -36,7 +35,7 @@ class Comparison(NamedTuple):
     labels: Tensor | None
 
 
-class AAE(CompletesByReconstruction, Sampling, Adversarial):
+class AAE(Reconstructing, Adversarial):
     """An autoencoder whose codes are trained to follow a prior p(z) by a discriminator D of codes (section 2).
 
     A round has three turns on one batch. Each has its own optimizer state, as the encoder's gradients differ in scale:
@@ -136,7 +135,7 @@ class AAE(CompletesByReconstruction, Sampling, Adversarial):
     def reconstruction_loss(self, batch: Batch) -> Turn:
         """Return ½ ‖x - decoder(E(x))‖², averaged over the batch."""
         x = batch.samples
-        code = self.joined(self.encoder(self.noisy(x)))
+        code = self.code_of(self.encoder(self.noisy(x)))
         error = (at_least_float32(x) - at_least_float32(self.decoder(code))) / 2  # intensities have a range of 1
         loss = error.square().flatten(1).sum(1).mean() / 2
         return Turn(loss, self.networks, self.random, real=x, latents=code, labels=batch.labels)
@@ -187,7 +186,7 @@ class AAE(CompletesByReconstruction, Sampling, Adversarial):
             return x
         return x + 2 * self.noise * torch.randn(x.shape, generator=self.random, device=x.device, dtype=x.dtype)
 
-    def joined(self, encoded: Any) -> Tensor:
+    def code_of(self, encoded: Any) -> Tensor:
         """Return the code that the decoder takes, of the encoder's output."""
         code: Tensor = encoded.style
         return code
@@ -226,25 +225,6 @@ class AAE(CompletesByReconstruction, Sampling, Adversarial):
         codes: Tensor = self.draw(seed, 0, n).latents
         return codes
 
-    def generate(self, draw: Draw, ema: bool) -> Tensor:
-        """Return the decoder's images of codes from the prior."""
-        return self.decode(draw.latents, ema)
-
-    @torch.no_grad()
-    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
-        """Return codes E(x), [N, Z], of samples [N, ...]."""
-        network = self.network("encoder", ema)
-        with evaluating(network):
-            return self.joined(network(samples.to(self.device)))
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
-        """Return samples, [N, ...], of codes [N, Z]."""
-        network = self.network("decoder", ema)
-        with evaluating(network):
-            samples: Tensor = network(codes.to(self.device))
-        return samples
-
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the encoder and the decoder."""
         samples = torch.zeros(2, *self.encoder.shape)  # type: ignore[misc]
@@ -257,10 +237,7 @@ class AAE(CompletesByReconstruction, Sampling, Adversarial):
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
         """Return samples, reconstructions, and for two dimensions the codes of held-out samples over the prior."""
         shown: dict[str, Shown] = dict(super().pictures(n, seed, held_out))
-        if held_out is not None:
-            real = held_out.samples[: n // 2]
-            shown["reconstructions"] = rows_of(real, self.decode(self.encode(real)))
-            if self.latent_dim == 2:
-                codes = self.encode(held_out.samples)[:, :2]
-                shown["codes"] = Scatter(codes, held_out.labels, self.prior_codes(DRAWN, seed)[:, :2])
+        if held_out is not None and self.latent_dim == 2:
+            codes = self.encode(held_out.samples)[:, :2]
+            shown["codes"] = Scatter(codes, held_out.labels, self.prior_codes(DRAWN, seed)[:, :2])
         return shown

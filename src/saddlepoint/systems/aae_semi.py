@@ -66,7 +66,7 @@ class SemiSupervisedAAE(AAE):
             cross_entropy(logits, known[1]), self.networks, self.random, real=known[0], labels=known[1], logs=logs
         )
 
-    def joined(self, encoded: Any) -> Tensor:
+    def code_of(self, encoded: Any) -> Tensor:
         """Return the code [z, y] of the encoder's output."""
         return torch.cat([encoded.style, encoded.class_logits.softmax(1)], 1)
 

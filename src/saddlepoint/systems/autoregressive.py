@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -34,9 +34,6 @@ class Autoregressive(Sampling):
     takes: ClassVar[tuple[type[Batch], ...]] = (ImageBatch,)
 
     decoder: nn.Module
-
-    def __init__(self, networks: Mapping[str, nn.Module], **game: Any) -> None:
-        super().__init__(networks, **game)
 
     # The algorithm -------------------------------------------------------------------------------------------------
 

@@ -10,15 +10,14 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
-from saddlepoint.systems.capabilities import Export, Shown, rows_of
-from saddlepoint.systems.completion import CompletesByReconstruction
+from saddlepoint.systems.capabilities import Export
 from saddlepoint.systems.gan import GAN
-from saddlepoint.systems.sampling import evaluating
+from saddlepoint.systems.reconstructing import Reconstructing
 from saddlepoint.turns import Bound, Critic, Turn
 from saddlepoint.types import Batch
 
 
-class BiGAN(CompletesByReconstruction, GAN):
+class BiGAN(Reconstructing, GAN):
     """A generator G and an encoder E; D discriminates pairs (x, E(x)) from pairs (G(z), z) (equation 2).
 
     At the optimum E inverts G (theorem 2). E and G are updated together on D's loss with real and fake swapped, as in
@@ -33,6 +32,7 @@ class BiGAN(CompletesByReconstruction, GAN):
         gan: see :class:`~saddlepoint.systems.gan.GAN`.
     """
 
+    decoder_role = "generator"
     roles: Mapping[str, tuple[str, ...]] = {
         "discriminator": ("discriminator",),
         "generator": ("generator",),
@@ -101,31 +101,7 @@ class BiGAN(CompletesByReconstruction, GAN):
 
     # Public interface ----------------------------------------------------------------------------------------------
 
-    @torch.no_grad()
-    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
-        """Return codes E(x), [N, Z], of samples [N, ...]."""
-        network = self.network("encoder", ema)
-        with evaluating(network):
-            codes: Tensor = network(samples.to(self.device))
-        return codes
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
-        """Return samples G(z), [N, ...], of codes [N, Z]."""
-        network = self.network("generator", ema)
-        with evaluating(network):
-            samples: Tensor = network(codes.to(self.device))
-        return samples
-
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the generator and the encoder."""
         samples = torch.zeros(2, *self.encoder.shape)  # type: ignore[misc]
         return {**super().exports(ema), "encoder": self.export("encoder", {"samples": samples}, ("latents",), ema)}
-
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
-        """Return samples, and a picture with rows of real images and their reconstructions G(E(x))."""
-        shown = dict(super().pictures(n, seed, held_out))
-        if held_out is not None:
-            real = held_out.samples[: n // 2]
-            shown["reconstructions"] = rows_of(real, self.decode(self.encode(real)))
-        return shown

@@ -8,7 +8,6 @@ appendix F: by repeated reconstruction, for models with an encoder; here with th
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -90,26 +89,6 @@ def by_reconstruction(
     for _ in range(rounds):
         found = torch.where(known, images, reconstruct(found).to(images.dtype))
     return found.clamp(-1, 1)
-
-
-class CompletesByReconstruction:
-    """The method ``complete`` of systems that encode and decode images."""
-
-    device: Any
-
-    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
-        """Return codes [N, Z] of samples [N, ...]."""
-        raise NotImplementedError(f"{type(self).__name__} must implement encode()")
-
-    def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
-        """Return samples [N, ...] of codes [N, Z]."""
-        raise NotImplementedError(f"{type(self).__name__} must implement decode()")
-
-    @torch.no_grad()
-    def complete(self, images: Tensor, known: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
-        """Return completions of images [N, C, H, W]; see :func:`by_reconstruction`. The seed is ignored."""
-        images, known = images.to(self.device), known.to(self.device)
-        return by_reconstruction(lambda x: self.decode(self.encode(x, ema), ema), images, known)
 
 
 def blended(generated: Tensor, images: Tensor, known: Tensor) -> Tensor:

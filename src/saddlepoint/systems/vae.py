@@ -15,9 +15,9 @@ from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.systems import latents
-from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood, Shown, rows_of
-from saddlepoint.systems.completion import CompletesByReconstruction
-from saddlepoint.systems.sampling import Sampling, evaluating
+from saddlepoint.systems.capabilities import Draw, Export, LogLikelihood
+from saddlepoint.systems.reconstructing import Reconstructing
+from saddlepoint.systems.sampling import evaluating
 from saddlepoint.turns import Turn
 from saddlepoint.types import Batch
 
@@ -25,7 +25,7 @@ AT_ONCE = 2**22
 """Maximum number of values of the samples in one forward pass of importance sampling."""
 
 
-class VAE(CompletesByReconstruction, Sampling):
+class VAE(Reconstructing):
     """An encoder q(z|x) and a decoder p(x|z) that maximize a lower bound on log p(x), with p(z) = N(0, I).
 
     With z = μ + σ ⊙ ε, ε ~ N(0, I) (section 2.4), for each sample x and averaged over L draws:
@@ -114,24 +114,13 @@ class VAE(CompletesByReconstruction, Sampling):
         z = latents.keyed("normal", self.latent_dim, seed, start, count, truncation)
         return Draw(z, truncation=truncation)
 
-    def generate(self, draw: Draw, ema: bool) -> Tensor:
-        """Return the decoder's means."""
-        return self.decode(draw.latents, ema)
+    def code_of(self, encoded: Any) -> Tensor:
+        """Return the means of q(z|x)."""
+        mean: Tensor = encoded[0]
+        return mean
 
-    @torch.no_grad()
-    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
-        """Return the means of q(z|x), [N, Z], of samples [N, ...]."""
-        network = self.network("encoder", ema)
-        with evaluating(network):
-            code: Tensor = network(samples.to(self.device))[0]
-        return code
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
-        """Return the means of p(x|z), [N, ...], of codes [N, Z]; those of a Bernoulli decoder are in [-1, 1]."""
-        network = self.network("decoder", ema)
-        with evaluating(network):
-            decoded = network(codes.to(self.device))
+    def samples_of(self, decoded: Any) -> Tensor:
+        """Return the means of p(x|z); those of a Bernoulli decoder are in [-1, 1]."""
         means: Tensor = 2 * decoded.logits.sigmoid() - 1 if self.likelihood == "bernoulli" else decoded.mean
         return means
 
@@ -183,14 +172,6 @@ class VAE(CompletesByReconstruction, Sampling):
             "encoder": self.export("encoder", {"samples": samples}, ("mean", "log_variance"), ema),
             "decoder": self.export("decoder", {"latents": codes}, outputs, ema),
         }
-
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
-        """Return samples, and a picture with rows of real images and their reconstructions."""
-        shown = dict(super().pictures(n, seed, held_out))
-        if held_out is not None:
-            real = held_out.samples[: n // 2]
-            shown["reconstructions"] = rows_of(real, self.decode(self.encode(real)))
-        return shown
 
 
 def kl_to_standard_normal(mean: Tensor, log_variance: Tensor) -> Tensor:

@@ -14,15 +14,14 @@ from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.systems import latents
 from saddlepoint.systems.adversarial import Adversarial
-from saddlepoint.systems.capabilities import Draw, Export, Shown, rows_of
-from saddlepoint.systems.completion import CompletesByReconstruction
-from saddlepoint.systems.sampling import Sampling, evaluating
+from saddlepoint.systems.capabilities import Draw, Export
+from saddlepoint.systems.reconstructing import Reconstructing
 from saddlepoint.systems.vae import kl_to_standard_normal
 from saddlepoint.turns import Critic, Turn
 from saddlepoint.types import Batch, CriticOutput
 
 
-class VAEGAN(CompletesByReconstruction, Sampling, Adversarial):
+class VAEGAN(Reconstructing, Adversarial):
     """A VAE whose reconstruction error is measured in a layer of a discriminator of samples, Dis_l (section 2).
 
     With z ~ q(z|x), the reconstruction x̃ = Dec(z), a sample x_p = Dec(z_p), z_p ~ N(0, I), and
@@ -178,25 +177,10 @@ class VAEGAN(CompletesByReconstruction, Sampling, Adversarial):
         z = latents.keyed("normal", self.latent_dim, seed, start, count, truncation)
         return Draw(z, truncation=truncation)
 
-    def generate(self, draw: Draw, ema: bool) -> Tensor:
-        """Return the decoder's images of latents."""
-        return self.decode(draw.latents, ema)
-
-    @torch.no_grad()
-    def encode(self, samples: Tensor, ema: bool = True) -> Tensor:
-        """Return the means of q(z|x), [N, Z], of samples [N, ...]."""
-        network = self.network("encoder", ema)
-        with evaluating(network):
-            codes: Tensor = network(samples.to(self.device))[0]
-        return codes
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
-        """Return samples Dec(z), [N, ...], of codes [N, Z]."""
-        network = self.network("decoder", ema)
-        with evaluating(network):
-            samples: Tensor = network(codes.to(self.device))
-        return samples
+    def code_of(self, encoded: Any) -> Tensor:
+        """Return the means of q(z|x)."""
+        mean: Tensor = encoded[0]
+        return mean
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the encoder and the decoder."""
@@ -205,11 +189,3 @@ class VAEGAN(CompletesByReconstruction, Sampling, Adversarial):
             "encoder": self.export("encoder", {"samples": samples}, ("mean", "log_variance"), ema),
             "decoder": self.export("decoder", {"latents": codes}, ("images",), ema),
         }
-
-    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
-        """Return samples, and a picture with rows of real images and their reconstructions."""
-        shown = dict(super().pictures(n, seed, held_out))
-        if held_out is not None:
-            real = held_out.samples[: n // 2]
-            shown["reconstructions"] = rows_of(real, self.decode(self.encode(real)))
-        return shown

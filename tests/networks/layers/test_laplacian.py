@@ -1,17 +1,34 @@
 """The Laplacian pyramid against its definition."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from saddlepoint.networks.layers.laplacian import decompose, down, gaussian_pyramid, reconstruct, sizes, up
+from saddlepoint.networks.layers.laplacian import down, gaussian_pyramid, sizes, up
 
 SIZES = [(8, 8), (10, 10), (12, 12), (14, 14), (28, 28), (32, 32), (28, 12), (10, 32), (9, 7)]
 
 
 def images(size: tuple[int, int]) -> Tensor:
     return torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+def decompose(images: Tensor, levels: int) -> list[Tensor]:
+    """Return the bands h_0 … h_{levels - 1} of images [N, C, H, W]; the last one is the coarsest image."""
+    *finer, coarsest = gaussian_pyramid(images, levels)
+    coarser = [*finer[1:], coarsest]
+    return [*(one - up(next_, one.shape[2:]) for one, next_ in zip(finer, coarser, strict=False)), coarsest]
+
+
+def reconstruct(bands: Sequence[Tensor]) -> Tensor:
+    """Return the images [N, C, H, W] of the bands h_0 … h_K."""
+    *finer, images = bands
+    for band in reversed(finer):
+        images = band + up(images, band.shape[2:])
+    return images
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3])

@@ -48,18 +48,3 @@ def gaussian_pyramid(images: Tensor, levels: int) -> list[Tensor]:
     while len(found) < levels:
         found.append(down(found[-1]))
     return found
-
-
-def decompose(images: Tensor, levels: int) -> list[Tensor]:
-    """Return the bands h_0 … h_{levels - 1} of images [N, C, H, W]; the last one is the coarsest image."""
-    *finer, coarsest = gaussian_pyramid(images, levels)
-    coarser = [*finer[1:], coarsest]
-    return [*(one - up(next_, one.shape[2:]) for one, next_ in zip(finer, coarser, strict=False)), coarsest]
-
-
-def reconstruct(bands: Sequence[Tensor]) -> Tensor:
-    """Return the images [N, C, H, W] of the bands h_0 … h_K."""
-    *finer, images = bands
-    for band in reversed(finer):
-        images = band + up(images, band.shape[2:])
-    return images
