@@ -249,3 +249,21 @@ def test_modes_of_a_conditional_model_show_one_class_or_all(invoke: Any, make: A
     for arguments in (("mode=traverse", "n=9", "columns=3"), ("mode=interpolate", "n=6", "columns=3")):
         images = make(*arguments, checkpoint=run)["images"]
         assert (images[{"traverse": 1, "interpolate": 0}[arguments[0][5:]]] == first[0]).all()
+
+
+def test_paths_between_classes_have_the_same_latents(invoke: Any, make: Any, refuse: Any, tmp_path: Path) -> None:
+    small = ("network.width=2", "batch_size=16", "budget.images=64", "features=none", "logger=none")
+    for model in ("biggan", "cgan"):
+        options = ("model.accumulate=1",) if model == "biggan" else ("network=dcgan",)
+        assert invoke("train", f"model={model}", "data=digits", *small, *options, f"run.dir={model}").code == 0
+    run = tmp_path / "biggan"
+    found = make("mode=interpolate", "labels=[3,8]", "columns=4", "seed=5", checkpoint=run)["images"]
+    system: Any = restore(find(str(run)), "cpu").system
+    z = system.draw(5, 0, 1).latents.expand(8, -1)
+    three, eight = system.embed_labels(torch.tensor([3, 8]))
+    t = torch.tensor([0, 0.25, 0.5, 0.75])[:, None]
+    embeddings = torch.cat([three + t * (eight - three), eight + t * (three - eight)])
+    assert np.abs(found.astype(int) - pixels(system.sample(8, latents=z, condition=embeddings)).astype(int)).max() <= 1
+    assert (found[[0, 4]] == pixels(system.sample(2, torch.tensor([3, 8]), z[:2]))).all()
+    problem = refuse("sample", f"checkpoint={tmp_path / 'cgan'}", "mode=interpolate", "labels=[3,8]")
+    assert problem == "labels: this generator has no embedding of labels; give one class"

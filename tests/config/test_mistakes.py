@@ -45,7 +45,7 @@ OVERRIDES = {
     "+model=lsgan": ("model", "this group already has a choice", "leave out the +"),
     "++model=dcgan": ("model", "this group already has a choice", "leave out the +"),
     "loss=null": ("loss", "null is not a choice", f"choose from {', '.join(options('loss'))}"),
-    "norm=3": ("norm", "3 is not a choice", "choose from batch, layer, none, spectral"),
+    "norm=3": ("norm", "3 is not a choice", "choose from batch, layer, none, spectral, spectral_both"),
     "augment=null": (
         "augment",
         "null is not a choice",
@@ -54,12 +54,12 @@ OVERRIDES = {
     "norm=bacth": (
         "norm",
         "unknown choice 'bacth'",
-        "did you mean 'batch'? The choices are batch, layer, none, spectral",
+        "did you mean 'batch'? The choices are batch, layer, none, spectral, spectral_both",
     ),
     "norm=[batch,leyer]": (
         "norm",
         "unknown choice 'leyer'",
-        "did you mean 'layer'? The choices are batch, layer, none, spectral",
+        "did you mean 'layer'? The choices are batch, layer, none, spectral, spectral_both",
     ),
     "trainer=x": ("trainer", "unknown choice 'x'", f"choose from {', '.join(options('trainer'))}"),
     "experiment=modes/rnig": (

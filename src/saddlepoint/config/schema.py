@@ -73,6 +73,7 @@ class NormConfig(Strict):
     generator: NormKind = "batch"
     discriminator: NormKind = "batch"
     spectral_norm: bool = False
+    generator_spectral_norm: bool = False
 
 
 class ConditioningConfig(Strict):
@@ -137,6 +138,14 @@ class TheoryConfig(Strict):
     modes_every_images: PositiveInt | None
 
 
+class SingularValuesConfig(Strict):
+    """Singular values of the weights."""
+
+    enabled: bool = False
+    top: PositiveInt = 3
+    every_images: PositiveInt | None = None
+
+
 class CallbacksConfig(Strict):
     """Callbacks of a training run."""
 
@@ -146,6 +155,7 @@ class CallbacksConfig(Strict):
     history: HistoryConfig
     progress: ProgressConfig
     theory: TheoryConfig
+    singular_values: SingularValuesConfig = SingularValuesConfig()
 
 
 class Part(BaseModel):

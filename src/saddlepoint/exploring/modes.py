@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -16,7 +16,7 @@ from saddlepoint.errors import UserError
 from saddlepoint.evaluation.pictures import nearest_training
 from saddlepoint.exploring import completing, directions, inputs, noise, paths
 from saddlepoint.metrics.quantise import quantise
-from saddlepoint.systems.capabilities import Generates, HasLatents, Traverses, rows_of
+from saddlepoint.systems.capabilities import EmbedsLabels, Generates, HasLatents, Traverses, rows_of
 from saddlepoint.tracking import pictures
 
 TRUNCATIONS = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -62,16 +62,26 @@ def reconstruct(config: DictConfig, restored: Restored) -> Result:
 
 
 def interpolate(config: DictConfig, restored: Restored) -> Result:
-    """Return closed paths through the latents of samples, or of encoded ``inputs``; each row leads to the next."""
+    """Return closed paths; each row leads to the next.
+
+    They are paths through the latents of samples, through encoded ``inputs``, or, with several ``labels``, through the
+    embeddings of these classes with the same latents.
+    """
     columns = config.columns or 8
     rows = max(2, config.n // columns)
-    if config.inputs is None:
+    labels = [] if config.labels is None else noise.classes(config.labels, restored, config.mode)
+    if config.inputs is None and len(labels) > 1:
+        samples = _between_classes(config, restored, labels, columns)
+    elif config.inputs is None:
         system = _with_latents(restored)
         anchors = _latents(system, config.seed, rows)
         path: paths.Path = config.path or ("slerp" if system.prior == "normal" else "lerp")
-        labels = noise.one_class(config, restored, rows * columns)
         samples = system.sample(
-            rows * columns, labels=labels, latents=paths.loop(anchors, columns, path), seed=config.seed, ema=config.ema
+            rows * columns,
+            labels=noise.one_class(config, restored, rows * columns),
+            latents=paths.loop(anchors, columns, path),
+            seed=config.seed,
+            ema=config.ema,
         )
     else:
         encoder = inputs.encoder(restored, "inputs")
@@ -81,6 +91,17 @@ def interpolate(config: DictConfig, restored: Restored) -> Result:
         anchors = encoder.encode(images, ema=config.ema).cpu()
         samples = encoder.decode(paths.loop(anchors, columns, config.path or "slerp"), ema=config.ema)
     return _checked("interpolated samples", samples, columns, restored)
+
+
+def _between_classes(config: DictConfig, restored: Restored, labels: Sequence[int], columns: int) -> Tensor:
+    """Return samples of the same latents along the lines between the embeddings of classes."""
+    system = _with_latents(restored)
+    if not isinstance(system, EmbedsLabels):
+        raise UserError("this model has no embedding of labels", "labels", "give one class")
+    anchors = system.embed_labels(torch.tensor(labels), ema=config.ema).cpu()
+    condition = paths.loop(anchors, columns, config.path or "lerp")
+    latents = _latents(system, config.seed, 1).expand(len(condition), -1)
+    return system.sample(len(condition), latents=latents, condition=condition, seed=config.seed, ema=config.ema)
 
 
 def arithmetic(config: DictConfig, restored: Restored) -> Result:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning, MinibatchKind, NormKind
 from saddlepoint.networks.layers.activations import SLOPE
+from saddlepoint.networks.layers.attention import Attention, attention_at, choose_sides, quarter
 from saddlepoint.networks.layers.conditioning import (
     ConditionalSequential,
     CriticLabels,
@@ -51,6 +52,8 @@ class DCGANGenerator(nn.Module):
         num_classes: NonNegativeInt = 0,
         upsampling: Upsampling = "transposed",
         equalized: bool = False,
+        spectral_norm: bool = False,
+        attention: Attention = (),
     ) -> None:
         """Build the network.
 
@@ -64,6 +67,10 @@ class DCGANGenerator(nn.Module):
             num_classes: number of classes of the data; ignored without conditioning.
             upsampling: kind of upsampling layers.
             equalized: whether to use equalized learning rates.
+            spectral_norm: whether to divide every weight by its largest singular value.
+            attention: short sides in px of the feature maps that are followed by
+                :class:`~saddlepoint.networks.layers.attention.SelfAttention`, without the image; ``auto``: a quarter of
+                the image's side.
 
         Raises:
             UserError: the shape is not supported, or the data has no labels.
@@ -78,17 +85,22 @@ class DCGANGenerator(nn.Module):
         self.base = (channels[0], pyramid.height, pyramid.width)
         self.project = nn.Linear(self.labels.inputs, channels[0] * pyramid.height * pyramid.width, bias=bias)
         layers: list[nn.Module] = [self.labels.make_norm(norm, channels[0]), nn.ReLU(inplace=True)]
-        for inputs, outputs in pairwise(channels):
+        sides = [min(self.base[1:]) << level * (pyramid.levels > 1) for level in range(len(channels))]
+        attention = choose_sides(attention, sides[1:], quarter(shape, sides[1:]))
+        for side, (inputs, outputs) in zip(sides[1:], pairwise(channels), strict=True):
             if pyramid.levels == 1:
                 layers.append(nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias))
             else:
                 layers.append(make_upsampling(upsampling, inputs, outputs, bias))
             layers += [self.labels.make_norm(norm, outputs), nn.ReLU(inplace=True)]
+            layers += attention_at(side, outputs, attention)
         self.trunk = ConditionalSequential(*layers)
         self.output = make_upsampling(upsampling, channels[-1], pyramid.channels)
         init_dcgan(self)
         if equalized:
-            apply_equalized_rate(self)
+            apply_equalized_rate(self, spectral_norm)
+        if spectral_norm:
+            apply_spectral_norm(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents [N, Z], and labels, long [N], if conditional, to images [N, C, H, W] in [-1, 1]."""
@@ -115,6 +127,7 @@ class DCGANDiscriminator(nn.Module):
         equalized: bool = False,
         minibatch: MinibatchKind = "none",
         packing: PositiveInt = 1,
+        attention: Attention = (),
     ) -> None:
         """Build the network.
 
@@ -131,6 +144,8 @@ class DCGANDiscriminator(nn.Module):
             minibatch: layer that compares the samples of a batch: ``discrimination`` on the features, or ``stddev``
                 before the last convolution.
             packing: number of samples per input of the discriminator, PacGAN's m.
+            attention: short sides in px of the feature maps that are followed by self-attention; if several layers have
+                the same size, it follows the first of them.
 
         Raises:
             UserError: the shape is not supported, the data has no labels, or two options are mutually exclusive.
@@ -143,6 +158,9 @@ class DCGANDiscriminator(nn.Module):
         planes = packing * (pyramid.channels + self.labels.planes)
         layers: list[nn.Module] = [make_downsampling(downsampling, planes, channels[0])]
         layers.append(nn.LeakyReLU(SLOPE, inplace=True))
+        sides = [min(shape[1:]) >> min(level + 1, pyramid.levels) for level in range(len(channels))]
+        attention = choose_sides(attention, sides, quarter(shape, sides))
+        layers += attention_at(sides[0], channels[0], attention)
         bias = not absorbs_bias(norm)
         for level, (inputs, outputs) in enumerate(pairwise(channels), start=2):
             if minibatch == "stddev" and level == len(channels):
@@ -153,6 +171,7 @@ class DCGANDiscriminator(nn.Module):
             else:
                 layers.append(make_downsampling(downsampling, inputs, outputs, bias))
             layers += [make_norm(norm, outputs), nn.LeakyReLU(SLOPE, inplace=True)]
+            layers += attention_at(sides[level - 1], outputs, attention) if pyramid.levels > 1 else []
         self.trunk = nn.Sequential(*layers)
         base = channels[-1] * pyramid.height * pyramid.width
         self.compare, features = make_minibatch("none" if minibatch == "stddev" else minibatch, base)

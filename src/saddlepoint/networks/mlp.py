@@ -48,6 +48,7 @@ class MLPGenerator(nn.Module):
         conditioning: GeneratorConditioning = "none",
         num_classes: NonNegativeInt = 0,
         equalized: bool = False,
+        spectral_norm: bool = False,
     ) -> None:
         """Build the network.
 
@@ -63,6 +64,7 @@ class MLPGenerator(nn.Module):
             conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
             num_classes: number of classes of the data; ignored without conditioning.
             equalized: whether to use equalized learning rates.
+            spectral_norm: whether to divide every weight by its largest singular value.
 
         Raises:
             UserError: the shape is neither (C, H, W) nor (D,), the norm is not defined for vectors, or there are
@@ -82,7 +84,9 @@ class MLPGenerator(nn.Module):
                     nn.init.kaiming_normal_(layer.weight)  # He et al. 2015, arXiv:1502.01852, equation 10
         init_weights(self, init, init_scale)
         if equalized:
-            apply_equalized_rate(self)
+            apply_equalized_rate(self, spectral_norm)
+        if spectral_norm:
+            apply_spectral_norm(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents [N, Z], and labels, long [N], if conditional, to samples [N, *shape]."""

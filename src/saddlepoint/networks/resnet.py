@@ -26,11 +26,13 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning, MinibatchKind, NormKind
+from saddlepoint.networks.layers.attention import Attention, attention_at, choose_sides, quarter
 from saddlepoint.networks.layers.conditioning import (
     Conditional,
     ConditionalSequential,
     CriticLabels,
     GeneratorLabels,
+    MakesNorms,
     conditioned,
 )
 from saddlepoint.networks.layers.equalized import apply_equalized_rate
@@ -65,6 +67,8 @@ class ResNetGenerator(nn.Module):
         conditioning: GeneratorConditioning = "none",
         num_classes: NonNegativeInt = 0,
         equalized: bool = False,
+        spectral_norm: bool = False,
+        attention: Attention = (),
     ) -> None:
         """Build the network.
 
@@ -76,6 +80,10 @@ class ResNetGenerator(nn.Module):
             conditioning: how labels are used (see :class:`saddlepoint.networks.layers.conditioning.GeneratorLabels`).
             num_classes: number of classes of the data; ignored without conditioning.
             equalized: whether to use equalized learning rates.
+            spectral_norm: whether to divide every weight by its largest singular value (Zhang et al. 2019,
+                arXiv:1805.08318, section 4.1).
+            attention: short sides in px of the feature maps that are followed by
+                :class:`~saddlepoint.networks.layers.attention.SelfAttention`; ``auto``: a quarter of the image's side.
 
         Raises:
             UserError: the shape is not supported, or the data has no labels.
@@ -91,13 +99,20 @@ class ResNetGenerator(nn.Module):
             channels = [width * min(2**level, WIDEST) for level in range(pyramid.levels, -1, -1)]
         self.base = (channels[0], pyramid.height, pyramid.width)
         self.project = nn.Linear(self.labels.inputs, math.prod(self.base))
-        self.blocks = ConditionalSequential(*(UpBlock(*sizes, norm, self.labels) for sizes in pairwise(channels)))
+        blocks: list[nn.Module] = []
+        sides = [min(self.base[1:]) << level for level in range(1, len(channels))]
+        attention = choose_sides(attention, sides, quarter(shape, sides))
+        for (inputs, outputs), side in zip(pairwise(channels), sides, strict=True):
+            blocks += [UpBlock(inputs, outputs, norm, self.labels), *attention_at(side, outputs, attention)]
+        self.blocks = ConditionalSequential(*blocks)
         self.norm = self.labels.make_norm(norm, channels[-1])
         self.output = nn.Conv2d(channels[-1], pyramid.channels, 3, padding=1)
         init_xavier(self.project)
         init_xavier(self.output)
         if equalized:
-            apply_equalized_rate(self)
+            apply_equalized_rate(self, spectral_norm)
+        if spectral_norm:
+            apply_spectral_norm(self)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents [N, Z], and labels, long [N], if conditional, to images [N, C, H, W] in [-1, 1]."""
@@ -121,6 +136,7 @@ class ResNetDiscriminator(nn.Module):
         equalized: bool = False,
         minibatch: MinibatchKind = "none",
         packing: PositiveInt = 1,
+        attention: Attention = (),
     ) -> None:
         """Build the network.
 
@@ -135,6 +151,8 @@ class ResNetDiscriminator(nn.Module):
             equalized: whether to use equalized learning rates.
             minibatch: layer that compares the features of a batch.
             packing: number of samples per input of the discriminator, PacGAN's m.
+            attention: short sides in px of the feature maps that are followed by self-attention; if several blocks have
+                the same size, it follows the first of them.
 
         Raises:
             UserError: the shape is not supported, the data has no labels, or two options are mutually exclusive.
@@ -144,9 +162,14 @@ class ResNetDiscriminator(nn.Module):
         self.shape, self.pooling = tuple(shape), pooling
         self.labels, self.pack = CriticLabels(conditioning, num_classes, packing), make_packing(packing)
         channels, halvings = _critic_layout(shape, pyramid, width)
+        sides = [min(shape[1:]) >> min(index + 1, halvings) for index in range(len(channels))]
+        attention = choose_sides(attention, sides, quarter(shape, sides))
         blocks: list[nn.Module] = [FirstBlock(packing * (pyramid.channels + self.labels.planes), channels[0])]
+        blocks += attention_at(sides[0], channels[0], attention)
         for index, (inputs, outputs) in enumerate(pairwise(channels), start=1):
-            blocks.append(DownBlock(inputs, outputs, norm, halve=index < halvings))
+            halve = index < halvings
+            blocks.append(DownBlock(inputs, outputs, norm, halve))
+            blocks += attention_at(sides[index], outputs, attention) if halve else []
         self.blocks = nn.Sequential(*blocks)
         self.compare, features = make_minibatch(minibatch, channels[-1])
         self.logits = ScoreLayer(features)
@@ -176,9 +199,9 @@ class UpBlock(Conditional):
     convolution.
     """
 
-    def __init__(self, inputs: int, outputs: int, norm: NormKind, labels: GeneratorLabels | None = None) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: NormKind, norms: MakesNorms | None = None) -> None:
         super().__init__()
-        make = make_norm if labels is None else labels.make_norm
+        make = make_norm if norms is None else norms.make_norm
         self.norm1, self.norm2 = make(norm, inputs), make(norm, outputs)
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
@@ -199,15 +222,17 @@ class DownBlock(nn.Module):
     """A residual block that halves the size if ``halve`` is true.
 
     Residual branch: norm, ReLU, 3×3 convolution, norm, ReLU, 3×3 convolution, 2×2 average pooling. Shortcut: average
-    pooling and 1×1 convolution, or the identity if the shape does not change.
+    pooling and 1×1 convolution, or the identity if the shape does not change. The residual branch has ``hidden``
+    channels, by default as many as the input.
     """
 
-    def __init__(self, inputs: int, outputs: int, norm: NormKind, halve: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, norm: NormKind, halve: bool, hidden: int | None = None) -> None:
         super().__init__()
         self.halve = halve
-        self.norm1, self.norm2 = make_norm(norm, inputs), make_norm(norm, inputs)
-        self.conv1 = nn.Conv2d(inputs, inputs, 3, padding=1)
-        self.conv2 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        hidden = hidden or inputs
+        self.norm1, self.norm2 = make_norm(norm, inputs), make_norm(norm, hidden)
+        self.conv1 = nn.Conv2d(inputs, hidden, 3, padding=1)
+        self.conv2 = nn.Conv2d(hidden, outputs, 3, padding=1)
         self.skip = nn.Conv2d(inputs, outputs, 1) if halve or inputs != outputs else nn.Identity()
         init_xavier(self.conv1, RESIDUAL_GAIN)
         init_xavier(self.conv2, RESIDUAL_GAIN)

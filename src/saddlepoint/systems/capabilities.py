@@ -182,6 +182,14 @@ class HasLatents(Generates, Protocol):
 
 
 @runtime_checkable
+class EmbedsLabels(Protocol):
+    """Generates samples from embeddings of labels, between which it can interpolate."""
+
+    def embed_labels(self, labels: Tensor, ema: bool = True) -> Tensor:
+        """Return embeddings of labels, which :meth:`Generates.sample` takes as ``condition``, float [N, E]."""
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Maps samples to codes and codes to samples."""
 

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from saddlepoint import trees
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
-from saddlepoint.systems import completion, latents
+from saddlepoint.systems import attention_maps, completion, latents
 from saddlepoint.systems.adversarial import Adversarial
-from saddlepoint.systems.capabilities import Draw, Export
+from saddlepoint.systems.capabilities import Draw, Export, Shown
 from saddlepoint.systems.encoders import FrozenEncoder
 from saddlepoint.systems.labels import check_networks, trains_classifier
 from saddlepoint.systems.sampling import Sampling, evaluating
@@ -174,8 +174,28 @@ class GAN(Sampling, Adversarial):
         """Return samples, generated in evaluation mode so that they do not depend on each other."""
         network = self.network("generator", ema)
         with evaluating(network):
-            samples: Tensor = network(draw.latents, draw.labels)
+            samples: Tensor = network(draw.latents, draw.labels if draw.condition is None else draw.condition)
         return samples
+
+    def embed_labels(self, labels: Tensor, ema: bool = True) -> Tensor:
+        """Return the embeddings of labels, which :meth:`sample` takes as conditions, float [N, E].
+
+        Args:
+            labels: long [N].
+            ema: whether to use the averaged weights, if they exist.
+
+        Raises:
+            UserError: the generator has no embedding of labels.
+        """
+        network = self.network("generator", ema)
+        if not isinstance(getattr(network, "embedding", None), nn.Module):
+            raise UserError("this generator has no embedding of labels", "labels", "give one class")
+        embedded: Tensor = network.embed(labels.to(self.device))
+        return embedded
+
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
+        """Return a grid of samples, and the attention of a generator with self-attention."""
+        return {**super().pictures(n, seed, held_out), **attention_maps.pictures(self, self.network("generator"), seed)}
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the generator."""

@@ -58,8 +58,7 @@ def check_networks(
         UserError: only one of the networks is conditional, D's classifier is not trained, or D's projection of labels
             does not affect the loss.
     """
-    of_generator = getattr(getattr(generator, "labels", None), "kind", "none")
-    of_discriminator = getattr(getattr(discriminator, "labels", None), "kind", "none")
+    of_generator, of_discriminator = conditioning_of(generator), conditioning_of(discriminator)
     if of_discriminator == "auxiliary" and not classifier_trained:
         raise UserError(
             "the discriminator's auxiliary classifier is not trained by any regularizer",
@@ -86,6 +85,13 @@ def check_networks(
             "generator.conditioning",
             "set it to concat, batchnorm or adain",
         )
+
+
+def conditioning_of(network: nn.Module) -> str:
+    """Return the kind of a network's conditioning: ``labels.kind``, or else whether it has ``num_classes``."""
+    own = "batchnorm" if getattr(network, "num_classes", 0) else "none"
+    kind: str = getattr(getattr(network, "labels", None), "kind", own)
+    return kind
 
 
 def trains_classifier(regularizers: Mapping[str, nn.Module]) -> bool:

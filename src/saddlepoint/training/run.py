@@ -24,6 +24,7 @@ from saddlepoint.callbacks.progress_bar import ProgressBar
 from saddlepoint.callbacks.resume import Resume
 from saddlepoint.callbacks.samples import Samples
 from saddlepoint.callbacks.scores import Scores
+from saddlepoint.callbacks.singular_values import SingularValues
 from saddlepoint.callbacks.theory import Theory
 from saddlepoint.data import Gaussians
 from saddlepoint.errors import UserError
@@ -113,9 +114,18 @@ def build_callbacks(plan: Plan, record: RunRecord) -> list[Any]:
         checkpoints,
         History(record, settings.history.every_rounds),
         *theory_callbacks(plan, record),
+        *singular_values(plan, record),
         Alarms(record),
         ProgressBar(record, settings.progress.seconds, settings.progress.line_seconds),
     ]
+
+
+def singular_values(plan: Plan, record: RunRecord) -> list[Any]:
+    """Build the callback that logs singular values, if it is enabled; runs of earlier versions have no settings."""
+    settings = plan.config.callbacks.get("singular_values") or {}
+    if not settings.get("enabled", False):
+        return []
+    return [SingularValues(record, settings.top, settings.every_images)]
 
 
 def theory_callbacks(plan: Plan, record: RunRecord) -> list[Any]:

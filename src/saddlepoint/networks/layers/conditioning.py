@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import instance_norm, one_hot
@@ -36,6 +38,13 @@ def conditioned(layer: nn.Module, x: Tensor, condition: Tensor | None) -> Tensor
     return output
 
 
+class MakesNorms(Protocol):
+    """Makes the normalization layers of a generator's blocks."""
+
+    def make_norm(self, norm: NormKind, channels: int) -> nn.Module:
+        """Return the normalization layer of kind ``norm``, or a conditional one that replaces it."""
+
+
 class ConditionalBatchNorm(Conditional):
     """Batch normalization with a gain and a bias per class: y = γ_c (x - μ) / σ + β_c.
 
@@ -54,6 +63,24 @@ class ConditionalBatchNorm(Conditional):
         """Normalize [N, C, H, W] or [N, C]; ``condition`` are the labels, long [N]."""
         labels = required(condition)
         return _modulate(self.norm(x), self.gain[labels], self.bias[labels])
+
+
+class VectorBatchNorm(Conditional):
+    """Batch normalization whose gains and biases are linear functions of a vector c: y = (1 + W_γ c)(x - μ)/σ + W_β c.
+
+    Brock et al. 2019, arXiv:1809.11096, appendix B, where c is an embedding of the label and a part of the latents.
+    """
+
+    def __init__(self, channels: int, condition_dim: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gain = nn.Linear(condition_dim, channels, bias=False)
+        self.bias = nn.Linear(condition_dim, channels, bias=False)
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Normalize [N, C, H, W]; ``condition`` is c, [N, condition_dim]."""
+        c = required(condition)
+        return _modulate(self.norm(x), 1 + self.gain(c), self.bias(c))
 
 
 class AdaIN(Conditional):
