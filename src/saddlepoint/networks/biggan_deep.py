@@ -174,7 +174,7 @@ class DeepUpBlock(Conditional):
     def __init__(self, inputs: int, outputs: int, norms: MakesNorms, double: bool) -> None:
         super().__init__()
         hidden = max(inputs // BOTTLENECK, 1)
-        self.outputs, self.double = outputs, double
+        self.outputs, self.doubles = outputs, double
         self.norms = nn.ModuleList(norms.make_norm("batch", width) for width in (inputs, hidden, hidden, hidden))
         self.convs = nn.ModuleList(
             [
@@ -190,11 +190,11 @@ class DeepUpBlock(Conditional):
         hidden = x
         for index, (norm, conv) in enumerate(zip(self.norms, self.convs, strict=True)):
             hidden = relu(conditioned(norm, hidden, condition))
-            if index == 1 and self.double:
+            if index == 1 and self.doubles:
                 hidden = interpolate(hidden, scale_factor=2.0, mode="nearest")
             hidden = conv(hidden)
         shortcut = x[:, : self.outputs]
-        return hidden + (interpolate(shortcut, scale_factor=2.0, mode="nearest") if self.double else shortcut)
+        return hidden + (interpolate(shortcut, scale_factor=2.0, mode="nearest") if self.doubles else shortcut)
 
 
 class DeepDownBlock(nn.Module):

@@ -187,7 +187,7 @@ class GAN(Sampling, Adversarial):
         Raises:
             UserError: the generator has no embedding of labels.
         """
-        network = self.network("generator", ema)
+        network: Any = self.network("generator", ema)
         if not isinstance(getattr(network, "embedding", None), nn.Module):
             raise UserError("this generator has no embedding of labels", "labels", "give one class")
         embedded: Tensor = network.embed(labels.to(self.device))

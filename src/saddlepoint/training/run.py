@@ -122,8 +122,8 @@ def build_callbacks(plan: Plan, record: RunRecord) -> list[Any]:
 
 def singular_values(plan: Plan, record: RunRecord) -> list[Any]:
     """Build the callback that logs singular values, if it is enabled; runs of earlier versions have no settings."""
-    settings = plan.config.callbacks.get("singular_values") or {}
-    if not settings.get("enabled", False):
+    settings = plan.config.callbacks.get("singular_values")
+    if settings is None or not settings.enabled:
         return []
     return [SingularValues(record, settings.top, settings.every_images)]
 
