@@ -12,11 +12,12 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 from torch.nn.functional import relu, softplus
+from torch.nn.utils import parametrize
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms
 
 from saddlepoint.compilation import compile_networks
-from saddlepoint.losses import Hinge
+from saddlepoint.losses import Hinge, Relativistic
 from saddlepoint.networks.layers.statistics import uses_batch_statistics
 from saddlepoint.systems import GAN
 
@@ -34,12 +35,14 @@ class BareLoop:
     Args:
         system: one like that to compare with, for its networks (channels_last) and settings.
         samples: images uint8 [N, H, W, C], or points [N, D].
+        labels: classes, long [N], or None; used if the system is conditional.
         batch_size: of each round.
         precision: ``32-true`` or ``bf16-mixed``.
     """
 
-    def __init__(self, system: GAN, samples: Tensor, batch_size: int, precision: str) -> None:
-        self.G, self.D, self.average = system.generator, system.discriminator, system.ema_generator
+    def __init__(self, system: GAN, samples: Tensor, labels: Tensor | None, batch_size: int, precision: str) -> None:
+        self.G, self.D, self.average = system.generator, system.discriminator, getattr(system, "ema_generator", None)
+        self.labels = labels if system.num_classes else None
         self.optimizer_D, self.optimizer_G = (
             torch.optim.Adam(network.parameters(), **adam(optimizer), fused=True)
             for network, optimizer in zip((self.D, self.G), system.configure_optimizers(), strict=True)
@@ -51,17 +54,22 @@ class BareLoop:
             system.ema_decay,
             system.prior,
         )
-        self.hinge = isinstance(system.loss, Hinge)
+        self.hinge, self.paired = isinstance(system.loss, Hinge), isinstance(system.loss, Relativistic)
+        self.penalties = {name: (part.weight, part.interval) for name, part in system.regularizers.items()}
+        assert self.penalties.keys() <= {"r1", "r2", "orthogonal"}, "the bare loop has no other penalties"
         self.together = not uses_batch_statistics(self.D)
-        self.batches, self.turns = self.endless(), 0
+        self.batches, self.turns, self.updates = self.endless(), 0, 0
 
-    def endless(self) -> Iterator[Tensor]:
-        """Yield batches in [-1, 1] from memory, by one gather each."""
+    def endless(self) -> Iterator[tuple[Tensor, Tensor | None]]:
+        """Yield batches in [-1, 1] and their labels from memory, by one gather each."""
         while True:
             for indices in torch.randperm(len(self.samples)).split(self.batch_size):
                 if len(indices) == self.batch_size:
                     chosen = self.samples.index_select(0, indices)
-                    yield chosen.permute(0, 3, 1, 2).float().div_(127.5).sub_(1) if chosen.dim() == 4 else chosen
+                    labels = None if self.labels is None else self.labels[indices]
+                    if chosen.dim() == 4:
+                        chosen = chosen.permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+                    yield chosen, labels
 
     def latents(self) -> Tensor:
         """Draw latents [batch, Z]."""
@@ -72,10 +80,14 @@ class BareLoop:
     def play(self, rounds: int) -> None:
         """Train for some rounds."""
         for _ in range(rounds):
-            self.turn_of_d(next(self.batches))
+            real, labels = next(self.batches)
+            self.turn_of_d(real, labels)
             self.turns += 1
-            if self.turns % self.k == 0:
-                self.turn_of_g()
+            if self.turns % self.k:
+                continue
+            self.turn_of_g(real, labels)
+            self.updates += 1
+            if self.average is not None:
                 with torch.no_grad():
                     torch._foreach_lerp_(list(self.average.parameters()), list(self.G.parameters()), 1 - self.decay)
                     if buffers := list(self.average.buffers()):
@@ -85,30 +97,45 @@ class BareLoop:
         """Return the context of the forward pass."""
         return torch.autocast("cpu", torch.bfloat16) if self.autocast else nullcontext()
 
-    def turn_of_d(self, real: Tensor) -> None:
+    def turn_of_d(self, real: Tensor, labels: Tensor | None) -> None:
         """Take a step of D: fakes without a graph, real and fake in one pass if D's normalization allows it."""
         with torch.no_grad(), self.cast():
-            fake = self.G(self.latents())
+            fake = self.G(self.latents(), labels)
         with self.cast():
             if self.together:
-                on_real, on_fake = self.D(torch.cat([real, fake])).logits.chunk(2)
+                both = None if labels is None else torch.cat([labels, labels])
+                on_real, on_fake = self.D(torch.cat([real, fake]), both).logits.chunk(2)
             else:
-                on_real, on_fake = self.D(real).logits, self.D(fake).logits
+                on_real, on_fake = self.D(real, labels).logits, self.D(fake, labels).logits
             if self.hinge:
                 loss = relu(1 - on_real).mean() + relu(1 + on_fake).mean()
+            elif self.paired:
+                loss = softplus(on_fake - on_real).mean()
             else:
                 loss = softplus(-on_real).mean() + softplus(on_fake).mean()
+        for name, samples in (("r1", real), ("r2", fake)):
+            weight, interval = self.penalties.get(name, (0.0, 1))
+            if weight and self.turns % interval == 0:
+                x = samples.detach().requires_grad_()
+                (gradient,) = torch.autograd.grad(self.D(x, labels).logits.sum(), x, create_graph=True)
+                loss = loss + interval * weight / 2 * gradient.square().sum((1, 2, 3)).mean()
         self.optimizer_D.zero_grad()
         loss.backward()
         self.optimizer_D.step()
 
-    def turn_of_g(self) -> None:
+    def turn_of_g(self, real: Tensor, labels: Tensor | None) -> None:
         """Take a step of G, without gradients of D's weights."""
         for parameter in self.D.parameters():
             parameter.requires_grad_(False)
         with self.cast():
-            on_fake = self.D(self.G(self.latents())).logits
-            loss = -on_fake.mean() if self.hinge else softplus(-on_fake).mean()
+            fake = self.G(self.latents(), labels)
+            if self.paired:
+                with torch.no_grad():
+                    on_real = self.D(real, labels).logits
+            on_fake = self.D(fake, labels).logits
+            loss = -on_fake.mean() if self.hinge else softplus(on_real - on_fake if self.paired else -on_fake).mean()
+        if "orthogonal" in self.penalties:
+            loss = loss + self.penalties["orthogonal"][0] * off_diagonal(self.G)
         self.optimizer_G.zero_grad()
         loss.backward()
         self.optimizer_G.step()
@@ -116,12 +143,24 @@ class BareLoop:
             parameter.requires_grad_(True)
 
 
+def off_diagonal(network: nn.Module) -> Tensor:
+    """Return BigGAN's orthogonal penalty, Σ ‖W Wᵀ ⊙ (1 - I)‖², over convolutions and linear layers."""
+    total = torch.zeros(())
+    for layer in network.modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            parametrized = parametrize.is_parametrized(layer, "weight")
+            weight = (layer.parametrizations["weight"].original if parametrized else layer.weight).flatten(1)
+            smaller = weight if len(weight) <= weight.shape[1] else weight.t()
+            total = total + (smaller @ smaller.t()).square().sum() - weight.square().sum(1).square().sum()
+    return total
+
+
 class CompiledLoop(BareLoop):
     """The bare loop with compiled networks."""
 
-    def __init__(self, system: GAN, samples: Tensor, batch_size: int, precision: str) -> None:
+    def __init__(self, system: GAN, samples: Tensor, labels: Tensor | None, batch_size: int, precision: str) -> None:
         compile_networks(system.networks)
-        super().__init__(system, samples, batch_size, precision)
+        super().__init__(system, samples, labels, batch_size, precision)
 
 
 class TutorialLoop:
@@ -133,11 +172,14 @@ class TutorialLoop:
     Args:
         system: one like that to compare with.
         samples: images uint8 [N, H, W, C].
+        labels: not used.
         batch_size: of each round.
         precision: not used; a tutorial's loop is in float32.
     """
 
-    def __init__(self, system: GAN, samples: Tensor, batch_size: int, precision: str = "32-true") -> None:
+    def __init__(
+        self, system: GAN, samples: Tensor, labels: Tensor | None, batch_size: int, precision: str = "32-true"
+    ) -> None:
         self.G, self.D = (
             network.to(memory_format=torch.contiguous_format) for network in (system.generator, system.discriminator)
         )

@@ -10,7 +10,6 @@ each slice is measured, and a ratio is the median over slices, so that a busy ma
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import logging
 import os
 import platform
@@ -29,13 +28,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from plain_loops import BareLoop, CompiledLoop, Loop, TutorialLoop
-from saddlepoint.evaluation.scorers import NoScores
 
 from saddlepoint.assembly import build
-from saddlepoint.commands import train
 from saddlepoint.config.compose import compose_config
 from saddlepoint.tracking.local import LocalLogger
 from saddlepoint.tracking.record import RunRecord
+from saddlepoint.training.plan import Launch, Plan
+from saddlepoint.training.plan import prepare as prepare_run
+from saddlepoint.training.run import build_callbacks
 
 IMAGES = ["data=digits", "data.image_size=32", "data.fit=resize", "data.channels=3", "features=none"]
 """Real images of CIFAR-10's shape, without a download."""
@@ -49,17 +49,21 @@ class Case:
         name: in the table.
         overrides: on train.py's command line.
         rounds: in a slice.
+        tutorial: whether the tutorial's loop has this algorithm.
     """
 
     name: str
     overrides: Sequence[str]
     rounds: int
+    tutorial: bool = False
 
 
-DCGAN = Case("DCGAN-32", ["model=dcgan", *IMAGES, "network.width=32", "batch_size=64"], 4)
-SNGAN = Case("SNGAN-32", ["model=sngan", *IMAGES, "network.width=16", "batch_size=32"], 10)
+DCGAN = Case("DCGAN-32", ["model=dcgan", *IMAGES, "network.width=32", "batch_size=64"], 4, True)
+SNGAN = Case("SNGAN-32", ["model=sngan", *IMAGES, "network.width=16", "batch_size=32"], 10, True)
+SAGAN = Case("SAGAN-32", ["model=sagan", *IMAGES, "network.width=16", "batch_size=32"], 4)
+BIGGAN = Case("BigGAN-32", ["model=biggan", *IMAGES, "network.width=8", "batch_size=32", "model.accumulate=1"], 4)
 POINTS = Case("MLP on points", ["model=gan", "data=gaussians", "network.width=32", "batch_size=64"], 100)
-CASES = {case.name: case for case in (DCGAN, SNGAN, POINTS)}
+CASES = {case.name: case for case in (DCGAN, SNGAN, SAGAN, BIGGAN, POINTS)}
 
 
 class TakingTurns(pl.Callback):
@@ -103,31 +107,32 @@ class TakingTurns(pl.Callback):
         return statistics.median(a / b for a, b in zip(self.a_round(one), self.a_round(other), strict=True))
 
 
-def prepare(case: Case, precision: str = "32-true", ranks: int = 1) -> train.Plan:
+def prepare(case: Case, precision: str = "32-true", ranks: int = 1) -> Plan:
     """Build what train.py would run, on the CPU, without scores and with a budget that is never reached."""
     options = [f"trainer.precision={precision}", "trainer.accelerator=cpu", "budget.images=1000000000"]
     options += [f"trainer.devices={ranks}"]
     config = compose_config("train", [*case.overrides, *options])
     choices = dict(override.split("=") for override in case.overrides if "." not in override.split("=")[0])
-    return dataclasses.replace(train.prepare(config, choices), scorer=NoScores())
+    return prepare_run(config, Launch(choices))
 
 
-def compare(plan: train.Plan, ways: Sequence[str], rounds: int, slices: int) -> TakingTurns:
+def compare(plan: Plan, ways: Sequence[str], rounds: int, slices: int) -> TakingTurns:
     """Run the engine and the named loops alternately, from the same initial weights."""
     makers: dict[str, Callable[..., Loop]] = {"bare": BareLoop, "tutorial": TutorialLoop, "compiled": CompiledLoop}
-    settings = (samples(plan), plan.config.batch_size, plan.config.trainer.precision)
+    settings = (*training_set(plan), plan.config.batch_size, plan.config.trainer.precision)
     turns = TakingTurns({way: makers[way](build.build_system(plan.config), *settings) for way in ways}, rounds, slices)
     with tempfile.TemporaryDirectory() as folder:
         record = RunRecord(Path(folder), [LocalLogger(Path(folder))])
-        plan.trainer.callbacks.extend([*train.build_callbacks(plan, record, None), turns])  # type: ignore[attr-defined]
+        plan.trainer.callbacks.extend([*build_callbacks(plan, record), turns])  # type: ignore[attr-defined]
         plan.trainer.fit(plan.system, datamodule=plan.data)
     return turns
 
 
-def samples(plan: train.Plan) -> torch.Tensor:
-    """Return the training split as kept in memory: images uint8 [N, H, W, C], or points [N, D]."""
-    values = plan.data.arrays("train").samples
-    return values.permute(0, 2, 3, 1) if values.dim() == 4 else values
+def training_set(plan: Plan) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Return the training split as kept in memory, images uint8 [N, H, W, C] or points [N, D]; and its labels."""
+    arrays = plan.data.arrays("train")
+    values = arrays.samples
+    return values.permute(0, 2, 3, 1) if values.dim() == 4 else values, arrays.labels
 
 
 def row(what: str, ours: str, other: str, ratio: float, wanted: str) -> None:
@@ -142,9 +147,12 @@ def milliseconds(turns: TakingTurns, name: str) -> str:
 
 def images(case: Case, slices: int) -> None:
     """Compare on images, in float32 and, if the CPU computes in it, in bfloat16."""
-    turns = compare(prepare(case), ["bare", "tutorial"], case.rounds, slices)
-    ours, bare, tutorial = (milliseconds(turns, name) for name in ("ours", "bare", "tutorial"))
+    turns = compare(prepare(case), ["bare", "tutorial"] if case.tutorial else ["bare"], case.rounds, slices)
+    ours, bare = milliseconds(turns, "ours"), milliseconds(turns, "bare")
     row(f"{case.name}: ours / bare loop", ours, bare, turns.ratio("ours", "bare"), "<= 1.03")
+    if not case.tutorial:
+        return
+    tutorial = milliseconds(turns, "tutorial")
     row(f"{case.name}: tutorial / ours", ours, tutorial, turns.ratio("tutorial", "ours"), ">= 1.3")
     if not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         print(f"{case.name}: this CPU does not compute in bfloat16")
@@ -182,7 +190,7 @@ def memory_of(way: str, case: Case) -> None:
     if way == "ours":
         compare(plan, [], 20, 1)
     else:
-        BareLoop(plan.system, samples(plan), plan.config.batch_size, "32-true").play(40)
+        BareLoop(plan.system, *training_set(plan), plan.config.batch_size, "32-true").play(40)
     print(peak() - before)
 
 
