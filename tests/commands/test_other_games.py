@@ -158,6 +158,7 @@ MISTAKES = {
     "model=vaegan augment=[diffaugment]": "augment: features of differently augmented images would be compared",
     "model=vaegan loss=mmd": "loss: the discriminator's features measure reconstructions; choose a loss of logits",
     "model=lapgan augment=[diffaugment]": "augment: LAPGAN takes no augment; leave augment out",
+    "model=lapgan network=dcgan": "network: this choice needs model.latent_dim, which the model does not have; choose",
     "model=lapgan network.levels=4": "network.levels: the coarsest of 4 levels of 8x8 px has a side of less than 2 px",
     "model=lapgan network.discriminator.levels=2": "network: there are 3 levels of the generator, and 2 of the",
     "model=lapgan conditioning=projection": "network.generator.conditioning: input should be 'none' or 'concat'",

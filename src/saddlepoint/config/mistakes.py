@@ -14,7 +14,12 @@ import yaml
 from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import (
+    InterpolationKeyError,
+    InterpolationToMissingValueError,
+    MissingMandatoryValue,
+    OmegaConfBaseException,
+)
 
 from saddlepoint.config.directory import defaults, groups, is_choice, options
 from saddlepoint.config.overrides import HELP, CommandLine, parse, quote, text_keys, unquoted
@@ -87,14 +92,19 @@ def in_reading(error: OmegaConfBaseException) -> UserError:
     if isinstance(error, MissingMandatoryValue | InterpolationToMissingValueError):
         key = _missing_key(error)
         return UserError("missing value", key, f"set {key}=…")
+    if isinstance(error, InterpolationKeyError) and (reference := _missing_key(error)).startswith("model."):
+        group = str(error.full_key).partition(".")[0]
+        return UserError(f"this choice needs {reference}, which the model does not have", group, "choose another one")
     return UserError(_first_line(error), error.full_key or None)
 
 
 def _missing_key(error: OmegaConfBaseException) -> str:
-    """Return the key without a value, following the reference if the error names a key that refers to it."""
+    """Return the key that is missing or has no value: the one that the key named by the error refers to."""
     if OmegaConf.is_dict(error.parent_node):
         raw: Any = OmegaConf.to_container(error.parent_node, resolve=False)
-        if match := re.fullmatch(r"\$\{([\w.]+)\}", str(raw.get(error.key))):
+        for name in str(error.key).split("."):
+            raw = raw.get(name) if isinstance(raw, dict) else None
+        if match := re.fullmatch(r"\$\{([\w.]+)\}", str(raw)):
             return match[1]
     return str(error.full_key)
 
