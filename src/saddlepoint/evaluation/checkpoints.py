@@ -12,6 +12,7 @@ from saddlepoint.assembly import build
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Judge, Panel, Settings, cache_directory
+from saddlepoint.evaluation.drawing import RUNNING, Drawing, truncations
 from saddlepoint.evaluation.panel import panel
 from saddlepoint.evaluation.points import PointJudge
 from saddlepoint.evaluation.sets import SetJudge, check_servable, default_splits
@@ -42,12 +43,20 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
     named = any(config.get(key) is not None for key in ("data", "features"))
     if config.importance and not named:
         raise UserError("likelihoods are those of a data set's images", "importance", "add data=NAME")
+    several = len(truncations(config.truncation)) > 1
+    for truncation in truncations(config.truncation):
+        Drawing(truncation, config.batchnorm).check(restored.system)
     judge = _on_data(config, restored, features_off) if named or features_off else _alone(config, restored)
     progress = restored.system.progress
     judges: list[Judge] = []
 
-    def score(seed: int) -> list[ScoreCard]:
-        judges.append(judge.at(seed))
+    def score(seed: int, truncation: float) -> list[ScoreCard]:
+        drawing = Drawing(truncation, config.batchnorm)
+        one = judge if drawing == RUNNING and not several else judge.drawn(drawing)
+        if one is None:
+            key = "batchnorm" if truncation == 1 else "truncation"
+            raise UserError("no score of samples from noise depends on it", key, "leave it out")
+        judges.append(one.at(seed))
         return judges[-1].score(restored.system)
 
     name = str(restored.path) if config.out else restored.path.name  # the name suffices beside its run

@@ -67,7 +67,7 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
     def choice(seed: int) -> Tensor:
         return _choice(total, n, seed, config.seed)
 
-    def score(seed: int) -> list[ScoreCard]:
+    def score(seed: int, _: float) -> list[ScoreCard]:
         judged.append((reseeded(evaluator, seed), seed))
         rows = choice(seed)
         wanted = None if labels is None else labels[rows]
@@ -85,6 +85,9 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
 def _check(config: DictConfig) -> None:
     if config.checkpoint is not None:
         raise UserError("checkpoint and samples are mutually exclusive", "samples", "give one of them")
+    for key, used in (("truncation", config.truncation != 1), ("batchnorm", config.batchnorm != "running")):
+        if used:
+            raise UserError("applies only to checkpoint=PATH", key, "leave it out")
     if config.samples is None:
         remedy = "with checkpoint=PATH, set data=image_folder data.root=PATH"
         raise UserError("applies only to samples=PATH", "reference", remedy)
@@ -288,7 +291,7 @@ def _points(config: DictConfig, path: Path) -> Subject:
     source: Any = data.source
     n = _number(config, len(points))
 
-    def score(seed: int) -> list[ScoreCard]:
+    def score(seed: int, _: float) -> list[ScoreCard]:
         rows = _choice(len(points), n, seed, config.seed)
         return evaluate_vectors(points[rows], source.means, float(source.std), info.name, seed, **_circumstances())
 

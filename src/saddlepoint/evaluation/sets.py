@@ -12,6 +12,7 @@ from saddlepoint.assembly.parts import located
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation import pictures
 from saddlepoint.evaluation.base import Judge, Settings, cache_directory, circumstances
+from saddlepoint.evaluation.drawing import RUNNING, Drawing
 from saddlepoint.evaluation.sharing import Generated, Samples, Task, announce
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard
@@ -63,13 +64,20 @@ class SetJudge(Judge):
         self.announced = True
         evaluator.extractor.to(system.device)
         images, wanted = self.samples.draw(system, task)
-        cards = evaluator.score(images, wanted, **circumstances(system, self.ema))
+        drawing = self.samples.drawing if isinstance(self.samples, Generated) else RUNNING
+        cards = evaluator.score(images, wanted, **circumstances(system, self.ema, drawing))
         return [dataclasses.replace(card, metric=card.metric + self.suffix) for card in cards] if self.suffix else cards
 
     def at(self, seed: int) -> SetJudge:
         """Return a judge with the same reference and another seed for samples and subsets."""
         evaluator = reseeded(self.evaluator, seed)
         return SetJudge(evaluator, self.samples, self.ema, self.judges_labels, self.real, self.suffix)
+
+    def drawn(self, drawing: Drawing) -> SetJudge | None:
+        """Return a judge with the same reference of samples that are drawn in another way; None for translations."""
+        if not isinstance(self.samples, Generated):
+            return None
+        return SetJudge(self.evaluator, Generated(drawing), self.ema, self.judges_labels, self.real, self.suffix)
 
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         """Draw the closest pairs, the curve of P(duplicate) and the classes, as far as the last scores include them."""
