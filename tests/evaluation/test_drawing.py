@@ -52,9 +52,7 @@ def test_samples_by_index_are_those_that_were_scored(gan: GAN) -> None:
     assert torch.equal(Generated(drawing).images_at(gan, 3, True)(indices), whole[indices])
 
 
-def test_points_and_sets_are_drawn_anew_and_other_scores_are_left_out(
-    digits: DataModule, gan: GAN, point_gan: GAN
-) -> None:
+def test_scores_that_do_not_depend_on_it_are_left_out(digits: DataModule, gan: GAN, point_gan: GAN) -> None:
     sets = set_judge(RandomFeatures(), digits, settings())
     panel = Panel([LikelihoodJudge(digits, settings(), exact=False), sets]).drawn(Drawing(0.5))
     assert panel is not None

@@ -1,5 +1,6 @@
-"""Standing statistics of BatchNorm: Brock et al. 2019, "Large Scale GAN Training for High Fidelity Natural Image
-Synthesis", arXiv:1809.11096.
+"""Standing statistics of BatchNorm, estimated for sampling.
+
+Brock et al. 2019, "Large Scale GAN Training for High Fidelity Natural Image Synthesis", arXiv:1809.11096.
 
 Running statistics are averages over training, of weights that have changed since and of latents that are not truncated.
 Standing statistics are estimated anew, with the weights and the truncation that samples are drawn with: means and
