@@ -100,7 +100,7 @@ def test_the_default_number_of_samples(
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"metrics": ["fdi"]}, "metrics: unknown metric 'fdi'; did you mean 'fid'?"),
+        ({"metrics": ["fidd"]}, "metrics: unknown metric 'fidd'; did you mean 'fid'?"),
         ({"n": 3, "splits": 4}, "splits: 3 samples cannot be split into 4 parts; reduce it"),
         ({"metrics": ["is"]}, "metrics: features=random do not support the metric 'is'; choose other features"),
         (

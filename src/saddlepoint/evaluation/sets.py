@@ -18,7 +18,6 @@ from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import FeatureExtractor
-from saddlepoint.metrics.fid_infinity import FrechetInfinity, least_samples
 from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.metrics.rows import RealData
 from saddlepoint.systems.game import Game
@@ -172,13 +171,14 @@ def check_servable(names: Sequence[str] | None, evaluator: Evaluator) -> None:
     """
     extractor = evaluator.extractor
     for name in names or ():
-        if not catalogue.build([name], extractor, 0, 1):
+        found = catalogue.build([name], extractor, 0, 1)
+        if not found:
             problem = f"features={extractor.name} do not support the metric '{name}'"
             raise UserError(problem, "metrics", "choose other features")
-    least = least_samples(extractor.dim)
-    if FrechetInfinity.name in (names or ()) and evaluator.n < least:
-        problem = f"fid_infinity needs at least {least:,} samples with {extractor.dim} features"
-        raise UserError(problem, "n", f"set it to {least}")
+        least = found[0].least_samples(extractor.dim)
+        if evaluator.n < least:
+            problem = f"{name} needs at least {least:,} samples with {extractor.dim} features"
+            raise UserError(problem, "n", f"set it to {least}")
 
 
 def default_splits(n: int) -> int:

@@ -144,6 +144,10 @@ class Metric(ABC):
         """
         return
 
+    def least_samples(self, dim: int) -> int:
+        """Return the number of samples that the metric needs with ``dim`` features; with fewer, it has no figures."""
+        return 2
+
     @abstractmethod
     def reference(self, real: Sample) -> dict[str, Tensor]:
         """Return what :meth:`figures` needs from the real data; small, because checkpoints store it."""
@@ -151,6 +155,12 @@ class Metric(ABC):
     @abstractmethod
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
         """Return the figures of ``sample``, given the result of :meth:`reference`."""
+
+    def real_figures(
+        self, held_out: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor
+    ) -> list[Figure]:
+        """Return the figures of real images that stand beside those of samples: by default, of held-out images."""
+        return self.figures(held_out, reference, extractor)
 
 
 class Collector:

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 
 from saddlepoint.errors import UserError, suggestion
 from saddlepoint.metrics.agreement import ClassAgreement
+from saddlepoint.metrics.authenticity import Authenticity
 from saddlepoint.metrics.base import Metric
+from saddlepoint.metrics.data_copying import DataCopying
 from saddlepoint.metrics.duplicates import Duplicates
+from saddlepoint.metrics.feature_likelihood import FeatureLikelihood
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.fid_infinity import FrechetInfinity
 from saddlepoint.metrics.frechet import FrechetDistance
@@ -27,6 +30,9 @@ METRICS: dict[str, type[Metric]] = {
         KernelDistance,
         Manifolds,
         NearestTrain,
+        Authenticity,
+        DataCopying,
+        FeatureLikelihood,
         Duplicates,
         ClassHistogram,
         ClassModes,

@@ -16,6 +16,9 @@ LOWER_IS_BETTER: dict[str, bool] = {
     "coverage": False,
     "nearest_train": False,
     "memorised": True,
+    "authenticity": False,
+    "data_copying": False,  # below 0 for copies
+    "fld": True,
     "duplicates": True,
     "support": False,
     "class_support": False,

@@ -50,7 +50,7 @@ def standing_statistics(
     networks = [system.network(role, ema) for role in system.networks]
     norms = [norm for network in networks for norm in network.modules() if isinstance(norm, BATCH_NORMS)]
     modes = [norm.training for norm in norms]
-    used: dict[nn.Module, tuple[Any, list[torch.Tensor]]] = {}
+    used: dict[Any, tuple[Any, list[torch.Tensor]]] = {}
 
     def use_batch(norm: nn.Module, _: Any) -> None:
         """Normalize by the batch and add its statistics to the cumulative average, before a forward pass."""
@@ -76,7 +76,7 @@ def standing_statistics(
             raise UserError("this generator has no batch normalization", "batchnorm", "leave it out")
         yield
     finally:
-        for norm, (momentum, buffers) in used.items():
-            norm.momentum = momentum  # type: ignore[assignment]
-            for buffer, value in zip(norm.buffers(), buffers, strict=True):
+        for changed, (momentum, buffers) in used.items():
+            changed.momentum = momentum
+            for buffer, value in zip(changed.buffers(), buffers, strict=True):
                 buffer.copy_(value)
