@@ -84,6 +84,11 @@ def test_mistakes_in_what_is_held_against_are_one_line(invoke: Any, arguments: t
     assert len(outcome.err.splitlines()) == 1
 
 
+def test_a_requested_score_that_the_model_cannot_have_is_named(refuse: Callable[..., str], trained: Path) -> None:
+    line = refuse("evaluate", f"checkpoint={trained}", "data=digits", "metrics=[cas]", "out=x.jsonl")
+    assert line == "metrics: cas: no score for this model and these data; leave it out"
+
+
 def test_scores_land_beside_the_run_by_default(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
     assert invoke("train", *tiny, "features=random", "logger=none", "run.dir=run").code == 0
     before = read_json_lines(tmp_path / "run" / "scores.jsonl")

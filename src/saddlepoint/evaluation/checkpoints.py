@@ -57,7 +57,11 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
             key = "batchnorm" if truncation == 1 else "truncation"
             raise UserError("no score of samples from noise depends on it", key, "leave it out")
         judges.append(one.at(seed))
-        return judges[-1].score(restored.system)
+        cards = judges[-1].score(restored.system)
+        if not cards and config.metrics:
+            problem = f"{', '.join(config.metrics)}: no score for this model and these data"
+            raise UserError(problem, "metrics", "leave it out")
+        return cards
 
     name = str(restored.path) if config.out else restored.path.name  # the name suffices beside its run
     place = _run_directory(restored.path) / "scores.jsonl"

@@ -21,6 +21,7 @@ Need = Literal[
     "pool",
     "logits",
     "pixels",
+    "images",
     "labels",
     "label_counts",
     "class_moments",
@@ -38,6 +39,10 @@ PIXELS_SIDE = 32
 50,000 images."""
 
 
+ROWS: tuple[Need, ...] = ("pool", "logits", "pixels", "images", "labels", "sharpness")
+"""The needs that have a row for each kept image."""
+
+
 @dataclass
 class Sample:
     """What a pass over images keeps for the metrics.
@@ -47,6 +52,7 @@ class Sample:
         pool: features of the kept rows, float32 [M, F]. All rows are on the CPU.
         logits: float32 [M, K].
         pixels: uint8 [M, D], averaged down to at most 32 pixels a side.
+        images: uint8 [M, C, H, W].
         labels: long [M], true labels or those that a generator was conditioned on; None without labels.
         label_counts: long [K], the true labels of all images; None without labels.
         class_moments: as ``moments``, for each class's images by label; None without labels.
@@ -62,6 +68,7 @@ class Sample:
     pool: Tensor | None = None
     logits: Tensor | None = None
     pixels: Tensor | None = None
+    images: Tensor | None = None
     label_counts: Tensor | None = None
     sharpness: Tensor | None = None
     baselines: Mapping[str, Sample] = field(default_factory=dict)
@@ -73,7 +80,7 @@ class Sample:
 
 def select_rows(sample: Sample, rows: Tensor) -> Sample:
     """Return a sample with only the kept rows of these indices, long [M]; values from all images are unchanged."""
-    all_rows = {name: getattr(sample, name) for name in ("pool", "logits", "pixels", "labels", "sharpness")}
+    all_rows = {name: getattr(sample, name) for name in ROWS}
     return dataclasses.replace(sample, **{name: of[rows] for name, of in all_rows.items() if of is not None})
 
 
@@ -178,7 +185,7 @@ class Collector:
         self.class_moments: dict[int, Moments] = {}
         self.dim = dim
         self.label_counts = torch.zeros(num_classes, dtype=torch.long)
-        self.rows: dict[Need, list[Tensor]] = {"pool": [], "logits": [], "pixels": [], "labels": [], "sharpness": []}
+        self.rows: dict[Need, list[Tensor]] = {need: [] for need in ROWS}
 
     def add(self, images: Tensor, features: Features, labels: Tensor | None = None, keep: Tensor | None = None) -> None:
         """Add a batch.
@@ -202,6 +209,8 @@ class Collector:
                 self.rows[need].append(rows.cpu()[keep])
         if "pixels" in self.needs and len(keep):
             self.rows["pixels"].append(small_pixels(images.cpu()[keep]))
+        if "images" in self.needs:
+            self.rows["images"].append(images.cpu()[keep])
         if "labels" in self.needs and labels is not None:
             self.rows["labels"].append(labels.cpu()[keep])
         if "sharpness" in self.needs and len(keep):
@@ -216,10 +225,7 @@ class Collector:
         """Return what was kept."""
         rows = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
         counts = self.label_counts if self.label_counts.sum() > 0 else None
-        return Sample(
-            self.moments, rows["pool"], rows["logits"], rows["pixels"], counts, rows["sharpness"],
-            labels=rows["labels"], class_moments=self.class_moments or None,
-        )  # fmt: skip
+        return Sample(self.moments, label_counts=counts, class_moments=self.class_moments or None, **rows)
 
 
 def small_pixels(images: Tensor) -> Tensor:

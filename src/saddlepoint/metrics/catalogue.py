@@ -8,6 +8,7 @@ from saddlepoint.errors import UserError, suggestion
 from saddlepoint.metrics.agreement import ClassAgreement
 from saddlepoint.metrics.authenticity import Authenticity
 from saddlepoint.metrics.base import Metric
+from saddlepoint.metrics.classification_accuracy import ClassificationAccuracy
 from saddlepoint.metrics.data_copying import DataCopying
 from saddlepoint.metrics.duplicates import Duplicates
 from saddlepoint.metrics.feature_likelihood import FeatureLikelihood
@@ -37,6 +38,7 @@ METRICS: dict[str, type[Metric]] = {
         ClassHistogram,
         ClassModes,
         ClassAgreement,
+        ClassificationAccuracy,
         IntraFrechet,
     )
 }

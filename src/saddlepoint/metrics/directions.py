@@ -27,6 +27,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
     "modes": False,
     "mode_kl": True,
     "class_agreement": False,
+    "cas": False,
     "intra_fid": True,
     # of points on a known mixture
     "high_quality": False,
