@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from saddlepoint.metrics.features.base import FeatureExtractor, Features
 from saddlepoint.metrics.moments import Moments
+from saddlepoint.metrics.power_spectra import power_spectra
 from saddlepoint.metrics.sharpness import sharpness_and_contrast
 
 Need = Literal[
@@ -26,6 +27,7 @@ Need = Literal[
     "label_counts",
     "class_moments",
     "sharpness",
+    "spectrum",
     "baselines",
     "train_pool",
 ]
@@ -39,7 +41,7 @@ PIXELS_SIDE = 32
 50,000 images."""
 
 
-ROWS: tuple[Need, ...] = ("pool", "logits", "pixels", "images", "labels", "sharpness")
+ROWS: tuple[Need, ...] = ("pool", "logits", "pixels", "images", "labels", "sharpness", "spectrum")
 """The needs that have a row for each kept image."""
 
 
@@ -58,6 +60,7 @@ class Sample:
         class_moments: as ``moments``, for each class's images by label; None without labels.
         sharpness: float32 [M, 2], log-sharpness and log-contrast at full resolution, by
             :func:`~saddlepoint.metrics.sharpness.sharpness_and_contrast`.
+        spectrum: float32 [M, K + 1], by :func:`~saddlepoint.metrics.power_spectra.power_spectra`.
         baselines: by name, further real samples whose figures a score is compared with: "held_out", "blurred",
             "noised".
         train_pool: of the train split only, the features of all images, or of as many as fit in half a gigabyte.
@@ -71,6 +74,7 @@ class Sample:
     images: Tensor | None = None
     label_counts: Tensor | None = None
     sharpness: Tensor | None = None
+    spectrum: Tensor | None = None
     baselines: Mapping[str, Sample] = field(default_factory=dict)
     labels: Tensor | None = None
     class_moments: Mapping[int, Moments] | None = None
@@ -215,6 +219,8 @@ class Collector:
             self.rows["labels"].append(labels.cpu()[keep])
         if "sharpness" in self.needs and len(keep):
             self.rows["sharpness"].append(sharpness_and_contrast(images.cpu()[keep]))
+        if "spectrum" in self.needs and len(keep):
+            self.rows["spectrum"].append(power_spectra(images.cpu()[keep]))
 
     def count(self, labels: Tensor) -> None:
         """Count true labels, long [N], including those of images that no metric needs the features of."""
@@ -223,7 +229,7 @@ class Collector:
 
     def sample(self) -> Sample:
         """Return what was kept."""
-        rows = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
+        rows: dict[str, Any] = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
         counts = self.label_counts if self.label_counts.sum() > 0 else None
         return Sample(self.moments, label_counts=counts, class_moments=self.class_moments or None, **rows)
 

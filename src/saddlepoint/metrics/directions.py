@@ -23,6 +23,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
     "support": False,
     "class_support": False,
     "sharpness_gap": True,
+    "spectrum": True,
     "class_kl": True,
     "modes": False,
     "mode_kl": True,
