@@ -41,9 +41,13 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
         if config[key] is not None:
             raise UserError("applies only to samples=PATH", key, f"with checkpoint=PATH, set data.{key}")
     named = any(config.get(key) is not None for key in ("data", "features"))
+    several = len(truncations(config.truncation)) > 1
+    if config.embedding is not None and not named:
+        raise UserError("it shows a data set's images", "embedding", "add data=NAME")
+    if config.embedding is not None and several:
+        raise UserError("it is for one truncation", "embedding", "leave it out")
     if config.importance and not named:
         raise UserError("likelihoods are those of a data set's images", "importance", "add data=NAME")
-    several = len(truncations(config.truncation)) > 1
     for truncation in truncations(config.truncation):
         Drawing(truncation, config.batchnorm).check(restored.system)
     judge = _on_data(config, restored, features_off) if named or features_off else _alone(config, restored)
@@ -144,9 +148,12 @@ def _on_data(config: DictConfig, restored: Restored, features_off: bool) -> Pane
     judge = panel(restored.system, data, settings, extractor)
     if not judge.judges:
         raise UserError("none gives no scores", "features", "choose classifier, inception or random")
-    for one in judge.judges:
-        if isinstance(one, SetJudge):
-            one.judges_labels = info.class_names == restored.info.class_names
+    sets = [one for one in judge.judges if isinstance(one, SetJudge)]
+    if config.embedding is not None and not sets:
+        raise UserError("no score of features of samples is computed", "embedding", "leave it out")
+    for one in sets:
+        one.judges_labels = info.class_names == restored.info.class_names
+        one.embedding = config.embedding
     return judge
 
 

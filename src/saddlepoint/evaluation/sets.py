@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from PIL import Image
 
 from saddlepoint.assembly.parts import located
@@ -13,6 +14,9 @@ from saddlepoint.errors import UserError
 from saddlepoint.evaluation import pictures
 from saddlepoint.evaluation.base import Judge, Settings, cache_directory, circumstances
 from saddlepoint.evaluation.drawing import RUNNING, Drawing
+from saddlepoint.evaluation.embedding import MOST as MOST_EMBEDDED
+from saddlepoint.evaluation.embedding import Embedding
+from saddlepoint.evaluation.embedding import draw as draw_embedding
 from saddlepoint.evaluation.sharing import Generated, Samples, Task, announce
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard
@@ -38,6 +42,7 @@ class SetJudge(Judge):
         judges_labels: whether the extractor's classes, if it has any, are those that the generator is conditioned on.
         real: the data set, for pictures of nearest training images; None if it is not available.
         suffix: of the scores' names, for systems with several sets.
+        embedding: kind of plot of the features in two dimensions, or None.
     """
 
     def __init__(
@@ -48,9 +53,10 @@ class SetJudge(Judge):
         judges_labels: bool = True,
         real: RealData | None = None,
         suffix: str = "",
+        embedding: Embedding | None = None,
     ) -> None:
         self.evaluator, self.samples, self.real = evaluator, samples or Generated(), real
-        self.ema, self.judges_labels, self.suffix = ema, judges_labels, suffix
+        self.ema, self.judges_labels, self.suffix, self.embedding = ema, judges_labels, suffix, embedding
         self.monitor = evaluator.monitor + suffix
         self.announced = False
 
@@ -69,14 +75,16 @@ class SetJudge(Judge):
 
     def at(self, seed: int) -> SetJudge:
         """Return a judge with the same reference and another seed for samples and subsets."""
-        evaluator = reseeded(self.evaluator, seed)
-        return SetJudge(evaluator, self.samples, self.ema, self.judges_labels, self.real, self.suffix)
+        return self._with(reseeded(self.evaluator, seed), self.samples)
 
     def drawn(self, drawing: Drawing) -> SetJudge | None:
         """Return a judge with the same reference of samples that are drawn in another way; None for translations."""
         if not isinstance(self.samples, Generated):
             return None
-        return SetJudge(self.evaluator, Generated(drawing), self.ema, self.judges_labels, self.real, self.suffix)
+        return self._with(self.evaluator, Generated(drawing))
+
+    def _with(self, evaluator: Evaluator, samples: Samples) -> SetJudge:
+        return SetJudge(evaluator, samples, self.ema, self.judges_labels, self.real, self.suffix, self.embedding)
 
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         """Draw the closest pairs, the curve of P(duplicate) and the classes, as far as the last scores include them."""
@@ -85,6 +93,10 @@ class SetJudge(Judge):
             return {}
         images_at = self.samples.images_at(system, self.evaluator.seed, self.ema)
         drawn = pictures.draw(self.evaluator, own, images_at, self.real)
+        if self.embedding is not None and self.real is not None:
+            images = images_at(torch.arange(min(self.evaluator.n, MOST_EMBEDDED)))
+            extractor, seed = self.evaluator.extractor, self.evaluator.seed
+            drawn[self.embedding] = draw_embedding(self.embedding, extractor, images, self.real, seed)
         return {name + self.suffix: picture for name, picture in drawn.items()}
 
     def state(self) -> dict[str, Any] | None:
