@@ -107,10 +107,10 @@ class PretrainedFeatures(FeatureExtractor):
     @classmethod
     def from_state(cls, state: Mapping[str, Any], cache_dir: Path) -> Self:
         """Return the extractor with the same weights, from a file or downloaded."""
-        weights = state["weights"]
+        weights = state.get("weights")
         # The path may be of another machine; without it, the official file is searched for as usual.
         missing = weights is not None and not Path(weights).expanduser().is_file()
-        extractor = cls(None if missing else weights, state["sha256"])
+        extractor = cls(None if missing else weights, state.get("sha256"))
         extractor.load(cache_dir)
         return extractor
 
