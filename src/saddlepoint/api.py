@@ -21,6 +21,7 @@ from saddlepoint.config.schema import EvaluateConfig, TrainConfig
 from saddlepoint.config.strict import check_schema
 from saddlepoint.errors import RunError, UserError
 from saddlepoint.evaluation.choice import subject_of
+from saddlepoint.evaluation.drawing import truncations
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.systems.game import Game
@@ -100,7 +101,9 @@ def evaluate(
         line = [*overrides, *from_settings(settings)]
         config, choices = composed("evaluate", line, None if config_dir is None else str(config_dir))
         check_schema(config, EvaluateConfig)
-        cards = subject_of(config, choices.get("features") == "none").score(config.seed)
+        if len(chosen := truncations(config.truncation)) > 1:
+            raise UserError("score cards are returned by name, for one truncation", "truncation", "give a number")
+        cards = subject_of(config, choices.get("features") == "none").score(config.seed, chosen[0])
     return {card.metric: card for card in cards}
 
 

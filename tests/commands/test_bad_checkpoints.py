@@ -169,7 +169,7 @@ def test_init_from_other_networks(refuse: Callable[..., str], checkpoint: Path) 
         ("sample device=tpu", "device: input should be"),
         ("sample out=last.ckpt/samples", "cannot write to last.ckpt/samples: Not a directory"),
         ("evaluate n=0", "n: input should be greater than 0, got 0"),
-        ("evaluate metrics=[fdi]", "unknown metric 'fdi'; did you mean 'fid'?"),
+        ("evaluate metrics=[fidd]", "unknown metric 'fidd'; did you mean 'fid'?"),
         ("evaluate features=inception", "cannot download weights-inception-2015-12-05-6726825d.pth"),
         ("evaluate out=last.ckpt/scores.jsonl", "cannot write to last.ckpt/scores.jsonl: Not a directory"),
         ("evaluate data=nowhere", "data: unknown choice 'nowhere'"),

@@ -84,6 +84,21 @@ def test_mistakes_in_what_is_held_against_are_one_line(invoke: Any, arguments: t
     assert len(outcome.err.splitlines()) == 1
 
 
+def test_a_requested_score_that_the_model_cannot_have_is_named(refuse: Callable[..., str], trained: Path) -> None:
+    line = refuse("evaluate", f"checkpoint={trained}", "data=digits", "metrics=[cas]", "out=x.jsonl")
+    assert line == "metrics: cas: no score for this model and these data; leave it out"
+
+
+def test_features_in_two_dimensions(invoke: Any, refuse: Any, trained: Path, tmp_path: Path) -> None:
+    options = (f"checkpoint={trained}", "out=x.jsonl", "metrics=[fid]", "embedding=tsne")
+    assert refuse("evaluate", *options) == "embedding: it shows a data set's images; add data=NAME"
+    line = refuse("evaluate", *options, "data=digits", "truncation=[0.5,1]")
+    assert line == "embedding: it is for one truncation; leave it out"
+    outcome = invoke("evaluate", *options, "data=digits", "features=random", "n=64")
+    assert outcome.code == 0, outcome.err
+    assert {path.name for path in tmp_path.iterdir()} == {"x.jsonl", "x_tsne.png"}
+
+
 def test_scores_land_beside_the_run_by_default(invoke: Any, tiny: tuple[str, ...], tmp_path: Path) -> None:
     assert invoke("train", *tiny, "features=random", "logger=none", "run.dir=run").code == 0
     before = read_json_lines(tmp_path / "run" / "scores.jsonl")

@@ -46,6 +46,22 @@ def test_init_from_starts_from_the_weights_and_nothing_else(
     assert progress["images_seen"] == 300
 
 
+def test_frozen_blocks_keep_the_weights_of_the_source(
+    invoke: Any, refuse: Any, tiny: tuple[str, ...], trained: Path, tmp_path: Path
+) -> None:
+    options = (*tiny, "run.dir=run", "logger=none", "features=none", "model.frozen_blocks=1")
+    line = refuse("train", *options)
+    assert line == "model.frozen_blocks: blocks with random weights would be frozen; set init_from"
+    source = trained / "checkpoints" / "last.ckpt"
+    outcome = invoke("train", *options, f"init_from={source}", "budget.images=128")
+    assert outcome.code == 0, outcome.err
+    outcome = invoke("train", "resume=run", "budget.images=256")
+    assert outcome.code == 0, outcome.err
+    before, after = (load(path)["state_dict"] for path in (source, tmp_path / "run" / "checkpoints" / "last.ckpt"))
+    own = {key for key in after if key.startswith("discriminator.") and torch.equal(after[key], before[key])}
+    assert own == {"discriminator.trunk.0.weight", "discriminator.trunk.0.bias"}
+
+
 def test_a_flat_folder_of_odd_pictures_needs_features_random_and_nothing_else(invoke: Any, tmp_path: Path) -> None:
     folder = tmp_path / "pictures"
     folder.mkdir()

@@ -25,7 +25,7 @@ def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_set_of_images_against_itself() -> None:
     arguments = ["samples=a.npz", "reference=a.npz", "features=random", "metrics=[fid,precision]"]
     subject = subject_of(compose_config("evaluate", arguments), features_off=False)
-    cards = {card.metric: card for card in subject.score(0)}
+    cards = {card.metric: card for card in subject.score(0, 1.0)}
     assert cards["fid_random"].value == pytest.approx(0, abs=1e-4)
     for name in ("precision", "recall", "coverage"):
         assert cards[f"{name}_random"].value == 1
@@ -36,7 +36,7 @@ def test_a_set_of_images_against_itself() -> None:
 def test_points_of_a_file() -> None:
     config = compose_config("evaluate", ["samples=points.npz", "data=gaussians"])
     subject = subject_of(config, features_off=False)
-    cards = {card.metric: card.value for card in subject.score(0)}
+    cards = {card.metric: card.value for card in subject.score(0, 1.0)}
     assert cards["modes"] == 2
     assert cards["reverse_kl"] == pytest.approx(np.log(4))  # uniform over two of eight modes
     assert subject.pictures([]) == {}

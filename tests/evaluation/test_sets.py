@@ -74,6 +74,11 @@ def test_pictures_are_named_with_the_suffix(digits: DataModule, gan: GAN) -> Non
     assert set(pictures) == {f"{name}_{space}_x" for name in ("closest_pairs", "duplicate_curve") for space in spaces}
 
 
+def test_the_spectrum_is_drawn(digits: DataModule, gan: GAN) -> None:
+    judge = set_judge(RandomFeatures(), digits, settings(metrics=["spectrum"]), suffix="_x")
+    assert set(judge.pictures(gan, judge.score(gan))) == {"spectrum_x"}
+
+
 def test_the_state_rebuilds_the_judge_without_data(digits: DataModule, gan: GAN, pix2pix: Pix2Pix, pairs: Any) -> None:
     judge = set_judge(RandomFeatures(), digits, settings())
     state = judge.state()
@@ -100,7 +105,7 @@ def test_the_default_number_of_samples(
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"metrics": ["fdi"]}, "metrics: unknown metric 'fdi'; did you mean 'fid'?"),
+        ({"metrics": ["fidd"]}, "metrics: unknown metric 'fidd'; did you mean 'fid'?"),
         ({"n": 3, "splits": 4}, "splits: 3 samples cannot be split into 4 parts; reduce it"),
         ({"metrics": ["is"]}, "metrics: features=random do not support the metric 'is'; choose other features"),
         (

@@ -16,10 +16,12 @@ from saddlepoint import writing
 from saddlepoint.commands import sweep
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.choice import subject_of
+from saddlepoint.evaluation.drawing import truncations
 from saddlepoint.metrics.cards import ScoreCard, short
 from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.metrics.seeds import over_seeds
 from saddlepoint.terminal import console, say
+from saddlepoint.tracking.truncation import scores_by_truncation
 from saddlepoint.writing import append_json_line, whole
 
 REMEDY = "set out to a file that can be written"
@@ -34,22 +36,25 @@ def run(config: DictConfig) -> None:
     if not config.out:  # the default depends on the subject
         writing.check_appendable(path, REMEDY)
     since = time.monotonic()
-    seeds = range(config.seed, config.seed + config.seeds)
+    seeds, chosen = range(config.seed, config.seed + config.seeds), truncations(config.truncation)
     try:
-        runs = [subject.score(seed) for seed in seeds]
+        by_truncation = [[subject.score(seed, truncation) for seed in seeds] for truncation in chosen]
     except FloatingPointError as error:
         remedy = "choose an earlier checkpoint, or other samples"
         raise UserError(f"cannot score {subject.title}: {error}", None, remedy) from None
-    cards, seconds = over_seeds(runs), time.monotonic() - since
+    scored = [(card, runs) for runs in by_truncation for card in over_seeds(runs)]
+    cards, seconds = [card for card, _ in scored], time.monotonic() - since
     try:
         with writing.explained(path, REMEDY):
-            for card in cards:
-                values = {"seeds": list(seeds), "values": _values(runs, card.metric)} if len(runs) > 1 else {}
+            for card, runs in scored:
+                values = {"seeds": list(seeds), "values": _values(runs, card.metric)} if len(seeds) > 1 else {}
                 append_json_line(path, {**dataclasses.asdict(card), **subject.about, **values})
     finally:  # the scores are printed even if the disk is full
         _print(cards, subject.title, config.seeds)
     say(f"{seconds:.1f} s; cards appended to {path}")
-    if names := _save(subject.pictures(runs[-1]), path):
+    curves = len(chosen) > 1
+    pictures = {"truncation": scores_by_truncation(cards)} if curves else subject.pictures(by_truncation[0][-1])
+    if names := _save(pictures, path):
         say(f"pictures beside it: {', '.join(names)}")
 
 
@@ -71,16 +76,25 @@ def _values(runs: list[list[ScoreCard]], metric: str) -> list[float]:
 
 def _print(cards: list[ScoreCard], title: str, seeds: int) -> None:
     table = Table(title=title, title_justify="left")
+    truncated = any(card.truncation is not None for card in cards)
+    names = list(dict.fromkeys(card.metric for card in cards))
+    cards = sorted(cards, key=lambda card: names.index(card.metric))  # the truncations of a score are together
     table.add_column("score")
+    if truncated:
+        table.add_column("truncation", justify="right")
     for heading in ("value", f"± over {seeds} seeds" if seeds > 1 else "", "", "real", "n"):
         table.add_column(heading, justify="right")
     table.add_column("against")
     for card in cards:
         better = "lower is better" if lower_is_better(card.metric) else "higher is better"
         spread = f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if seeds > 1 and card.interval else ""
-        table.add_row(card.metric, short(card.value), spread, better, card.real_shown, f"{card.n:,}", card.reference)
+        truncation = [f"{card.truncation or 1:g}"] if truncated else []
+        table.add_row(
+            card.metric, *truncation, short(card.value), spread, better, card.real_shown, f"{card.n:,}", card.reference
+        )
     out = console(width=130)
     out.print(table)
     for card in cards:
         if card.note:
-            out.print(f"{card.metric}: {card.note}", soft_wrap=True)
+            at = f", truncation {card.truncation or 1:g}" if truncated else ""
+            out.print(f"{card.metric}{at}: {card.note}", soft_wrap=True)

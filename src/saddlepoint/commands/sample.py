@@ -71,7 +71,7 @@ def _check(config: DictConfig) -> list[str]:
         raise UserError(f"mode={config.mode} does not use it", unused[0], "leave it out")
     if config.inputs is None and (unused := [key for key in ("direction", "fit") if key in given]):
         raise UserError("it is for images of your own", unused[0], "add inputs=PATH, or leave it out")
-    if config.inputs is not None and (unused := [key for key in ("labels", "truncation") if key in given]):
+    if config.inputs is not None and (unused := [key for key in ("labels", "truncation", "batchnorm") if key in given]):
         raise UserError("it is for samples from noise, not for inputs=PATH", unused[0], "leave it out")
     formats = [config.format] if isinstance(config.format, str) else list(config.format or ())
     formats = formats or (["gif"] if config.mode == "animate" else ["grid"])

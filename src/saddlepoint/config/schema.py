@@ -212,6 +212,7 @@ class TrainConfig(Strict):
 
 
 Format = Literal["grid", "png", "npz", "gif", "mp4"]
+Truncation = Annotated[float, Field(gt=0, le=1)]  # with 0, all samples are identical
 
 
 class SampleConfig(Strict):
@@ -245,7 +246,8 @@ class SampleConfig(Strict):
     format: Format | list[Format] | None
     fps: Annotated[float, Field(ge=0.1, le=50)]
     columns: Annotated[int, Field(gt=0, le=1000)] | None
-    truncation: Annotated[float, Field(gt=0, le=1)]  # with 0, all samples are identical
+    truncation: Truncation
+    batchnorm: Literal["running", "standing"]
     ema: bool
     device: Literal["auto", "cpu", "cuda", "mps"]
     plugins: list[str]
@@ -275,6 +277,9 @@ class EvaluateConfig(Strict):
     seeds: PositiveInt
     splits: PositiveInt | None
     metrics: list[str] | None
+    truncation: Truncation | Annotated[list[Truncation], Field(min_length=1)]
+    batchnorm: Literal["running", "standing"]
+    embedding: Literal["tsne", "pca"] | None
     ema: bool
     importance: NonNegativeInt = 0
     out: str | None

@@ -13,6 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from saddlepoint.data import DataModule
+from saddlepoint.evaluation.drawing import RUNNING, Drawing
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Circumstances
 from saddlepoint.networks.layers.statistics import uses_batch_statistics
@@ -68,6 +69,10 @@ class Judge:
         """Return a judge with the same reference and another seed."""
         return self
 
+    def drawn(self, drawing: Drawing) -> Judge | None:
+        """Return a judge of samples that are drawn in another way; None if the scores do not depend on it."""
+        return None
+
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         """Return pictures, by name, of the samples behind ``cards``, the last scores of this system."""
         return {}
@@ -95,6 +100,11 @@ class Panel(Judge):
     def at(self, seed: int) -> Panel:
         """Return the same judges with another seed."""
         return Panel([judge.at(seed) for judge in self.judges])
+
+    def drawn(self, drawing: Drawing) -> Panel | None:
+        """Return the judges whose scores depend on how samples are drawn; None if there are none."""
+        judges = [judge for one in self.judges if (judge := one.drawn(drawing)) is not None]
+        return Panel(judges) if judges else None
 
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         """Return the pictures of all judges."""
@@ -160,16 +170,17 @@ class HeldOutJudge(Judge):
         )
 
 
-def circumstances(system: Game, ema: bool) -> Circumstances:
-    """Return the fields of a score card that describe the system."""
+def circumstances(system: Game, ema: bool, drawing: Drawing = RUNNING) -> Circumstances:
+    """Return the fields of a score card that describe the system, and how its samples are drawn."""
     statistics = any(uses_batch_statistics(system.networks[role]) for role in system.averaged)
     return Circumstances(
         ema=ema and bool(system.averages),
-        batchnorm="running" if statistics else "none",
+        batchnorm=drawing.batchnorm if statistics else "none",
         labels="train" if isinstance(system, Generates) and system.num_classes else "none",
         images_seen=system.progress.images_seen,
         generator_updates=system.progress.generator_updates,
         revision=git_revision(),
+        truncation=None if drawing.truncation == 1 else drawing.truncation,
     )
 
 

@@ -12,6 +12,7 @@ from saddlepoint.assembly import build
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Judge, Panel, Settings, cache_directory
+from saddlepoint.evaluation.drawing import RUNNING, Drawing, truncations
 from saddlepoint.evaluation.panel import panel
 from saddlepoint.evaluation.points import PointJudge
 from saddlepoint.evaluation.sets import SetJudge, check_servable, default_splits
@@ -40,15 +41,31 @@ def subject(config: DictConfig, restored: Restored, features_off: bool) -> Subje
         if config[key] is not None:
             raise UserError("applies only to samples=PATH", key, f"with checkpoint=PATH, set data.{key}")
     named = any(config.get(key) is not None for key in ("data", "features"))
+    several = len(truncations(config.truncation)) > 1
+    if config.embedding is not None and not named:
+        raise UserError("it shows a data set's images", "embedding", "add data=NAME")
+    if config.embedding is not None and several:
+        raise UserError("it is for one truncation", "embedding", "leave it out")
     if config.importance and not named:
         raise UserError("likelihoods are those of a data set's images", "importance", "add data=NAME")
+    for truncation in truncations(config.truncation):
+        Drawing(truncation, config.batchnorm).check(restored.system)
     judge = _on_data(config, restored, features_off) if named or features_off else _alone(config, restored)
     progress = restored.system.progress
     judges: list[Judge] = []
 
-    def score(seed: int) -> list[ScoreCard]:
-        judges.append(judge.at(seed))
-        return judges[-1].score(restored.system)
+    def score(seed: int, truncation: float) -> list[ScoreCard]:
+        drawing = Drawing(truncation, config.batchnorm)
+        one = judge if drawing == RUNNING and not several else judge.drawn(drawing)
+        if one is None:
+            key = "batchnorm" if truncation == 1 else "truncation"
+            raise UserError("no score of samples from noise depends on it", key, "leave it out")
+        judges.append(one.at(seed))
+        cards = judges[-1].score(restored.system)
+        if not cards and config.metrics:
+            problem = f"{', '.join(config.metrics)}: no score for this model and these data"
+            raise UserError(problem, "metrics", "leave it out")
+        return cards
 
     name = str(restored.path) if config.out else restored.path.name  # the name suffices beside its run
     place = _run_directory(restored.path) / "scores.jsonl"
@@ -131,9 +148,12 @@ def _on_data(config: DictConfig, restored: Restored, features_off: bool) -> Pane
     judge = panel(restored.system, data, settings, extractor)
     if not judge.judges:
         raise UserError("none gives no scores", "features", "choose classifier, inception or random")
-    for one in judge.judges:
-        if isinstance(one, SetJudge):
-            one.judges_labels = info.class_names == restored.info.class_names
+    sets = [one for one in judge.judges if isinstance(one, SetJudge)]
+    if config.embedding is not None and not sets:
+        raise UserError("no score of features of samples is computed", "embedding", "leave it out")
+    for one in sets:
+        one.judges_labels = info.class_names == restored.info.class_names
+        one.embedding = config.embedding
     return judge
 
 

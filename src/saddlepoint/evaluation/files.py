@@ -23,7 +23,7 @@ from saddlepoint.data.npz import holds_moments, holds_points, read_points
 from saddlepoint.data.sources.image_set import ImageSet
 from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
-from saddlepoint.evaluation import moments
+from saddlepoint.evaluation import embedding, moments
 from saddlepoint.evaluation import pictures as diagrams
 from saddlepoint.evaluation.base import Settings, cache_directory
 from saddlepoint.evaluation.sets import check_servable, default_splits, prepare, reseeded, set_judge
@@ -67,7 +67,7 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
     def choice(seed: int) -> Tensor:
         return _choice(total, n, seed, config.seed)
 
-    def score(seed: int) -> list[ScoreCard]:
+    def score(seed: int, _: float) -> list[ScoreCard]:
         judged.append((reseeded(evaluator, seed), seed))
         rows = choice(seed)
         wanted = None if labels is None else labels[rows]
@@ -76,7 +76,15 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
 
     def pictures(cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         last, seed = judged[-1]
-        return diagrams.draw(last, cards, lambda indices: _images_at(_images(samples, choice(seed)), indices), real)
+
+        def images_at(indices: Tensor) -> Tensor:
+            return _images_at(_images(samples, choice(seed)), indices)
+
+        drawn = diagrams.draw(last, cards, images_at, real)
+        if config.embedding is not None and real is not None:
+            images = images_at(torch.arange(min(n, embedding.MOST)))
+            drawn[config.embedding] = embedding.draw(config.embedding, last.extractor, images, real, seed)
+        return drawn
 
     about = {"samples": f"{samples.info.name}:{total}@{samples.info.fingerprint[:8]}", "fit": fit}
     return Subject(f"{n:,} images of {path}", Path("scores.jsonl"), score, about, pictures)
@@ -85,12 +93,17 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
 def _check(config: DictConfig) -> None:
     if config.checkpoint is not None:
         raise UserError("checkpoint and samples are mutually exclusive", "samples", "give one of them")
+    for key, used in (("truncation", config.truncation != 1), ("batchnorm", config.batchnorm != "running")):
+        if used:
+            raise UserError("applies only to checkpoint=PATH", key, "leave it out")
     if config.samples is None:
         remedy = "with checkpoint=PATH, set data=image_folder data.root=PATH"
         raise UserError("applies only to samples=PATH", "reference", remedy)
     if (config.reference is None) == (config.get("data") is None):
         remedy = "give either reference=PATH, a folder, zip or .npz of real images, or data=NAME"
         raise UserError("needs exactly one reference", "samples", remedy)
+    if config.embedding is not None and config.reference is not None and holds_moments(given_path(config.reference)):
+        raise UserError("a mean and covariance have no images to show", "embedding", "leave it out")
     if config.reference is None and config.image_size is not None:
         raise UserError("applies only to reference=PATH", "image_size", "with data=NAME, set data.image_size")
 
@@ -288,7 +301,7 @@ def _points(config: DictConfig, path: Path) -> Subject:
     source: Any = data.source
     n = _number(config, len(points))
 
-    def score(seed: int) -> list[ScoreCard]:
+    def score(seed: int, _: float) -> list[ScoreCard]:
         rows = _choice(len(points), n, seed, config.seed)
         return evaluate_vectors(points[rows], source.means, float(source.std), info.name, seed, **_circumstances())
 

@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: the closest pairs, the curve of P(duplicate), and the histogram of classes."""
+"""Pictures of an evaluation: the closest pairs, the curve of P(duplicate), the histogram of classes, and spectra."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from saddlepoint.metrics.neighbours import nearest_neighbours
 from saddlepoint.metrics.rows import RealData
 from saddlepoint.metrics.support import Support
 from saddlepoint.tracking import diagnostics
+from saddlepoint.tracking.spectrum import spectra
 
 MOST_TRAINING_IMAGES = 200_000
 """Size of the training split above which nearest training images are not searched for, since that reads all files."""
@@ -51,6 +52,9 @@ def draw(
             beside = ", ".join(f"{key} {value:.4g}" for key, value in (card.beside or {}).items())
             title = f"{name} {card.value:.4g} ({beside})"
             pictures[name] = diagnostics.class_histogram(details["histogram"], details.get("real"), title)
+        if "spectrum" in details:
+            title = f"azimuthally averaged power: mean log difference {by_name[name].value:.3g}"
+            pictures[name] = spectra(details["spectrum"], details["real_spectrum"], title)
     return pictures
 
 

@@ -6,18 +6,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from PIL import Image
 
 from saddlepoint.assembly.parts import located
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation import pictures
 from saddlepoint.evaluation.base import Judge, Settings, cache_directory, circumstances
+from saddlepoint.evaluation.drawing import RUNNING, Drawing
+from saddlepoint.evaluation.embedding import MOST as MOST_EMBEDDED
+from saddlepoint.evaluation.embedding import Embedding
+from saddlepoint.evaluation.embedding import draw as draw_embedding
 from saddlepoint.evaluation.sharing import Generated, Samples, Task, announce
 from saddlepoint.metrics import catalogue
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import FeatureExtractor
-from saddlepoint.metrics.fid_infinity import FrechetInfinity, least_samples
 from saddlepoint.metrics.real import RealStatistics
 from saddlepoint.metrics.rows import RealData
 from saddlepoint.systems.game import Game
@@ -38,6 +42,7 @@ class SetJudge(Judge):
         judges_labels: whether the extractor's classes, if it has any, are those that the generator is conditioned on.
         real: the data set, for pictures of nearest training images; None if it is not available.
         suffix: of the scores' names, for systems with several sets.
+        embedding: kind of plot of the features in two dimensions, or None.
     """
 
     def __init__(
@@ -48,9 +53,10 @@ class SetJudge(Judge):
         judges_labels: bool = True,
         real: RealData | None = None,
         suffix: str = "",
+        embedding: Embedding | None = None,
     ) -> None:
         self.evaluator, self.samples, self.real = evaluator, samples or Generated(), real
-        self.ema, self.judges_labels, self.suffix = ema, judges_labels, suffix
+        self.ema, self.judges_labels, self.suffix, self.embedding = ema, judges_labels, suffix, embedding
         self.monitor = evaluator.monitor + suffix
         self.announced = False
 
@@ -63,13 +69,22 @@ class SetJudge(Judge):
         self.announced = True
         evaluator.extractor.to(system.device)
         images, wanted = self.samples.draw(system, task)
-        cards = evaluator.score(images, wanted, **circumstances(system, self.ema))
+        drawing = self.samples.drawing if isinstance(self.samples, Generated) else RUNNING
+        cards = evaluator.score(images, wanted, **circumstances(system, self.ema, drawing))
         return [dataclasses.replace(card, metric=card.metric + self.suffix) for card in cards] if self.suffix else cards
 
     def at(self, seed: int) -> SetJudge:
         """Return a judge with the same reference and another seed for samples and subsets."""
-        evaluator = reseeded(self.evaluator, seed)
-        return SetJudge(evaluator, self.samples, self.ema, self.judges_labels, self.real, self.suffix)
+        return self._with(reseeded(self.evaluator, seed), self.samples)
+
+    def drawn(self, drawing: Drawing) -> SetJudge | None:
+        """Return a judge with the same reference of samples that are drawn in another way; None for translations."""
+        if not isinstance(self.samples, Generated):
+            return None
+        return self._with(self.evaluator, Generated(drawing))
+
+    def _with(self, evaluator: Evaluator, samples: Samples) -> SetJudge:
+        return SetJudge(evaluator, samples, self.ema, self.judges_labels, self.real, self.suffix, self.embedding)
 
     def pictures(self, system: Game, cards: Sequence[ScoreCard]) -> Mapping[str, Image.Image]:
         """Draw the closest pairs, the curve of P(duplicate) and the classes, as far as the last scores include them."""
@@ -78,6 +93,10 @@ class SetJudge(Judge):
             return {}
         images_at = self.samples.images_at(system, self.evaluator.seed, self.ema)
         drawn = pictures.draw(self.evaluator, own, images_at, self.real)
+        if self.embedding is not None and self.real is not None:
+            images = images_at(torch.arange(min(self.evaluator.n, MOST_EMBEDDED)))
+            extractor, seed = self.evaluator.extractor, self.evaluator.seed
+            drawn[self.embedding] = draw_embedding(self.embedding, extractor, images, self.real, seed)
         return {name + self.suffix: picture for name, picture in drawn.items()}
 
     def state(self) -> dict[str, Any] | None:
@@ -164,13 +183,14 @@ def check_servable(names: Sequence[str] | None, evaluator: Evaluator) -> None:
     """
     extractor = evaluator.extractor
     for name in names or ():
-        if not catalogue.build([name], extractor, 0, 1):
+        found = catalogue.build([name], extractor, 0, 1)
+        if not found:
             problem = f"features={extractor.name} do not support the metric '{name}'"
             raise UserError(problem, "metrics", "choose other features")
-    least = least_samples(extractor.dim)
-    if FrechetInfinity.name in (names or ()) and evaluator.n < least:
-        problem = f"fid_infinity needs at least {least:,} samples with {extractor.dim} features"
-        raise UserError(problem, "n", f"set it to {least}")
+        least = found[0].least_samples(extractor.dim)
+        if evaluator.n < least:
+            problem = f"{name} needs at least {least:,} samples with {extractor.dim} features"
+            raise UserError(problem, "n", f"set it to {least}")
 
 
 def default_splits(n: int) -> int:

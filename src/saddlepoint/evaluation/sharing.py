@@ -14,6 +14,7 @@ from torch import Tensor
 from saddlepoint import ranks
 from saddlepoint.data import DataModule
 from saddlepoint.evaluation.base import AT_ONCE, Judge
+from saddlepoint.evaluation.drawing import RUNNING, Drawing
 from saddlepoint.evaluation.pictures import ImagesAt
 from saddlepoint.metrics.base import Need
 from saddlepoint.metrics.cards import ScoreCard
@@ -60,26 +61,32 @@ class Samples(Protocol):
 
 
 class Generated:
-    """Samples that a system generates."""
+    """Samples that a system generates.
+
+    Args:
+        drawing: how they are drawn.
+    """
+
+    def __init__(self, drawing: Drawing = RUNNING) -> None:
+        self.drawing = drawing
 
     def draw(self, system: Game, task: Task) -> tuple[Iterator[Tensor], Tensor | None]:
         """See :meth:`Samples.draw`."""
         assert isinstance(system, Generates)
         start, count = shard(task.n)
-        blocks = system.sample_blocks(count, seed=task.seed, ema=task.ema, start=start)
+        blocks = self.drawing.blocks(system, count, task.seed, task.ema, start)
         labels = system.draw_sample_labels(task.seed, start, count) if task.labelled else None
         return (quantise(block) for block in blocks), labels
 
     def images_at(self, system: Game, seed: int, ema: bool) -> ImagesAt:
         """See :meth:`Samples.images_at`."""
         assert isinstance(system, Generates)
-        generates, size = system, system.block
+        size = system.block
 
         def images_at(indices: Tensor) -> Tensor:
-            blocks = {
-                block: quantise(generates.sample(size, seed=seed, ema=ema, start=block * size)).cpu()
-                for block in (indices // size).unique().tolist()
-            }
+            wanted = (indices // size).unique().tolist()
+            found = self.drawing.starting_at(system, [block * size for block in wanted], size, seed, ema)
+            blocks = {block: quantise(samples).cpu() for block, samples in zip(wanted, found, strict=True)}
             return torch.stack([blocks[index // size][index % size] for index in indices.tolist()])
 
         return images_at

@@ -19,13 +19,13 @@ class Subject:
     Attributes:
         title: of the printed table.
         out: the file that the cards are appended to, unless the user chooses another.
-        score: returns the cards of one seed.
+        score: returns the cards of one seed and one truncation of the latents.
         about: further fields that are written with each card.
         pictures: returns pictures of the last seed's scores, by name, given these scores.
     """
 
     title: str
     out: Path
-    score: Callable[[int], list[ScoreCard]]
+    score: Callable[[int, float], list[ScoreCard]]
     about: Mapping[str, Any] = field(default_factory=dict)
     pictures: Callable[[Sequence[ScoreCard]], Mapping[str, Image.Image]] = lambda cards: {}

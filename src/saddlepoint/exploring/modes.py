@@ -13,6 +13,7 @@ from torch import Tensor
 from saddlepoint import randomness
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
+from saddlepoint.evaluation.drawing import Drawing
 from saddlepoint.evaluation.pictures import nearest_training
 from saddlepoint.exploring import completing, directions, inputs, noise, paths
 from saddlepoint.metrics.quantise import quantise
@@ -131,7 +132,10 @@ def truncation(config: DictConfig, restored: Restored) -> Result:
     system = _with_latents(restored)
     columns = config.columns or max(1, config.n // len(TRUNCATIONS))
     labels = None if config.labels is None else noise.one_class(config, restored, columns)
-    rows = [system.sample(columns, labels=labels, seed=config.seed, truncation=t, ema=config.ema) for t in TRUNCATIONS]
+    rows = []
+    for t in TRUNCATIONS:
+        with Drawing(t, config.batchnorm).statistics(restored.system, config.seed, config.ema):
+            rows.append(system.sample(columns, labels=labels, seed=config.seed, truncation=t, ema=config.ema))
     return _checked("samples", torch.cat(rows), columns, restored)
 
 
@@ -199,13 +203,13 @@ MODES: Mapping[str, Callable[[DictConfig, Restored], Result]] = {
     "complete": complete,
 }
 READS = {
-    "grid": ("n", "columns", "seed", "labels", "inputs", "direction", "fit", "truncation"),
-    "classes": ("n", "columns", "seed", "truncation"),
-    "interpolate": ("n", "columns", "seed", "labels", "inputs", "fit", "path"),
-    "arithmetic": ("seed", "labels", "terms"),
-    "truncation": ("n", "columns", "seed", "labels"),
-    "nearest": ("n", "columns", "seed", "labels", "truncation"),
-    "traverse": ("n", "columns", "seed", "labels", "along"),
+    "grid": ("n", "columns", "seed", "labels", "inputs", "direction", "fit", "truncation", "batchnorm"),
+    "classes": ("n", "columns", "seed", "truncation", "batchnorm"),
+    "interpolate": ("n", "columns", "seed", "labels", "inputs", "fit", "path", "batchnorm"),
+    "arithmetic": ("seed", "labels", "terms", "batchnorm"),
+    "truncation": ("n", "columns", "seed", "labels", "batchnorm"),
+    "nearest": ("n", "columns", "seed", "labels", "truncation", "batchnorm"),
+    "traverse": ("n", "columns", "seed", "labels", "along", "batchnorm"),
     "reconstruct": ("n", "columns", "seed", "inputs", "fit"),
     "complete": ("n", "columns", "seed", "inputs", "fit", "mask"),
     "animate": (),
@@ -222,7 +226,12 @@ def make(config: DictConfig, restored: Restored) -> Result:
     """
     if config.mode != "grid" and not restored.info.is_image:
         raise UserError(f"{config.mode} is for images, and these samples are points", "mode", "set it to grid")
-    return MODES[config.mode](config, restored)
+    if config.batchnorm == "running" or config.mode == "truncation":  # each of its rows has statistics of its own
+        return MODES[config.mode](config, restored)
+    drawing = Drawing(config.truncation, config.batchnorm)
+    drawing.check(restored.system)
+    with drawing.statistics(restored.system, config.seed, config.ema):
+        return MODES[config.mode](config, restored)
 
 
 def _generator(restored: Restored) -> Generates:

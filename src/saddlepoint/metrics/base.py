@@ -6,7 +6,7 @@ import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from saddlepoint.metrics.features.base import FeatureExtractor, Features
 from saddlepoint.metrics.moments import Moments
+from saddlepoint.metrics.power_spectra import power_spectra
 from saddlepoint.metrics.sharpness import sharpness_and_contrast
 
 Need = Literal[
@@ -21,10 +22,12 @@ Need = Literal[
     "pool",
     "logits",
     "pixels",
+    "images",
     "labels",
     "label_counts",
     "class_moments",
     "sharpness",
+    "spectrum",
     "baselines",
     "train_pool",
 ]
@@ -38,6 +41,10 @@ PIXELS_SIDE = 32
 50,000 images."""
 
 
+ROWS: tuple[Need, ...] = ("pool", "logits", "pixels", "images", "labels", "sharpness", "spectrum")
+"""The needs that have a row for each kept image."""
+
+
 @dataclass
 class Sample:
     """What a pass over images keeps for the metrics.
@@ -47,11 +54,13 @@ class Sample:
         pool: features of the kept rows, float32 [M, F]. All rows are on the CPU.
         logits: float32 [M, K].
         pixels: uint8 [M, D], averaged down to at most 32 pixels a side.
+        images: uint8 [M, C, H, W].
         labels: long [M], true labels or those that a generator was conditioned on; None without labels.
         label_counts: long [K], the true labels of all images; None without labels.
         class_moments: as ``moments``, for each class's images by label; None without labels.
         sharpness: float32 [M, 2], log-sharpness and log-contrast at full resolution, by
             :func:`~saddlepoint.metrics.sharpness.sharpness_and_contrast`.
+        spectrum: float32 [M, K + 1], by :func:`~saddlepoint.metrics.power_spectra.power_spectra`.
         baselines: by name, further real samples whose figures a score is compared with: "held_out", "blurred",
             "noised".
         train_pool: of the train split only, the features of all images, or of as many as fit in half a gigabyte.
@@ -62,8 +71,10 @@ class Sample:
     pool: Tensor | None = None
     logits: Tensor | None = None
     pixels: Tensor | None = None
+    images: Tensor | None = None
     label_counts: Tensor | None = None
     sharpness: Tensor | None = None
+    spectrum: Tensor | None = None
     baselines: Mapping[str, Sample] = field(default_factory=dict)
     labels: Tensor | None = None
     class_moments: Mapping[int, Moments] | None = None
@@ -73,7 +84,7 @@ class Sample:
 
 def select_rows(sample: Sample, rows: Tensor) -> Sample:
     """Return a sample with only the kept rows of these indices, long [M]; values from all images are unchanged."""
-    all_rows = {name: getattr(sample, name) for name in ("pool", "logits", "pixels", "labels", "sharpness")}
+    all_rows = {name: getattr(sample, name) for name in ROWS}
     return dataclasses.replace(sample, **{name: of[rows] for name, of in all_rows.items() if of is not None})
 
 
@@ -144,6 +155,10 @@ class Metric(ABC):
         """
         return
 
+    def least_samples(self, dim: int) -> int:
+        """Return the number of samples that the metric needs with ``dim`` features; with fewer, it has no figures."""
+        return 2
+
     @abstractmethod
     def reference(self, real: Sample) -> dict[str, Tensor]:
         """Return what :meth:`figures` needs from the real data; small, because checkpoints store it."""
@@ -151,6 +166,12 @@ class Metric(ABC):
     @abstractmethod
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
         """Return the figures of ``sample``, given the result of :meth:`reference`."""
+
+    def real_figures(
+        self, held_out: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor
+    ) -> list[Figure]:
+        """Return the figures of real images that stand beside those of samples: by default, of held-out images."""
+        return self.figures(held_out, reference, extractor)
 
 
 class Collector:
@@ -168,7 +189,7 @@ class Collector:
         self.class_moments: dict[int, Moments] = {}
         self.dim = dim
         self.label_counts = torch.zeros(num_classes, dtype=torch.long)
-        self.rows: dict[Need, list[Tensor]] = {"pool": [], "logits": [], "pixels": [], "labels": [], "sharpness": []}
+        self.rows: dict[Need, list[Tensor]] = {need: [] for need in ROWS}
 
     def add(self, images: Tensor, features: Features, labels: Tensor | None = None, keep: Tensor | None = None) -> None:
         """Add a batch.
@@ -192,10 +213,14 @@ class Collector:
                 self.rows[need].append(rows.cpu()[keep])
         if "pixels" in self.needs and len(keep):
             self.rows["pixels"].append(small_pixels(images.cpu()[keep]))
+        if "images" in self.needs:
+            self.rows["images"].append(images.cpu()[keep])
         if "labels" in self.needs and labels is not None:
             self.rows["labels"].append(labels.cpu()[keep])
         if "sharpness" in self.needs and len(keep):
             self.rows["sharpness"].append(sharpness_and_contrast(images.cpu()[keep]))
+        if "spectrum" in self.needs and len(keep):
+            self.rows["spectrum"].append(power_spectra(images.cpu()[keep]))
 
     def count(self, labels: Tensor) -> None:
         """Count true labels, long [N], including those of images that no metric needs the features of."""
@@ -204,12 +229,9 @@ class Collector:
 
     def sample(self) -> Sample:
         """Return what was kept."""
-        rows = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
+        rows: dict[str, Any] = {need: torch.cat(parts) if parts else None for need, parts in self.rows.items()}
         counts = self.label_counts if self.label_counts.sum() > 0 else None
-        return Sample(
-            self.moments, rows["pool"], rows["logits"], rows["pixels"], counts, rows["sharpness"],
-            labels=rows["labels"], class_moments=self.class_moments or None,
-        )  # fmt: skip
+        return Sample(self.moments, label_counts=counts, class_moments=self.class_moments or None, **rows)
 
 
 def small_pixels(images: Tensor) -> Tensor:

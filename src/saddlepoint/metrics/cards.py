@@ -37,7 +37,8 @@ class ScoreCard:
         resize: the kernel that resizes images for the extractor, or ``none``.
         ema: whether the averaged model was scored rather than the raw one; None for images from files, where it is not
             known.
-        batchnorm: ``running`` or ``batch`` statistics, ``none`` without such layers; ``unknown`` for images from files.
+        batchnorm: ``running`` or ``standing`` statistics, ``none`` without such layers; ``unknown`` for images from
+            files.
         labels: distribution of the labels that samples were conditioned on: ``none``, ``uniform``, ``train``,
             ``unknown``.
         seed: of latents and of every subset.
@@ -54,6 +55,7 @@ class ScoreCard:
         bound: for a likelihood, the quantity that was computed; None for other scores.
         binarisation: for a likelihood of discrete pixels, how binary images were made, such as ``static``, or that the
             pixels have 256 intensities; None for densities.
+        truncation: truncation of the latents, below 1; None without truncation, and for images from files.
     """
 
     metric: str
@@ -79,6 +81,7 @@ class ScoreCard:
     note: str | None = None
     bound: Bound | None = None
     binarisation: str | None = None
+    truncation: float | None = None
 
     def __post_init__(self) -> None:
         numbers = [self.value, self.seconds, *(self.interval or ()), *([] if self.real is None else [self.real])]

@@ -6,8 +6,12 @@ from collections.abc import Sequence
 
 from saddlepoint.errors import UserError, suggestion
 from saddlepoint.metrics.agreement import ClassAgreement
+from saddlepoint.metrics.authenticity import Authenticity
 from saddlepoint.metrics.base import Metric
+from saddlepoint.metrics.classification_accuracy import ClassificationAccuracy
+from saddlepoint.metrics.data_copying import DataCopying
 from saddlepoint.metrics.duplicates import Duplicates
+from saddlepoint.metrics.feature_likelihood import FeatureLikelihood
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.fid_infinity import FrechetInfinity
 from saddlepoint.metrics.frechet import FrechetDistance
@@ -17,6 +21,7 @@ from saddlepoint.metrics.kernel import KernelDistance
 from saddlepoint.metrics.manifold import Manifolds
 from saddlepoint.metrics.memorisation import NearestTrain
 from saddlepoint.metrics.modes import ClassHistogram, ClassModes
+from saddlepoint.metrics.spectrum import Spectrum
 
 METRICS: dict[str, type[Metric]] = {
     metric.name: metric
@@ -27,11 +32,16 @@ METRICS: dict[str, type[Metric]] = {
         KernelDistance,
         Manifolds,
         NearestTrain,
+        Authenticity,
+        DataCopying,
+        FeatureLikelihood,
         Duplicates,
         ClassHistogram,
         ClassModes,
         ClassAgreement,
+        ClassificationAccuracy,
         IntraFrechet,
+        Spectrum,
     )
 }
 DEFAULT = ("fid", "is", "kid", "precision", "nearest_train", "duplicates", "class_kl", "modes", "class_agreement")

@@ -11,7 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypedDict, Unpack
+from typing import NotRequired, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -36,6 +36,7 @@ class Circumstances(TypedDict):
     images_seen: int
     generator_updates: int
     revision: str
+    truncation: NotRequired[float | None]
 
 
 class Evaluator:

@@ -36,6 +36,10 @@ class FrechetInfinity(Metric):
     needs = frozenset({"moments", "pool"})
     reads = FrechetDistance.name
 
+    def least_samples(self, dim: int) -> int:
+        """Return the number of samples that a fit needs."""
+        return least_samples(dim)
+
     def reference(self, real: Sample) -> dict[str, Tensor]:
         """Return the mean and the root of the covariance, as the Fréchet distance does."""
         return FrechetDistance().reference(real)

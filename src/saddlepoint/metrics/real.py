@@ -124,7 +124,9 @@ class RealStatistics:
             train.baselines = baseline_samples(real, held_out, extractor, parts, n, seed)
             kept = {part.name: part.reference(train) for part in parts}
             if held_out is not None:
-                figures = [figure for part in parts for figure in part.figures(held_out, kept[part.name], extractor)]
+                figures = [
+                    figure for part in parts for figure in part.real_figures(held_out, kept[part.name], extractor)
+                ]
         tensors = {f"{metric}.{name}": tensor for metric, own in kept.items() for name, tensor in own.items()}
         own_scores = {figure.name: (figure.value, figure.n) for figure in figures}
         cache.write(path, tensors, header, own_scores)

@@ -9,11 +9,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from saddlepoint import randomness, ranks
-from saddlepoint.metrics.base import Collector, Need, Sample
+from saddlepoint.metrics.base import ROWS, Collector, Need, Sample
 from saddlepoint.metrics.features.base import FeatureExtractor
 from saddlepoint.metrics.moments import Moments
-
-ROWS = ("pool", "logits", "pixels", "labels", "sharpness")
 
 
 def shard(n: int, block: int = randomness.SAMPLES_PER_KEY) -> tuple[int, int]:

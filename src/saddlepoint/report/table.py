@@ -19,8 +19,8 @@ OF_A_CLASS = ("class_support",)
 class Protocol(NamedTuple):
     """Everything that two values of a score must share to be comparable.
 
-    Whether the averaged weights were scored, the statistics of BatchNorm and the distribution of labels are not part of
-    it: they are properties of the model.
+    Whether the averaged weights were scored and the distribution of labels are not part of it: they are properties of
+    the model. So are running statistics of BatchNorm, or none; only standing ones are named.
     """
 
     metric: str
@@ -34,11 +34,14 @@ class Protocol(NamedTuple):
     bound: str | None
     binarisation: str | None
     seeds: int
+    truncation: float | None = None
+    batchnorm: str | None = None
 
     @classmethod
     def of(cls, card: Card) -> Protocol:
         """Return the protocol of a score card."""
         protocol = cls(*(getattr(card, name) for name in cls._fields))
+        protocol = protocol._replace(batchnorm="standing" if card.batchnorm == "standing" else None)
         return protocol._replace(n=None) if card.metric.startswith(OF_A_CLASS) else protocol
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 from torch import nn
 
 from saddlepoint import ranks, trees
@@ -15,6 +15,7 @@ from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import compares_samples
 from saddlepoint.parts import Part
+from saddlepoint.systems.freezing import freeze_blocks
 from saddlepoint.systems.game import Game
 from saddlepoint.types import CriticOutput
 
@@ -30,6 +31,8 @@ class Adversarial(Game):
         loss: the objectives of the discriminator and the generator.
         augments: augmentations of the discriminator's inputs by name, applied in this order.
         discriminator_steps: turns of the discriminator, each on a new batch, per turn of the generator.
+        frozen_blocks: number of the discriminator's first blocks that are not trained; see
+            :func:`~saddlepoint.systems.freezing.freeze_blocks`.
         game: see :class:`~saddlepoint.systems.game.Game`.
     """
 
@@ -41,8 +44,10 @@ class Adversarial(Game):
         loss: AdversarialLoss,
         augments: Mapping[str, Augment] | None = None,
         discriminator_steps: PositiveInt = 1,
+        frozen_blocks: NonNegativeInt = 0,
         **game: Any,
     ) -> None:
+        freeze_blocks(networks["discriminator"], frozen_blocks)
         super().__init__(networks, **game)
         self.loss = loss
         self.augments = nn.ModuleDict(dict(augments or {}))

@@ -145,6 +145,25 @@ def class_histogram(counts: Tensor, real: Tensor | None, title: str) -> Image.Im
     return picture_of(figure)
 
 
+def scatter_of_two(samples: Tensor, real: Tensor, title: str) -> Image.Image:
+    """Plot the positions of samples and of real images.
+
+    Args:
+        samples: [N, 2].
+        real: [M, 2].
+        title: title of the plot.
+    """
+    figure = Figure(figsize=(6.0, 6.0), dpi=120, layout="constrained")
+    axes = figure.add_subplot()
+    for name, points, colour in (("real images", real, REAL), ("samples", samples, GENERATED)):
+        across, up = points.numpy().T
+        axes.scatter(across, up, 6, color=colour, alpha=0.6, linewidths=0, label=f"{len(points):,} {name}")
+    axes.set(xticks=[], yticks=[])
+    axes.set_title(title, fontsize=9, wrap=True)
+    axes.legend(fontsize=8)
+    return picture_of(figure)
+
+
 def picture_of(figure: Figure) -> Image.Image:
     """Render a figure as an RGB image."""
     buffer = io.BytesIO()

@@ -81,6 +81,8 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
         resume.check_weights(resumed.directory, resumed.checkpoint, system)
     if isinstance(system, Generates) and system.num_classes:
         system.learn_labels(data.label_counts())
+    if config.model.get("frozen_blocks") and not config.init_from:
+        raise UserError("blocks with random weights would be frozen", "model.frozen_blocks", "set init_from")
     if config.init_from:
         restore.initialise(system, restore.find(config.init_from, "init_from"), choices["model"])
     data.configure(

@@ -72,7 +72,7 @@ def test_state_survives_a_checkpoint(prepared, digits, tmp_path) -> None:
     with pytest.raises(UserError, match="recipe"):
         extractor_from_state(state | {"version": "0-1234"}, tmp_path)
     with pytest.raises(UserError, match="unknown feature extractor"):
-        extractor_from_state(state | {"name": "vgg"}, tmp_path)
+        extractor_from_state(state | {"name": "resnet"}, tmp_path)
 
 
 def test_unlabelled_data_are_refused(unlabelled, tmp_path) -> None:

@@ -10,23 +10,37 @@ from saddlepoint.errors import UserError
 from saddlepoint.metrics.features.base import FeatureExtractor, Features
 from saddlepoint.metrics.features.channel_classifier import ChannelClassifierFeatures
 from saddlepoint.metrics.features.classifier import ClassifierFeatures
+from saddlepoint.metrics.features.clip import CLIPFeatures
+from saddlepoint.metrics.features.dinov2 import DINOv2Features
 from saddlepoint.metrics.features.inception import InceptionFeatures
 from saddlepoint.metrics.features.random import RandomFeatures
+from saddlepoint.metrics.features.vgg import VGGFeatures
 
 EXTRACTORS: dict[str, type[FeatureExtractor]] = {
     extractor.name: extractor
-    for extractor in (ClassifierFeatures, ChannelClassifierFeatures, InceptionFeatures, RandomFeatures)
+    for extractor in (
+        ClassifierFeatures,
+        ChannelClassifierFeatures,
+        InceptionFeatures,
+        DINOv2Features,
+        CLIPFeatures,
+        VGGFeatures,
+        RandomFeatures,
+    )
 }
 """By name, as in states and on score cards."""
 
 __all__ = [
     "EXTRACTORS",
+    "CLIPFeatures",
     "ChannelClassifierFeatures",
     "ClassifierFeatures",
+    "DINOv2Features",
     "FeatureExtractor",
     "Features",
     "InceptionFeatures",
     "RandomFeatures",
+    "VGGFeatures",
 ]
 
 
