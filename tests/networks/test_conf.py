@@ -101,7 +101,7 @@ def test_every_file_is_tested() -> None:
     ours = ["autoencoder", "began", "dcgan", "mlp", "mlp_maxout", "resnet", "resnet_wgan_gp"]
     assert options("network") == sorted([*ours, *OTHERS])
     assert options("norm") == ["batch", "layer", "none", "spectral"]
-    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "none", "projection"]
+    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "embedding", "none", "projection"]
     assert options("minibatch") == ["discrimination", "none", "packing", "stddev"]
 
 

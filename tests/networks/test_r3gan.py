@@ -172,7 +172,6 @@ def test_samples_are_independent_and_autocast_computes_the_ends_in_float32() -> 
     torch.testing.assert_close(images, generator(z), rtol=0.05, atol=0.05)
 
 
-def test_channels_that_are_no_multiple_of_a_group_are_refused() -> None:
-    with pytest.raises(UserError, match=r"2 \* 12 channels cannot be divided into groups of 16") as refused:
-        R3GANGenerator(SHAPE, Z, width=12)
-    assert refused.value.key == "group_channels"
+@pytest.mark.parametrize(("channels", "groups"), [(8, 1), (12, 3), (24, 3), (16, 2)])
+def test_groups_have_the_greatest_common_divisor(channels: int, groups: int) -> None:
+    assert Block(channels, 16, 1).mix.groups == groups

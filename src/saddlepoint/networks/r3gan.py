@@ -21,7 +21,6 @@ from pydantic import NonNegativeInt, PositiveInt
 from torch import Tensor, nn
 from torch.nn.functional import leaky_relu
 
-from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.activations import SLOPE
 from saddlepoint.networks.layers.conditioning import classes_of, required
 from saddlepoint.networks.layers.filtered import filter_down, filter_up
@@ -56,13 +55,14 @@ class R3GANGenerator(nn.Module):
             width: channels of the lowest stage.
             flat_up_to: short side, in px, up to which all stages have ``width`` channels; they are halved with each
                 doubling above. 32 for FFHQ, 64 for ImageNet at 64 px.
-            group_channels: channels of a group of the 3×3 convolutions; 16 for CIFAR-10 and FFHQ, 32 for ImageNet.
+            group_channels: channels of a group of the 3×3 convolutions, 16 for CIFAR-10 and FFHQ, 32 for ImageNet; the
+                greatest common divisor of this and the number of channels.
             blocks: blocks of a stage.
             conditioning: ``concat`` concatenates a learned embedding of the label, [N, Z], with the latents.
             num_classes: number of classes of the data; ignored without conditioning.
 
         Raises:
-            UserError: the shape or the width is not supported, or the data has no labels.
+            UserError: the shape is not supported, or the data has no labels.
         """
         super().__init__()
         pyramid = image_pyramid("r3gan", shape)
@@ -118,13 +118,14 @@ class R3GANDiscriminator(nn.Module):
             width: channels of the lowest stage.
             flat_up_to: short side, in px, up to which all stages have ``width`` channels; they are halved with each
                 doubling above. 32 for FFHQ, 64 for ImageNet at 64 px.
-            group_channels: channels of a group of the 3×3 convolutions; 16 for CIFAR-10 and FFHQ, 32 for ImageNet.
+            group_channels: channels of a group of the 3×3 convolutions, 16 for CIFAR-10 and FFHQ, 32 for ImageNet; the
+                greatest common divisor of this and the number of channels.
             blocks: blocks of a stage.
             conditioning: ``projection`` uses the label as described above.
             num_classes: number of classes of the data; ignored without conditioning.
 
         Raises:
-            UserError: the shape or the width is not supported, or the data has no labels.
+            UserError: the shape is not supported, or the data has no labels.
         """
         super().__init__()
         pyramid = image_pyramid("r3gan", shape)
@@ -171,14 +172,8 @@ class Block(nn.Module):
     def __init__(self, channels: int, group_channels: int, blocks: int) -> None:
         super().__init__()
         hidden = EXPANSION * channels
-        if hidden % group_channels:
-            raise UserError(
-                f"{EXPANSION} * {channels} channels cannot be divided into groups of {group_channels}",
-                "group_channels",
-                f"set it to a divisor of {hidden}",
-            )
         self.expand = nn.Conv2d(channels, hidden, 1)
-        self.mix = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden // group_channels)
+        self.mix = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden // math.gcd(hidden, group_channels))
         self.contract = nn.Conv2d(hidden, channels, 1, bias=False)
         gain = math.sqrt(2 / (1 + SLOPE**2)) * blocks**-0.25
         init_fan_in(self.expand, gain)
