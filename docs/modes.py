@@ -3,6 +3,7 @@
     python docs/modes.py                    # all rows, five seeds each: some hours on one CPU core
     python docs/modes.py ring grid          # these benchmarks
     python docs/modes.py --seeds 0,1        # these seeds
+    python docs/modes.py stacked_ablation --seeds 0     # what separates RpGAN from DCGAN: 13 runs
 
 A finished run is not repeated. Both models of a pair have the same seed and see the same data in the same order, so
 their difference is computed for each seed; its interval is Student's.
@@ -38,6 +39,8 @@ class Benchmark:
 
 
 POINTS = "callbacks.theory.enabled=false logger=none"
+RATE = "optimizer.generator.lr=8e-4 optimizer.discriminator.lr=8e-4"
+MOMENTUM = "optimizer.generator.betas=[0.5,0.99] optimizer.discriminator.betas=[0.5,0.99]"
 BENCHMARKS = {
     "ring": Benchmark("ring of 8, the demo's protocol, 25,000 steps", f"experiment=modes/ring {POINTS}", {"GAN": ""}),
     "ring_unrolled": Benchmark(
@@ -64,6 +67,31 @@ BENCHMARKS = {
         "Stacked MNIST, 1000 modes, width 16, 320,000 images",
         "experiment=modes/stacked logger=none",
         {"GAN + R1 + R2": "model=rpgan loss=nonsaturating", "RpGAN + R1 + R2": "model=rpgan"},
+        runs="stacked",
+    ),
+    "stacked_r3gan": Benchmark(
+        "Stacked MNIST, 1000 modes, small ResNets, 320,000 images",
+        "experiment=modes/stacked_r3gan logger=none",
+        {"R3GAN": ""},
+    ),
+    "stacked_ablation": Benchmark(
+        "Stacked MNIST, one change at a time",
+        "experiment=modes/stacked logger=none",
+        {
+            "RpGAN + R1 + R2": "model=rpgan",
+            "RpGAN, rate 0.0008": f"model=rpgan {RATE}",
+            "RpGAN, rate 0.0008, momentum 0.5": f"model=rpgan {RATE} {MOMENTUM}",
+            "RpGAN, gamma 0.1": "model=rpgan regularizer.r1.weight=0.1 regularizer.r2.weight=0.1",
+            "RpGAN, gamma 10": "model=rpgan regularizer.r1.weight=10 regularizer.r2.weight=10",
+            "RpGAN, R1 alone": "model=rpgan regularizer=[r1] regularizer.r1.weight=1",
+            "RpGAN, no penalty": "model=rpgan regularizer=[]",
+            "RpGAN, no penalty, BatchNorm in D": "model=rpgan regularizer=[] norm=batch",
+            "RpGAN, no BatchNorm in G": "model=rpgan norm.generator=none",
+            "DCGAN": "",
+            "DCGAN, rate 0.0002": "optimizer=dcgan_adam",
+            "DCGAN, no BatchNorm in D": "norm=none",
+            "DCGAN, no BatchNorm in G": "norm.generator=none",
+        },
         runs="stacked",
     ),
 }

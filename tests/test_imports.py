@@ -23,6 +23,7 @@ BY_ANY_ROOM = {
     "trees",
     "writing",
     "kinds",
+    "schedules",
     "terminal",
     "program",
 }

@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Protocol
 from torch import nn
 
 from saddlepoint.errors import UserError
+from saddlepoint.schedules import Ramp
 from saddlepoint.turns import Turn
 
 
@@ -30,11 +31,23 @@ class Part(nn.Module):
         batch_coupled: whether the part depends on the whole batch at once, which excludes gradient accumulation.
         needs_real_in_generator: whether the part needs the critic's output on real samples in the generator's turn.
         acts_on_logits: whether the part uses the critic's logits, so that the loss must use them as well.
+        ramps: attributes that are set to the values of ramps before each turn.
     """
 
     batch_coupled: ClassVar[bool] = False
     needs_real_in_generator: ClassVar[bool] = False
     acts_on_logits: bool = False
+
+    def __init__(self) -> None:  # without the *args of nn.Module, so that unknown arguments in a config are errors
+        super().__init__()
+        self.ramps: dict[str, Ramp] = {}
+
+    def initial(self, name: str, value: float | Ramp) -> float:
+        """Return the initial value of an attribute; that of a ramp is then set before each turn."""
+        if not isinstance(value, Ramp):
+            return value
+        self.ramps[name] = value
+        return float(value.start)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
         """Check before training that the networks are compatible with this part; register buffers that depend on them.

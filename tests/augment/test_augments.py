@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from saddlepoint.augment import ADA, Augment, DiffAugment, InstanceNoise
+from saddlepoint.augment import ADA, Augment, DiffAugment, InstanceNoise, RandomTransformations
 from saddlepoint.errors import UserError
 from saddlepoint.networks import DCGANDiscriminator, MLPDiscriminator
 from saddlepoint.regularizers import BCR, CR, DRAGAN, R1, R2, GradientPenalty
@@ -20,11 +20,13 @@ AUGMENTS: dict[str, Callable[[], Augment]] = {
     "ada blit": lambda: ADA(start=1.0, transformations=["blit"]),
     "diffaugment": DiffAugment,
     "instance_noise": InstanceNoise,
+    "random_transformations": lambda: RandomTransformations(0.9, color_probability=0.5),
 }
 IDENTITIES: dict[str, Callable[[], Augment]] = {
     "ada": ADA,
     "diffaugment": lambda: DiffAugment([]),
     "instance_noise": lambda: InstanceNoise(std=0.0),
+    "random_transformations": lambda: RandomTransformations(0.0),
 }
 SHAPES = [(1, 8, 8), (3, 6, 10), (4, 7, 5)]
 

@@ -10,7 +10,7 @@ import torch
 from scipy.ndimage import map_coordinates
 from torch import Tensor
 
-from saddlepoint.augment import ada, color
+from saddlepoint.augment import color, transformations
 from saddlepoint.augment.geometry import reflect, shift_and_flip, warp
 
 
@@ -48,13 +48,13 @@ def test_flips_and_shifts_are_exact() -> None:
     assert torch.equal(moved[1, :, :, 2:], images[1, :, :, :-2])
     assert torch.equal(moved[2, :, :-2], images[2, :, 2:])
     ones, shift = torch.ones(3), torch.tensor([2.0, 0.0, -1.0])
-    assert torch.equal(warp(images, ada.scaling(-ones, ones)), images.flip(3))
-    assert torch.equal(warp(images, ada.translation(0 * ones, shift))[0, :, 2:], images[0, :, :-2])
+    assert torch.equal(warp(images, transformations.scaling(-ones, ones)), images.flip(3))
+    assert torch.equal(warp(images, transformations.translation(0 * ones, shift))[0, :, 2:], images[0, :, :-2])
 
 
 def test_quarter_turns_match_numpy() -> None:
     images = samples(4, 2, 5, 5).float()
-    turned = warp(images, ada.quarter_turns(torch.arange(4.0)))
+    turned = warp(images, transformations.quarter_turns(torch.arange(4.0)))
     for count, image, result in zip(range(4), images.numpy(), turned.numpy(), strict=True):
         np.testing.assert_array_equal(np.rot90(image, -count, axes=(1, 2)), result)  # clockwise
 
@@ -67,10 +67,10 @@ def test_directions_of_the_maps() -> None:
         return (warp(dot, matrix)[0, 0] > 0.9).nonzero()[0].tolist()
 
     one = torch.ones(1)
-    assert place(ada.translation(one, 3 * one)) == [7, 7]
-    assert place(ada.rotation(one * math.pi / 2)) == [6, 4]  # clockwise
-    assert place(ada.scaling(2 * one, one)) == [4, 8]
-    rotated_then_shifted = ada.rotation(one * math.pi / 2) @ ada.translation(2 * one, 0 * one)
+    assert place(transformations.translation(one, 3 * one)) == [7, 7]
+    assert place(transformations.rotation(one * math.pi / 2)) == [6, 4]  # clockwise
+    assert place(transformations.scaling(2 * one, one)) == [4, 8]
+    rotated_then_shifted = transformations.rotation(one * math.pi / 2) @ transformations.translation(2 * one, 0 * one)
     assert place(rotated_then_shifted) == [6, 6]
 
 

@@ -60,6 +60,7 @@ def test_the_lists_are_complete() -> None:
         "pix2pix",
         "pixelcnn",
         "projgan",
+        "r3gan",
         "ragan",
         "rgan",
         "row_lstm",

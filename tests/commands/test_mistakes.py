@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+RAMP = "{_target_:saddlepoint.schedules.Ramp"
+"""The start of a ramp on a command line; it needs a start and an end."""
 COMMAND_LINE = {
     # keys and choices; tests/config/test_mistakes.py and test_check.py have more
     "btach_size=3": "btach_size: unknown key; did you mean 'batch_size'?",
@@ -41,6 +43,13 @@ COMMAND_LINE = {
     "optimizer.generator.lr=abc": "optimizer.generator.lr: input should be",
     "optimizer.generator.lr=-1": "optimizer: Invalid learning rate: -1",
     "optimizer.generator.betas=[0.5,2]": "optimizer: Invalid beta parameter",
+    f"regularizer=[r1] regularizer.r1.weight={RAMP},start:1,end:-1}}": "regularizer.r1.weight: input should be greater",
+    f"regularizer=[r1] regularizer.r1.weight={RAMP},start:1}}": "regularizer.r1.weight.end: missing key",
+    f"optimizer.generator.lr={RAMP},start:1,end:0,shape:stairs}}": "optimizer.generator.lr.shape: input should be",
+    f"optimizer.generator.betas=[0,{RAMP},start:a,end:1}}]": "optimizer.generator.betas: input should be a valid num",
+    f"model.discriminator_steps={RAMP},start:1,end:2}}": "model.discriminator_steps: does not support ramps",
+    "model.ema_half_life=1000": "model.ema_half_life: mutually exclusive with ema_decay, which is 0.9995",
+    "model.ema_half_life=-1 model.ema_decay=null": "model.ema_half_life: input should be greater than or equal to 0",
     "optimizer.schedule=stairs": "optimizer.schedule: input should be 'constant', 'linear', ",
     "optimizer.gradient_clip=-1": "optimizer.gradient_clip: input should be greater than 0, got -1",
     "data.fit=squash": "data.fit: input should be 'pad', 'crop' or 'resize', got 'squash'",

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from same_bits import hashes
 
 from saddlepoint.errors import UserError
 from saddlepoint.tracking.checkpoints import load
@@ -172,3 +173,25 @@ def test_a_loaded_average_is_not_forgotten(invoke: Any, trained: Path, tiny: tup
         progress = load(tmp_path / name / "checkpoints" / "last.ckpt")["progress"]
         assert progress["updates_before"] == before
         before += progress["generator_updates"]
+
+
+def test_a_run_resumed_within_its_ramps_is_the_uninterrupted_one(invoke: Any, tmp_path: Path) -> None:
+    """Rate, β₂, penalty, half-life and probability are functions of the counters."""
+    ramp = "{_target_:saddlepoint.schedules.Ramp,images:144,shape:cosine"
+    ramps = (
+        "model=rpgan", "network.width=4", "batch_size=16", "features=none", "logger=none", "callbacks.samples.n=4",
+        "callbacks.history.every_rounds=1", "model.ema_decay=null", f"model.ema_half_life={ramp},start:0,end:100}}",
+        f"optimizer.generator.lr={ramp},start:1e-3,end:1e-4}}", f"regularizer.r1.weight={ramp},start:1,end:0.1}}",
+        f"optimizer.discriminator.betas=[0.0,{ramp},start:0.9,end:0.99}}]", "augment=random_transformations",
+        f"augment.random_transformations.probability={ramp},start:0,end:0.9}}",
+    )  # fmt: skip
+    assert invoke("train", *ramps, "budget.images=160", "run.dir=whole").code == 0
+    assert invoke("train", *ramps, "budget.images=96", "run.dir=halves").code == 0
+    assert load(tmp_path / "halves" / "checkpoints" / "last.ckpt")["progress"]["images_averaged"] == 96
+    assert invoke("train", "resume=halves", "budget.images=160").code == 0
+    rates = [json.loads(row)["generator/learning_rate"] for row in (tmp_path / "whole" / "history.jsonl").open()]
+    assert rates[0] == 1e-3
+    assert rates[-1] == 1e-4
+    whole, halves = hashes(tmp_path / "whole"), hashes(tmp_path / "halves")
+    whole.pop("samples"), halves.pop("samples")  # of other moments
+    assert whole == halves

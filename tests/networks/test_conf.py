@@ -31,6 +31,7 @@ OTHERS = {
     "gran": ["network.width=4"],
     "patchgan": ["network.width=4"],
     "multiscale_patchgan": ["network.width=4"],
+    "r3gan": ["network.width=8"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
@@ -89,6 +90,8 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     for name, scales in (("patchgan", 1), ("multiscale_patchgan", 2)):
         patches = build(name, "+norm=batch")
         assert patches["discriminator"](patches["generator"](z)).logits.shape == (2, scales, 14, 14)
+    r3gan = build("r3gan")
+    assert r3gan["discriminator"](r3gan["generator"](z)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")
     assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
     cyclegan = build("cyclegan", "network.width=4")
@@ -114,7 +117,7 @@ def test_every_file_is_tested() -> None:
     ]
     assert options("network") == sorted([*ours, *OTHERS])
     assert options("norm") == ["batch", "layer", "none", "spectral", "spectral_both"]
-    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "none", "projection"]
+    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "embedding", "none", "projection"]
     assert options("minibatch") == ["discrimination", "none", "packing", "stddev"]
 
 

@@ -182,9 +182,9 @@ def test_every_part_in_every_setting(setting: str) -> None:
 
 
 REFUSED = {
-    ("batch norm", "regularizer"): {"r1", "r2", "r3gan", "gradient_penalty", "dragan", "path_length"},
+    ("batch norm", "regularizer"): {"r1", "r2", "r3gan", "r3gan_ramps", "gradient_penalty", "dragan", "path_length"},
     ("points", "regularizer"): {"cr", "bcr", "zcr"},
-    ("points", "augment"): {"diffaugment", "ada"},
+    ("points", "augment"): {"diffaugment", "ada", "random_transformations"},
     ("autoencoder", "augment"): {"ada"},
     ("autoencoder", "loss"): {"hinge", "nonsaturating", "wasserstein"},
     ("images", "loss"): {"began", "ebgan"},
@@ -216,7 +216,7 @@ def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
 ENERGIES = {"began", "ebgan"}
 SIGNLESS = {*ENERGIES, "mmd", "wasserstein", "rgan", "ragan", "rpgan"}
 """Losses for which the sign of a score is arbitrary, which ADA does not support."""
-ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "zcr"}
+ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "r3gan_ramps", "zcr"}
 """Regularizers of the logits, which MMD does not use."""
 
 
@@ -261,7 +261,7 @@ def test_other_systems_with_every_regularizer(model: str, regularizer: str) -> N
 
 
 OF_ANY = {"feature_matching", "historical_averaging", "lecam", "orthogonal", "pulling_away", "weight_clipping"}
-OF_GRADIENTS = {"dragan", "gradient_penalty", "mmd_gradient_penalty", "r1", "r2", "r3gan"}
+OF_GRADIENTS = {"dragan", "gradient_penalty", "mmd_gradient_penalty", "r1", "r2", "r3gan", "r3gan_ramps"}
 """Regularizers that do not support BatchNorm."""
 TRAINED_BY: dict[str, set[str]] = {
     "vae": set(),

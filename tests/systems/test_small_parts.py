@@ -7,9 +7,9 @@ import torch
 from scipy import stats
 from torch import nn
 
+from saddlepoint.schedules import SCHEDULES
 from saddlepoint.systems import ema, latents
 from saddlepoint.systems.progress import Budget, Progress
-from saddlepoint.systems.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_ema_follows_its_recursion() -> None:
         with torch.no_grad():
             network[0].weight.add_(torch.randn(2, 3))
         network(torch.randn(4, 3))
-        ema.update(tensors, 0.5, update)
+        ema.update(tensors, ema.warmed_up(0.5, update))
         decay = min(0.5, (1 + update) / (10 + update))
         expected = decay * expected + (1 - decay) * network[0].weight.detach()
     torch.testing.assert_close(average[0].weight, expected)

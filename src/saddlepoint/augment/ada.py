@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from pydantic import Field, PositiveInt
 from torch import Tensor, nn
 
 from saddlepoint import ranks
-from saddlepoint.augment import color
-from saddlepoint.augment.base import Augment, images_in, refuse_points
-from saddlepoint.augment.geometry import warp
+from saddlepoint.augment.base import Augment, images_in
+from saddlepoint.augment.transformations import Transformations, check_images, transform
 from saddlepoint.errors import UserError
 from saddlepoint.kinds import Fraction
 from saddlepoint.parts import Objective
 from saddlepoint.turns import Turn
-
-Transformations = Literal["blit", "geometric", "color"]
-OCTAVE = math.log(2)
 
 
 class ADA(Augment):
@@ -28,12 +23,8 @@ class ADA(Augment):
 
     The overfitting heuristic is r_t = E sign(D(x)) over real training samples (equation 1). After every ``interval``
     turns of D, p is increased if r_t is above its target and decreased if it is below, at a rate that changes p from 0
-    to 1 in ``images`` images (section 3.1). The transformations are the three sets that perform best in the paper
-    (section 2.3 and appendix B), in the paper's order, each drawn independently for each image:
-
-    - ``blit``: mirroring, rotation by multiples of 90°, translation by whole pixels up to ⅛ of each side;
-    - ``geometric``: isotropic scaling, rotation, anisotropic scaling, rotation again, translation;
-    - ``color``: brightness, contrast, luma flip, hue, saturation.
+    to 1 in ``images`` images (section 3.1). The transformations are those of
+    :func:`~saddlepoint.augment.transformations.transform`, by default the three sets that perform best in the paper.
 
     There are three differences from the paper. Geometric transformations are one affine map with bilinear sampling and
     reflection at the borders; the paper uses wavelet filters. p is clipped to [0, 1]; the paper has only the lower
@@ -77,22 +68,14 @@ class ADA(Augment):
         Raises:
             UserError: it does not.
         """
-        discriminator = networks["discriminator"]
-        refuse_points(discriminator, "ADA transforms images")
-        if getattr(discriminator, "critic", "score") == "energy":
+        if getattr(networks["discriminator"], "critic", "score") == "energy":
             raise UserError(
                 "ADA adapts to the sign of the discriminator's scores, and this discriminator returns energies, which "
                 "are never negative",
                 None,
                 "use DiffAugment",
             )
-        channels = getattr(discriminator, "shape", (1, 1, 1))[0]
-        if "color" in self.transformations and channels not in (1, 3, 4):
-            raise UserError(
-                f"ADA's color transformations need 1, 3 or 4 channels, got {channels}",
-                "transformations",
-                "use only blit and geometric",
-            )
+        check_images(networks, self.transformations, "ADA")
 
     def check_loss(self, loss: Objective) -> None:
         """Set ``undecided``, the score at which the optimal critic is undecided, from the loss.
@@ -111,36 +94,7 @@ class ADA(Augment):
 
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
         """Return transformed images [N, C, H, W]."""
-        draw = _Draws(len(samples), self.probability, random, samples.dtype)
-        with torch.autocast(samples.device.type, enabled=False):
-            if {"blit", "geometric"} & set(self.transformations):
-                samples = warp(samples, self._geometry(draw, *samples.shape[2:]))
-            if "color" in self.transformations:
-                samples = color.recolor(samples, _colors(draw))
-        return samples
-
-    def _geometry(self, draw: _Draws, height: int, width: int) -> Tensor:
-        """Return maps from output to input pixels, [N, 3, 3].
-
-        Since they are inverses of the transformations, they are multiplied in the order of the transformations.
-        """
-        maps = torch.eye(3, device=draw.device, dtype=draw.dtype).expand(draw.n, 3, 3)
-        if "blit" in self.transformations:
-            maps = maps @ scaling(1 - 2 * draw.integer(2), draw.constant(1.0))
-            maps = maps @ quarter_turns(draw.integer(4))
-            right, down = draw.uniform(1 / 8, 2)
-            maps = maps @ translation((right * width).round(), (down * height).round())
-        if "geometric" in self.transformations:
-            scale = draw.octaves(0.2)
-            maps = maps @ scaling(scale, scale)
-            rotates = 1 - (1 - draw.p).sqrt()  # so that one of the two rotations happens with probability p
-            maps = maps @ rotation(draw.uniform(math.pi, 1, rotates)[0])
-            scale = draw.octaves(0.2)
-            maps = maps @ scaling(scale, 1 / scale)
-            maps = maps @ rotation(draw.uniform(math.pi, 1, rotates)[0])
-            right, down = draw.normal(1 / 8, 2)
-            maps = maps @ translation(right * width, down * height)
-        return maps
+        return transform(samples, self.probability, random, self.transformations)
 
     def observe(self, turn: Turn) -> None:
         """Accumulate the signs of D's scores of real samples; adjust p after every ``interval`` turns of D."""
@@ -160,80 +114,3 @@ class ADA(Augment):
     def extra_repr(self) -> str:
         """Return the target, the rate and the transformations."""
         return f"target={self.target}, images={self.images}, transformations={self.transformations}"
-
-
-class _Draws:
-    """Random parameters of transformations of n images, which have a neutral value with probability 1 - p."""
-
-    def __init__(self, n: int, p: Tensor, random: torch.Generator, dtype: torch.dtype) -> None:
-        self.n, self.random, self.dtype, self.device = n, random, dtype, random.device
-        self.p = p.to(dtype)
-
-    def _rand(self, count: int = 1) -> Tensor:
-        return torch.rand(count, self.n, generator=self.random, device=self.device, dtype=self.dtype)
-
-    def _randn(self, count: int = 1) -> Tensor:
-        return torch.randn(count, self.n, generator=self.random, device=self.device, dtype=self.dtype)
-
-    def _where(self, values: Tensor, neutral: float = 0.0, p: Tensor | None = None) -> Tensor:
-        return torch.where(self._rand() < (self.p if p is None else p), values, neutral)
-
-    def constant(self, value: float) -> Tensor:
-        """Return the value, [n]."""
-        return torch.full((self.n,), value, device=self.device, dtype=self.dtype)
-
-    def integer(self, below: int) -> Tensor:
-        """Return integers from 0 … below - 1, with neutral value 0, [n]."""
-        return self._where((self._rand() * below).floor().clamp_max(below - 1))[0]
-
-    def uniform(self, reach: float, count: int = 1, p: Tensor | None = None) -> Tensor:
-        """Return draws from U(-reach, reach), with neutral value 0 for all of an image's draws or none, [count, n]."""
-        return self._where((2 * self._rand(count) - 1) * reach, p=p)
-
-    def normal(self, std: float, count: int = 1) -> Tensor:
-        """Return draws from N(0, std²), with neutral value 0 for all of an image's draws or none, [count, n]."""
-        return self._where(self._randn(count) * std)
-
-    def octaves(self, std: float) -> Tensor:
-        """Return 2^x with x from N(0, std²), with neutral value 1, [n]."""
-        return self._where((self._randn() * std * OCTAVE).exp(), 1.0)[0]
-
-
-def _colors(draw: _Draws) -> Tensor:
-    maps = color.brightness(draw.normal(0.2)[0])
-    maps = color.contrast(draw.octaves(0.5)) @ maps
-    maps = color.luma_flip(draw.integer(2)) @ maps
-    maps = color.hue(draw.uniform(math.pi)[0]) @ maps
-    return color.saturation(draw.octaves(1.0)) @ maps
-
-
-# Homogeneous maps [N, 3, 3] from output to input coordinates: inverses of the transformations of the image.
-
-
-def _rows(*rows: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    one, zero = torch.ones_like(rows[0][0]), torch.zeros_like(rows[0][0])
-    return torch.stack([torch.stack(row, 1) for row in (*rows, (zero, zero, one))], 1)
-
-
-def scaling(x: Tensor, y: Tensor) -> Tensor:
-    """Return the map of scaling by x, [N], horizontally and y, [N], vertically."""
-    zero = torch.zeros_like(x)
-    return _rows((1 / x, zero, zero), (zero, 1 / y, zero))
-
-
-def rotation(angle: Tensor) -> Tensor:
-    """Return the map of clockwise rotation by angles [N], in radians."""
-    zero, cosine, sine = torch.zeros_like(angle), angle.cos(), angle.sin()
-    return _rows((cosine, sine, zero), (-sine, cosine, zero))
-
-
-def quarter_turns(count: Tensor) -> Tensor:
-    """Return the exact map of clockwise rotation by multiples [N] of 90°."""
-    angle = count * (math.pi / 2)
-    return rotation(angle).round()
-
-
-def translation(right: Tensor, down: Tensor) -> Tensor:
-    """Return the map of translation by pixels, [N] each."""
-    one, zero = torch.ones_like(right), torch.zeros_like(right)
-    return _rows((one, zero, -right), (zero, one, -down))

@@ -21,9 +21,6 @@ class Augment(Part, ABC):
     config.
     """
 
-    def __init__(self) -> None:  # without the *args of nn.Module, so that unknown arguments in a config are errors
-        super().__init__()
-
     @abstractmethod
     def forward(self, samples: Tensor, random: torch.Generator) -> Tensor:
         """Return transformed samples; each sample is transformed independently.

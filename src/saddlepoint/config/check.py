@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
@@ -20,6 +20,7 @@ from saddlepoint.config.signatures import signature_of
 from saddlepoint.config.strict import wrong_value
 from saddlepoint.config.targets import resolve_target
 from saddlepoint.errors import UserError, suggestion
+from saddlepoint.schedules import Ramp
 
 GROUPS_OF_PARTS: dict[str, set[str]] = {
     "network": set(),
@@ -161,12 +162,26 @@ def _check_values(config: DictConfig, path: str, part: dict[str, Any], plugins: 
     for key, parameter in signature_of(resolve_target(part["_target_"], plugins, path)).items():
         if key in part and parameter.annotation is not parameter.empty:
             value = OmegaConf.select(config, f"{path}.{key}", throw_on_missing=False)
-            _check_value(f"{path}.{key}", value, parameter.annotation)
+            if OmegaConf.is_config(value):
+                value = OmegaConf.to_container(value, resolve=True)
+            ends = [_end(value, end, plugins) for end in ("start", "end")]
+            takes_ramps = path.startswith("optimizer.") or Ramp in get_args(parameter.annotation)
+            if ends != [value, value] and not takes_ramps:
+                raise UserError("does not support ramps", f"{path}.{key}", "set it to a number")
+            for end in ends:
+                _check_value(f"{path}.{key}", end, parameter.annotation)
+
+
+def _end(value: Any, end: str, plugins: Sequence[str]) -> Any:
+    """Return a value in which each ramp is replaced by its value at one end."""
+    if isinstance(value, list):
+        return [_end(one, end, plugins) for one in value]
+    if isinstance(value, dict) and "_target_" in value and resolve_target(value["_target_"], plugins) is Ramp:
+        return value[end]
+    return value
 
 
 def _check_value(key: str, value: Any, annotation: Any) -> None:
-    if OmegaConf.is_config(value):
-        value = OmegaConf.to_container(value, resolve=True)
     if isinstance(value, dict):
         return  # a nested part, which is checked as a part
     try:

@@ -18,6 +18,7 @@ import saddlepoint.networks
 import saddlepoint.regularizers
 import saddlepoint.systems
 from saddlepoint.errors import UserError, suggestion
+from saddlepoint.schedules import Ramp
 
 Target = Callable[..., Any]
 
@@ -34,7 +35,10 @@ PART_PACKAGES = (
 
 @cache
 def allowed_targets() -> dict[str, Target]:
-    """Return the classes that any config may name: those exported by the packages of parts, and torch's optimizers."""
+    """Return the classes that any config may name.
+
+    They are those exported by the packages of parts, :class:`~saddlepoint.schedules.Ramp` and torch's optimizers.
+    """
     exported = (
         (f"{package.__name__}.{name}", getattr(package, name)) for package in PART_PACKAGES for name in package.__all__
     )
@@ -46,7 +50,7 @@ def allowed_targets() -> dict[str, Target]:
         for name, value in vars(torch.optim).items()
         if inspect.isclass(value) and issubclass(value, torch.optim.Optimizer) and value is not torch.optim.Optimizer
     }
-    return parts | optimizers
+    return parts | optimizers | {"saddlepoint.schedules.Ramp": Ramp}
 
 
 def resolve_target(target: Any, plugins: Sequence[str] = (), key: str | None = None) -> Target:

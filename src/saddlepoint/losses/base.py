@@ -36,9 +36,6 @@ class AdversarialLoss(Part, ABC):
     undecided: float | None = 0.0
     changes: ClassVar[Literal["both", "generator"]] = "both"
 
-    def __init__(self) -> None:  # without the *args of nn.Module, so that unknown arguments in a config are errors
-        super().__init__()
-
     def check(self, networks: Mapping[str, nn.Module]) -> None:
         """Check that the critic is of the required kind.
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 from saddlepoint.types import CriticOutput
 
@@ -33,7 +33,7 @@ class AuxiliaryClassifier(Regularizer):
 
     trains_classifier: ClassVar[bool] = True
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, network: str = "discriminator", **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 1.0, network: str = "discriminator", **knobs: Any) -> None:
         super().__init__(weight, network=network, **knobs)
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:

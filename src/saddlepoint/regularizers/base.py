@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, NoReturn, get_args, get_type_hints
 
-from pydantic import NonNegativeFloat, PositiveInt
+from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError, choose
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import uses_batch_statistics
 from saddlepoint.parts import Part
+from saddlepoint.schedules import Weight
 from saddlepoint.trees import map_tree
 from saddlepoint.turns import Bound, Critic, Turn
 
@@ -26,7 +27,7 @@ class Regularizer(Part):
     can be resumed exactly.
 
     Args:
-        weight: factor of the penalty, the paper's λ or γ.
+        weight: factor of the penalty, the paper's λ or γ, or a ramp of it.
         player: player to whose loss the penalty is added.
         network: role of the network that the regularizer acts on; by default the player's name.
         interval: number of the player's turns per penalty.
@@ -40,13 +41,14 @@ class Regularizer(Part):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 1.0,
+        weight: Weight = 1.0,
         player: str = "discriminator",
         network: str | None = None,
         interval: PositiveInt = 1,
     ) -> None:
         super().__init__()
-        self.weight, self.player, self.interval = weight, player, interval
+        self.weight = self.initial("weight", weight)
+        self.player, self.interval = player, interval
         self.network = network or player
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:

@@ -8,6 +8,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from saddlepoint.regularizers.cr import CR
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 
@@ -23,7 +24,7 @@ class BCR(CR):
         knobs: see :class:`~saddlepoint.regularizers.cr.CR`.
     """
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, fake_weight: NonNegativeFloat = 10.0, **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 10.0, fake_weight: NonNegativeFloat = 10.0, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
         self.fake_weight = fake_weight
 

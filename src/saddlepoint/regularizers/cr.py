@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, NonNegativeInt
+from pydantic import NonNegativeInt
 from torch import Tensor, nn
 
 from saddlepoint import trees
@@ -14,6 +14,7 @@ from saddlepoint.augment.base import refuse_points
 from saddlepoint.augment.geometry import shift_and_flip
 from saddlepoint.errors import UserError
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn, sample_scores
 
 
@@ -30,7 +31,7 @@ class CR(Regularizer):
 
     acts_on_logits = True
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, shift: NonNegativeInt = 4, **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 10.0, shift: NonNegativeInt = 4, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
         self.shift = shift
 

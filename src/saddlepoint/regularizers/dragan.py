@@ -9,6 +9,7 @@ from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.trees import map_tree
 from saddlepoint.turns import Turn
 
@@ -32,7 +33,7 @@ class DRAGAN(Regularizer):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 10.0,
+        weight: Weight = 10.0,
         center: NonNegativeFloat = 1.0,
         noise: NonNegativeFloat = 0.5,
         **knobs: Any,

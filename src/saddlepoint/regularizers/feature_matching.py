@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from saddlepoint import ranks
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 
@@ -27,7 +27,7 @@ class FeatureMatching(Regularizer):
     batch_coupled = True
     needs_real_in_generator = True
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "generator", **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 1.0, player: str = "generator", **knobs: Any) -> None:
         super().__init__(weight, player, **knobs)
 
     def penalty(self, turn: Turn) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from saddlepoint import trees
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 
@@ -28,7 +29,7 @@ class GradientPenalty(Regularizer):
     acts_on_logits = True
     of_single_samples = True
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, center: NonNegativeFloat = 1.0, **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 10.0, center: NonNegativeFloat = 1.0, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
         self.center = center
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 
@@ -26,7 +26,7 @@ class HistoricalAveraging(Regularizer):
 
     turns: Tensor
 
-    def __init__(self, weight: NonNegativeFloat = 1.0, player: str = "generator", **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 1.0, player: str = "generator", **knobs: Any) -> None:
         super().__init__(weight, player, **knobs)
         self.register_buffer("turns", torch.zeros(()))
 

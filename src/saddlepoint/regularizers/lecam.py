@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeFloat
+from pydantic import Field
 from torch import Tensor
 
 from saddlepoint import ranks
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn, sample_scores
 
 
@@ -32,9 +33,7 @@ class LeCam(Regularizer):
     anchors: Tensor
     started: Tensor
 
-    def __init__(
-        self, weight: NonNegativeFloat = 0.3, decay: Annotated[float, Field(ge=0, lt=1)] = 0.99, **knobs: Any
-    ) -> None:
+    def __init__(self, weight: Weight = 0.3, decay: Annotated[float, Field(ge=0, lt=1)] = 0.99, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
         self.decay = decay
         self.register_buffer("anchors", torch.zeros(2))  # α_R, α_F

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from saddlepoint import trees
@@ -14,6 +14,7 @@ from saddlepoint.compilation import uncompiled
 from saddlepoint.losses.kernels import Kernel, KernelName, witness
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.gradient_penalty import GradientPenalty
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Critic, Turn
 
 
@@ -40,7 +41,7 @@ class MMDGradientPenalty(GradientPenalty):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 1.0,
+        weight: Weight = 1.0,
         kernel: KernelName = "rational_quadratic",
         scales: Sequence[PositiveFloat] | None = None,
         **knobs: Any,

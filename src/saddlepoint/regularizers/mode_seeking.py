@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from saddlepoint import ranks
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 EPSILON = 1e-5
@@ -37,7 +37,7 @@ class ModeSeeking(Regularizer):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 1.0,
+        weight: Weight = 1.0,
         player: str = "generator",
         ratio: Literal["mean_of_ratios", "ratio_of_means"] = "mean_of_ratios",
         **knobs: Any,

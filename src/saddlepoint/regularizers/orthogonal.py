@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
@@ -40,7 +40,7 @@ class Orthogonal(Regularizer):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 1e-4,
+        weight: Weight = 1e-4,
         player: str = "generator",
         form: Literal["relaxed", "strict"] = "relaxed",
         **knobs: Any,

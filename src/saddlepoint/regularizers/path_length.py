@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import torch
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import Field, PositiveInt
 from torch import Tensor
 
 from saddlepoint import ranks
@@ -15,6 +15,7 @@ from saddlepoint.compilation import uncompiled
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 LOG = "length"
@@ -44,7 +45,7 @@ class PathLength(Regularizer):
 
     def __init__(
         self,
-        weight: NonNegativeFloat | None = None,
+        weight: Weight | None = None,
         player: str = "generator",
         interval: PositiveInt = 8,
         decay: Annotated[float, Field(ge=0, lt=1)] = 0.99,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import NonNegativeFloat
 from torch import Tensor
 from torch.nn.functional import normalize
 
 from saddlepoint import ranks
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 
@@ -28,7 +28,7 @@ class PullingAway(Regularizer):
 
     batch_coupled = True
 
-    def __init__(self, weight: NonNegativeFloat = 0.1, player: str = "generator", **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 0.1, player: str = "generator", **knobs: Any) -> None:
         super().__init__(weight, player, **knobs)
 
     def penalty(self, turn: Turn) -> Tensor:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 
@@ -24,7 +24,7 @@ class R1(Regularizer):
     acts_on_logits = True
     of_single_samples = True
 
-    def __init__(self, weight: NonNegativeFloat = 10.0, **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 10.0, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
 
     def penalty(self, turn: Turn) -> Tensor:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from saddlepoint.augment.base import refuse_points
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn, sample_scores
 
 
@@ -33,7 +34,7 @@ class ZCR(Regularizer):
 
     def __init__(
         self,
-        weight: NonNegativeFloat = 5.0,
+        weight: Weight = 5.0,
         player: Literal["discriminator", "generator"] = "discriminator",
         std: NonNegativeFloat = 0.03,
         **knobs: Any,

@@ -40,6 +40,17 @@ def check_owners(
         raise UserError(f"{system} does not use a network '{unused[0]}'", "networks", "choose another network")
 
 
+def check_averaging(decay: float | None, half_life: Any) -> None:
+    """Check that at most one rule of averaging is given.
+
+    Raises:
+        UserError: there are two.
+    """
+    if decay is not None and half_life is not None:
+        problem = f"mutually exclusive with ema_decay, which is {decay}"
+        raise UserError(problem, "ema_half_life", "set one of them to null")
+
+
 def check_part(path: str, part: nn.Module, networks: Mapping[str, nn.Module], players: Collection[str]) -> None:
     """Check that a part is compatible with the networks, and that a regularizer's player exists.
 

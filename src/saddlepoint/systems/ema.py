@@ -41,19 +41,36 @@ def tensors_of(average: nn.Module, network: nn.Module) -> Tensors:
     )
 
 
-@torch.no_grad()
-def update(tensors: Tensors, decay: float, updates: int) -> None:
-    """Update an average: θ' ← βθ' + (1-β)θ with β = min(decay, (1+t)/(10+t)).
+def warmed_up(decay: float, updates: int) -> float:
+    """Return β = min(decay, (1+t)/(10+t)) of the t-th update.
 
-    The warm-up of β, which is that of TensorFlow's moving average with ``num_updates``, keeps the initial weights from
-    dominating the average. Buffers, such as BatchNorm's running statistics, are copied.
+    The warm-up, which is that of TensorFlow's moving average with ``num_updates``, keeps the initial weights from
+    dominating the average.
+    """
+    return min(decay, (1 + updates) / (10 + updates))
+
+
+def of_half_life(half_life: float, images: int) -> float:
+    """Return β = ½^(images / half-life) of an update (Karras et al. 2020, arXiv:1912.04958), 0 for a half-life of 0.
+
+    Args:
+        half_life: number of training images after which a weight's share in the average is halved.
+        images: number of training images since the last update.
+
+    >>> of_half_life(1000, 500) ** 2
+    0.5000000000000001
+    """
+    return 0.5 ** (images / half_life) if half_life > 0 else 0.0
+
+
+@torch.no_grad()
+def update(tensors: Tensors, decay: float) -> None:
+    """Update an average: θ' ← βθ' + (1-β)θ. Buffers, such as BatchNorm's running statistics, are copied.
 
     Args:
         tensors: tensors of the average and of the network.
         decay: β, in [0, 1).
-        updates: t, the number of updates of the network so far.
     """
-    weight = 1.0 - min(decay, (1 + updates) / (10 + updates))
-    torch._foreach_lerp_(tensors.weights, tensors.of_network, weight)
+    torch._foreach_lerp_(tensors.weights, tensors.of_network, 1.0 - decay)
     if tensors.buffers:
         torch._foreach_copy_(tensors.buffers, tensors.buffers_of_network)

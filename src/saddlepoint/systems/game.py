@@ -15,13 +15,14 @@ from saddlepoint import randomness
 from saddlepoint.kinds import ScheduleName
 from saddlepoint.parts import Part
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import HalfLife, value_at
 from saddlepoint.systems import checks, ema
 from saddlepoint.systems.accumulation import accumulate_logs, check_separable, pieces
 from saddlepoint.systems.capabilities import Export, Shown
 from saddlepoint.systems.encoders import Encoder
 from saddlepoint.systems.players import OptimizerFactory, Player, build_players, parameters_of_others
 from saddlepoint.systems.progress import Budget, Progress, Stopwatch
-from saddlepoint.systems.schedules import SCHEDULES, constant, set_learning_rates
+from saddlepoint.systems.schedules import Schedules
 from saddlepoint.systems.stepping import Stepper
 from saddlepoint.turns import Turn
 from saddlepoint.types import Batch, ImageBatch, VectorBatch
@@ -41,7 +42,9 @@ class Game(pl.LightningModule):
         networks: networks by role; each becomes an attribute.
         optimizers: optimizer factory of each player.
         regularizers: penalties and constraints by name; each is added to the loss of its ``player``.
-        ema_decay: decay of the averaged weights per generator update; None disables averaging.
+        ema_decay: decay of the averaged weights per generator update, or None.
+        ema_half_life: half-life of the averaged weights in training images, or a ramp of it, instead of a decay. If
+            both are None, no weights are averaged.
         schedule: learning-rate schedule over the budget.
         gradient_clip: maximum norm of a player's gradient, or None.
         accumulate: number of micro-batches per turn, for batches that do not fit into memory. Each micro-batch has
@@ -69,6 +72,7 @@ class Game(pl.LightningModule):
         optimizers: Mapping[str, OptimizerFactory],
         regularizers: Mapping[str, Regularizer] | None = None,
         ema_decay: Annotated[float, Field(ge=0, lt=1)] | None = None,
+        ema_half_life: HalfLife | None = None,
         schedule: ScheduleName = "constant",
         gradient_clip: float | None = None,
         accumulate: PositiveInt = 1,
@@ -85,20 +89,22 @@ class Game(pl.LightningModule):
         self.regularizers = nn.ModuleDict(dict(regularizers or {}))
         self.players = build_players(self.roles, networks, optimizers, regularizers or {}, gradient_clip)
         self.statistics: list[Tensor] = []
-        self.schedule = SCHEDULES[schedule]
+        self.schedule: ScheduleName = schedule
         self.accumulate = accumulate
         self.budget = budget or Budget()
         self.seed = seed
         self.frozen_encoder = encoder or Encoder()
         self.images_at: Callable[[int], int] | None = None
+        self.images_in_round = 0
         self.progress = Progress()
         self.stopwatch = Stopwatch(self.progress)
         self.logs: dict[str, Tensor] = {}
         self.observers: list[Part] = []
         self.stepper = Stepper()
         self._others: dict[tuple[str, ...], list[nn.Parameter]] = {}
-        self.ema_decay = ema_decay
-        kept = self.averaged if ema_decay is not None else ()
+        checks.check_averaging(ema_decay, ema_half_life)
+        self.ema_decay, self.ema_half_life = ema_decay, ema_half_life
+        kept = () if ema_decay is None and ema_half_life is None else self.averaged
         self.averages = {role: ema.frozen_copy(self.networks[role]) for role in kept}
         for role, average in self.averages.items():
             self.add_module(f"ema_{role}", average)
@@ -165,9 +171,10 @@ class Game(pl.LightningModule):
                 break
             with torch.autocast(self.device.type, enabled=False):  # codes are data, not to be rounded to 8 bits
                 data = self.frozen_encoder.encode_batch(batch)
+            self.images_in_round = self._images_on_all_ranks(batch)
             self.round(data)
             self.progress.rounds += 1
-            self.progress.images_seen += self._images_on_all_ranks(batch)
+            self.progress.images_seen += self.images_in_round
             self.stopwatch.lap()
             if self.stepper.seconds is not None:
                 self.progress.seconds = self.stepper.seconds
@@ -196,14 +203,12 @@ class Game(pl.LightningModule):
         others = self._others[names]
         for parameter in others:
             parameter.requires_grad_(False)
+        if self.schedules.change:
+            self.schedules.apply(players, self.progress.images_seen, self.budget.fraction(self.progress))
         try:
             for optimizer in optimizers:
                 optimizer.zero_grad()
             total = self._descend(players, loss, batch, turns)
-            if self.schedule is not constant:
-                factor = self.schedule(self.budget.fraction(self.progress))
-                for player, optimizer in zip(players, optimizers, strict=True):
-                    set_learning_rates(optimizer, self._base_rates[player.index], factor)
             norms = self.stepper.step(
                 key,
                 optimizers,
@@ -254,9 +259,19 @@ class Game(pl.LightningModule):
     def count_generator_update(self) -> None:
         """Count a generator update and update the averaged weights."""
         self.progress.generator_updates += 1
-        for tensors in self._averaged_tensors:
-            assert self.ema_decay is not None
-            ema.update(tensors, self.ema_decay, self.progress.updates_before + self.progress.generator_updates)
+        if self._averaged_tensors:
+            decay = self._average_decay()
+            for tensors in self._averaged_tensors:
+                ema.update(tensors, decay)
+
+    def _average_decay(self) -> float:
+        """Return the decay of this update of the averaged weights."""
+        progress = self.progress
+        if self.ema_decay is not None:
+            return ema.warmed_up(self.ema_decay, progress.updates_before + progress.generator_updates)
+        half_life: float = value_at(self.ema_half_life, progress.images_seen, self.budget.fraction(progress))
+        before, progress.images_averaged = progress.images_averaged, progress.images_seen + self.images_in_round
+        return ema.of_half_life(half_life, progress.images_averaged - before)
 
     def on_fit_start(self) -> None:
         """Set up what depends on the trainer and on the networks' device."""
@@ -276,7 +291,7 @@ class Game(pl.LightningModule):
     def configure_optimizers(self) -> list[Optimizer]:
         """Return one optimizer per player, in the order of :attr:`roles`."""
         self.raw_optimizers = [player.build_optimizer() for player in self.players.values()]
-        self._base_rates = [[group["lr"] for group in o.param_groups] for o in self.raw_optimizers]
+        self.schedules = Schedules(self.schedule, self.players.values(), self.raw_optimizers, self.modules())
         return self.raw_optimizers
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

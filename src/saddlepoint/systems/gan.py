@@ -34,7 +34,8 @@ class GAN(Sampling, Adversarial):
         loss: the objectives of D and G.
         latent_dim: dimension Z of the latents.
         prior: distribution of the latents, ``normal`` or ``uniform`` on [-1, 1].
-        ema_decay: decay of the generator's averaged weights per generator update; None disables averaging.
+        ema_decay: decay of the generator's averaged weights per generator update, or None (see
+            :class:`~saddlepoint.systems.game.Game` for averages by half-life).
         generator_batch_multiple: number of generated samples in a turn of G relative to a turn of D; conditions are
             repeated.
         adversarial: other arguments, such as ``discriminator_steps`` (the paper's k); see

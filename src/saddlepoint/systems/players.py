@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import has_ramp, value_at
 
 OptimizerFactory = Callable[[Iterable[nn.Parameter]], Optimizer]
 
@@ -58,8 +59,13 @@ class Player:
         return torch.nn.utils.get_total_norm(gradients) if gradients else None
 
     def build_optimizer(self) -> Optimizer:
-        """Return a new optimizer of the player's parameters, fused if possible."""
-        return fastest(self.optimizer)(self.parameters)
+        """Return a new optimizer of the player's parameters, fused if possible, with the initial values of ramps."""
+        return fastest(at_start(self.optimizer))(self.parameters)
+
+    def ramps(self) -> dict[str, Any]:
+        """Return the arguments of the optimizer that are ramps or contain one."""
+        given = self.optimizer.keywords if isinstance(self.optimizer, partial) else {}
+        return {key: value for key, value in given.items() if has_ramp(value)}
 
 
 def build_players(
@@ -102,6 +108,13 @@ def parameters_of_others(players: Mapping[str, Player], names: Sequence[str]) ->
         raise ValueError(f"players {', '.join(names)} share a network, which one turn would update twice")
     everything = dict.fromkeys(p for player in players.values() for p in player.parameters)
     return list(everything.keys() - set(own))
+
+
+def at_start(factory: OptimizerFactory) -> OptimizerFactory:
+    """Return the factory with the initial values of ramps."""
+    if not isinstance(factory, partial):
+        return factory
+    return partial(factory.func, *factory.args, **{key: value_at(value) for key, value in factory.keywords.items()})
 
 
 def fastest(factory: OptimizerFactory) -> OptimizerFactory:

@@ -19,6 +19,7 @@ class Progress:
         turns: number of turns of each player, which lazy regularization and the keys of random draws use.
         seconds: training time of all sessions of the run.
         updates_before: number of generator updates in the run from which the initial weights were loaded.
+        images_averaged: value of ``images_seen`` at the end of the round of the last update of the averaged weights.
     """
 
     images_seen: int = 0
@@ -27,6 +28,7 @@ class Progress:
     turns: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
     updates_before: int = 0
+    images_averaged: int = 0
 
     def state(self) -> dict[str, object]:
         """Return the counters as plain containers."""

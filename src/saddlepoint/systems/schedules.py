@@ -1,44 +1,58 @@
-"""Learning-rate schedules: factors of the base rate as functions of the used fraction of the budget."""
+"""Sets the numbers that change during training: learning rates over the budget, and ramps."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
+from torch import nn
 from torch.optim import Optimizer
 
 from saddlepoint.kinds import ScheduleName
+from saddlepoint.parts import Part
+from saddlepoint.schedules import SCHEDULES, constant, value_at
+from saddlepoint.systems.players import Player
 
 
-def constant(fraction: float) -> float:
-    """Return 1."""
-    return 1.0
+class Schedules:
+    """The schedules of a game: of the learning rates, and the ramps in optimizers and parts.
 
+    Args:
+        learning_rate: factor of all learning rates over the budget.
+        players: the players.
+        optimizers: their optimizers, in the same order.
+        modules: modules, among which are the parts.
+    """
 
-def linear(fraction: float) -> float:
-    """Return 1 - t, as in the CIFAR-10 experiments of WGAN-GP and SNGAN."""
-    return 1.0 - fraction
+    def __init__(
+        self,
+        learning_rate: ScheduleName,
+        players: Iterable[Player],
+        optimizers: Sequence[Optimizer],
+        modules: Iterable[nn.Module],
+    ) -> None:
+        self.factor = SCHEDULES[learning_rate]
+        self.optimizers = optimizers
+        self.rates = [[group["lr"] for group in optimizer.param_groups] for optimizer in optimizers]
+        self.of_optimizers = [player.ramps() for player in players]
+        ramps = [(part, name, ramp) for part in modules if isinstance(part, Part) for name, ramp in part.ramps.items()]
+        self.of_parts = ramps
+        self.change = self.factor is not constant or bool(ramps) or any(self.of_optimizers)
 
+    def apply(self, players: Iterable[Player], images_seen: int, used: float) -> None:
+        """Set the values of a turn.
 
-def late_linear(fraction: float) -> float:
-    """Return 1 in the first half of the budget, then decay linearly to 0, as in CycleGAN and pix2pix."""
-    return min(1.0, 2.0 * (1.0 - fraction))
-
-
-def cosine(fraction: float) -> float:
-    """Return ½(1 + cos πt) (Loshchilov & Hutter 2017, equation 5, without restarts)."""
-    return 0.5 * (1.0 + math.cos(math.pi * fraction))
-
-
-SCHEDULES: dict[ScheduleName, Callable[[float], float]] = {
-    "constant": constant,
-    "linear": linear,
-    "late_linear": late_linear,
-    "cosine": cosine,
-}
-
-
-def set_learning_rates(optimizer: Optimizer, base_rates: Sequence[float], factor: float) -> None:
-    """Set the learning rate of each parameter group to its base rate times ``factor``."""
-    for group, base in zip(optimizer.param_groups, base_rates, strict=True):
-        group["lr"] = base * factor
+        Args:
+            players: the players of the turn.
+            images_seen: number of training images so far.
+            used: used fraction of the budget.
+        """
+        for part, name, ramp in self.of_parts:
+            setattr(part, name, ramp.at(images_seen, used))
+        for player in players:
+            groups, rates = self.optimizers[player.index].param_groups, self.rates[player.index]
+            for group, rate in zip(groups, rates, strict=True):
+                group["lr"] = rate
+                for key, value in self.of_optimizers[player.index].items():
+                    group[key] = value_at(value, images_seen, used)
+                if self.factor is not constant:
+                    group["lr"] *= self.factor(used)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from torch import nn
@@ -37,6 +38,13 @@ def init_xavier(layer: nn.Module, gain: float = 1.0) -> None:
     if not isinstance(layer, WEIGHTED):
         return
     nn.init.xavier_uniform_(layer.weight, gain)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+
+
+def init_fan_in(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
+    """Draw weights from N(0, gain² / fan_in), which is He's initialization for a gain of √2; set biases to zero."""
+    nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(layer.weight[0].numel()))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
 
