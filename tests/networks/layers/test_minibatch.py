@@ -43,6 +43,20 @@ def test_minibatch_stddev_is_the_mean_standard_deviation(shape: tuple[int, ...])
     np.testing.assert_allclose(y[:, 3], expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("n", "group", "size"), [(8, 4, 4), (6, 4, 3), (7, 4, 1), (2, 4, 2), (12, None, 12)])
+def test_minibatch_stddev_in_strided_groups(n: int, group: int | None, size: int) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(n, 6, 2, 3, dtype=torch.float64)
+    y = MinibatchStdDev(group, channels=2)(x).numpy()
+    assert y.shape == (n, 8, 2, 3)
+    for i in range(n):
+        members = [j for j in range(n) if j % (n // size) == i % (n // size)]
+        assert len(members) == size
+        for channel in range(2):
+            expected = x.numpy()[members, 3 * channel : 3 * channel + 3].std(0).mean()
+            np.testing.assert_allclose(y[i, 6 + channel], expected, rtol=1e-12)
+
+
 def test_equal_samples_have_a_finite_gradient() -> None:
     x = torch.ones(4, 3, requires_grad=True)
     MinibatchStdDev()(x).sum().backward()

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from saddlepoint.errors import UserError
-from saddlepoint.networks.layers.norms import make_norm
+from saddlepoint.networks.layers.norms import PixelNorm, make_norm
 
 IMAGES = {"batch": (0, 2, 3), "layer": (1, 2, 3), "instance": (2, 3)}
 VECTORS = {"batch": (0,), "layer": (1,)}
@@ -44,3 +44,11 @@ def test_a_gain_and_a_bias_per_channel(kind: str) -> None:
 def test_instance_norm_of_vectors_is_rejected() -> None:
     with pytest.raises(UserError, match="instance normalization needs images"):
         make_norm("instance", 6, images=False)
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (4, 6, 5, 3)])
+def test_pixel_norm_has_unit_second_moment(shape: tuple[int, ...]) -> None:
+    x = torch.randn(shape) * 3 + 1
+    y = PixelNorm()(x)
+    torch.testing.assert_close(y.square().mean(1), torch.ones(shape[:1] + shape[2:]))
+    torch.testing.assert_close(y, x / x.square().mean(1, keepdim=True).sqrt())

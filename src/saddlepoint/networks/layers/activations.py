@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from torch import Tensor, nn
+from torch.nn.functional import leaky_relu
 
 SLOPE = 0.2
 """Default negative slope of LeakyReLU (Radford et al. 2015, arXiv:1511.06434, section 4)."""
@@ -27,6 +29,14 @@ class Maxout(nn.Module):
     def extra_repr(self) -> str:
         """Show the number of pieces."""
         return f"pieces={self.pieces}"
+
+
+class ScaledLeakyReLU(nn.Module):
+    """√2 · LeakyReLU(x), which approximately keeps the second moment of normal inputs (slope 0.2)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, ...] to the same shape."""
+        return leaky_relu(x, SLOPE) * math.sqrt(2)
 
 
 def make_activation(kind: Activation, pieces: int = 1) -> nn.Module:

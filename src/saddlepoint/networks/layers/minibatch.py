@@ -45,21 +45,39 @@ class MinibatchDiscrimination(nn.Module):
 
 
 class MinibatchStdDev(nn.Module):
-    """Appends the standard deviation over the batch, averaged over features and pixels, as a constant feature map.
+    """Appends the standard deviation over groups of samples, averaged over features and pixels, as constant maps.
 
     Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", arXiv:1710.10196,
-    section 3. Each rank uses only its own samples.
+    section 3. Each rank uses only its own samples. With groups of G of N samples, sample i is in a group with samples
+    i + N / G, i + 2N / G, …
+
+    Args:
+        group: maximum number G of samples in a group; the largest divisor of the batch size up to it is used. None is
+            the whole batch.
+        channels: number of maps; each is an average over a part of the features.
     """
 
     batch_coupled = True
 
+    def __init__(self, group: int | None = None, channels: int = 1) -> None:
+        super().__init__()
+        self.group, self.channels = group, channels
+
     def forward(self, x: Tensor) -> Tensor:
-        """Map [N, F] to [N, F + 1], or [N, C, H, W] to [N, C + 1, H, W]."""
-        wide = at_least_float32(x)
+        """Map [N, F] to [N, F + channels], or [N, C, H, W] to [N, C + channels, H, W]."""
+        n = len(x)
+        size = n if self.group is None else max(g for g in range(1, min(self.group, n) + 1) if n % g == 0)
+        wide = at_least_float32(x).unflatten(0, (size, -1))  # [G, N / G, F, ...]
         variance = wide.var(0, correction=0)
         # The derivative of the square root is infinite at 0; where samples are equal, the gradient is set to 0.
-        deviation = torch.where(variance > 0, variance, 1).sqrt().where(variance > 0, 0).mean()
-        return torch.cat([x, deviation.to(x.dtype).expand(len(x), 1, *x.shape[2:])], dim=1)
+        deviation = torch.where(variance > 0, variance, 1).sqrt().where(variance > 0, 0)
+        maps = deviation.unflatten(1, (self.channels, -1)).flatten(2).mean(2).to(x.dtype)  # [N / G, channels]
+        maps = maps[(..., *[None] * (x.dim() - 2))].expand(size, -1, -1, *x.shape[2:]).flatten(0, 1)
+        return torch.cat([x, maps], dim=1)
+
+    def extra_repr(self) -> str:
+        """Show the size of the groups and the number of maps."""
+        return f"group={self.group}, channels={self.channels}"
 
 
 class Packing(nn.Module):

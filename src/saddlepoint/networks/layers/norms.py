@@ -5,16 +5,30 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.kinds import NormKind
+from saddlepoint.networks.layers.precision import at_least_float32
 
 ImageNormKind = Literal["batch", "instance", "none"]
 """Kinds of normalization of networks that translate images."""
 
 GROUPS = 32
 """Maximum number of groups, as in Wu & He 2018, "Group Normalization", arXiv:1803.08494."""
+
+
+class PixelNorm(nn.Module):
+    """Divides the features of each pixel, or each vector, by their root mean square: y = x / √(mean_c x² + 1e-8).
+
+    Karras et al. 2018, "Progressive Growing of GANs for Improved Quality, Stability, and Variation", arXiv:1710.10196,
+    section 4.2.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalize [N, C, H, W] or [N, C] over C."""
+        wide = at_least_float32(x)
+        return (wide * (wide.square().mean(1, keepdim=True) + 1e-8).rsqrt()).to(x.dtype)
 
 
 def make_norm(kind: NormKind, channels: int, *, images: bool = True) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Detection and freezing of batch and running statistics of BatchNorm and spectral normalization."""
+"""Detection and freezing of batch and running statistics: BatchNorm, spectral normalization, running means."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 from torch import nn
 
+from saddlepoint.networks.layers.running_mean import RunningMean
 from saddlepoint.networks.layers.spectral_norm import SpectralNorm
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
@@ -39,18 +40,18 @@ def frozen_statistics(network: nn.Module) -> Iterator[None]:
     interpolates of a gradient penalty.
     """
     batch_norms = [module for module in network.modules() if isinstance(module, BATCH_NORMS)]
-    spectral_norms = [module for module in network.modules() if isinstance(module, SpectralNorm)]
+    others = [module for module in network.modules() if isinstance(module, SpectralNorm | RunningMean)]
     tracked = [module.track_running_stats for module in batch_norms]
-    frozen = [module.frozen for module in spectral_norms]
+    frozen = [module.frozen for module in others]
     # With track_running_stats=False, BatchNorm does not update its buffers in training mode; eval mode still uses them.
     for batch_norm in batch_norms:
         batch_norm.track_running_stats = False
-    for spectral_norm in spectral_norms:
-        spectral_norm.frozen = True
+    for module in others:
+        module.frozen = True
     try:
         yield
     finally:
         for batch_norm, was_tracked in zip(batch_norms, tracked, strict=True):
             batch_norm.track_running_stats = was_tracked
-        for spectral_norm, was_frozen in zip(spectral_norms, frozen, strict=True):
-            spectral_norm.frozen = was_frozen
+        for module, was_frozen in zip(others, frozen, strict=True):
+            module.frozen = was_frozen
