@@ -1,10 +1,9 @@
-"""TransGAN: Jiang et al. 2021, "TransGAN: Two Pure Transformers Can Make One Strong GAN, and That Can Scale Up",
-arXiv:2102.07074.
+"""TransGAN: Jiang et al. 2021, "TransGAN: Two Pure Transformers Can Make One Strong GAN", arXiv:2102.07074.
 
-The networks for CIFAR-10 of the published code, and a rule for other sizes. The generator begins with a grid of twice the
-base of :func:`saddlepoint.networks.layers.shapes.image_pyramid`, which is 8×8 at 32 px and 12×12 at 48 px as in the code,
-and doubles it until it has the size of the image. Patches of the discriminator have 2 px at 32 px, and twice as many at
-twice the size, so that it has 16×16 to 31×31 tokens from 32 px on.
+The networks for CIFAR-10 of the published code, and a rule for other sizes. The generator begins with a grid of twice
+the base of :func:`saddlepoint.networks.layers.shapes.image_pyramid`, which is 8×8 at 32 px and 12×12 at 48 px as in the
+code, and doubles it until it has the size of the image. Patches of the discriminator have 2 px at 32 px, and twice as
+many at twice the size, so that it has 16 to 31 tokens along the short side from 32 px on.
 """
 
 from __future__ import annotations
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d
 
 from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.init import init_transformer
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.shapes import check_image, image_pyramid
 from saddlepoint.networks.layers.transformer import (
@@ -26,17 +26,23 @@ from saddlepoint.networks.layers.transformer import (
     Grid,
     Positions,
     TransformerBlock,
+    patch_side,
     shuffle_up,
     to_map,
     to_tokens,
 )
 from saddlepoint.types import CriticOutput
 
+TOKENS = 16
+"""Minimum number of the discriminator's smaller patches along the short side of an image of 32 px or more."""
+
+
 class TransGANGenerator(nn.Module):
     """A linear layer from latents to a grid of tokens, and stages of transformer blocks.
 
-    Between stages, a pixel shuffle doubles the sides of the grid and divides the width by four. Tokens of the last stage are
-    pixels, which a linear layer maps to colors, without tanh. In evaluation mode, images are clamped to [-1, 1].
+    Between stages, a pixel shuffle doubles the sides of the grid and divides the width by four. Tokens of the last
+    stage are pixels, which a linear layer maps to colors, without tanh. In evaluation mode, images are clamped to
+    [-1, 1].
     """
 
     def __init__(
@@ -78,7 +84,9 @@ class TransGANGenerator(nn.Module):
             blocks = [TransformerBlock(dim, grid_attention(dim, heads, grid, largest_grid)) for _ in range(depth)]
             self.stages.append(nn.Sequential(Positions(grid[0] * grid[1], dim), *blocks))
         self.output = nn.Conv2d(widths[-1], pyramid.channels, 1)
-        nn.init.xavier_uniform_(self.output.weight)  # as in the published code, which leaves linear layers at the default
+        nn.init.xavier_uniform_(
+            self.output.weight
+        )  # as in the published code, which leaves linear layers at the default
 
     def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map latents [N, Z] to images [N, C, H, W], in [-1, 1] in evaluation mode; the condition is ignored."""
@@ -92,8 +100,9 @@ class TransGANGenerator(nn.Module):
 class TransGANDiscriminator(nn.Module):
     """Transformer blocks on patches of two sizes, and a class token, whose value after the last block is the features.
 
-    Patches of the first scale have ¾ of the width. After their blocks, 2×2 tokens are averaged and joined with the patches
-    of the second scale, which have twice the side and ¼ of the width. The class token is added before the last block.
+    Patches of the first scale have ¾ of the width. After their blocks, 2×2 tokens are averaged and joined with the
+    patches of the second scale, which have twice the side and ¼ of the width. The class token is added before the last
+    block.
     """
 
     def __init__(
@@ -119,7 +128,7 @@ class TransGANDiscriminator(nn.Module):
             UserError: the shape or the width is not supported.
         """
         super().__init__()
-        patch = patch_of(shape)
+        patch = patch_side(shape, TOKENS)
         channels, rows, columns = check_image("transgan", shape, 2 * patch)
         if width % (4 * heads):
             problem = f"must be a multiple of {4 * heads} for {heads} heads, got {width}"
@@ -139,7 +148,7 @@ class TransGANDiscriminator(nn.Module):
         self.last = nn.Sequential(ClassToken(width), self._block(width, Attention(width, heads), noise))
         self.norm = nn.LayerNorm(width)
         self.logits = ScoreLayer(width)
-        self.apply(_init_linear)
+        self.apply(init_transformer)
         for convolution in (self.fine_patches, self.coarse_patches):
             nn.init.xavier_uniform_(convolution.weight)
 
@@ -160,7 +169,7 @@ class TransGANDiscriminator(nn.Module):
 
 
 class TokenNoise(nn.Module):
-    """Adds noise of a learned strength to tokens in training mode, the same in all D dimensions; it is zero at first."""
+    """Adds noise of a learned strength, zero at first, to tokens in training mode, the same in all dimensions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -174,26 +183,11 @@ class TokenNoise(nn.Module):
 def grid_attention(dim: int, heads: int, grid: Grid, largest: int) -> Attention:
     """Return attention with relative positions; within windows if a side of the grid is longer than ``largest``.
 
-    The sides of windows are the largest divisors of the grid's sides up to half of ``largest``: 16 for 32, as in the paper.
+    The sides of windows are the largest divisors of the grid's sides up to half of ``largest``: 16 for 32, as in the
+    paper.
     """
     if max(grid) <= largest:
         return Attention(dim, heads, grid=grid)
     sides = range(1, max(largest // 2, 1) + 1)
     rows, columns = (max(side for side in sides if length % side == 0) for length in grid)
     return Attention(dim, heads, grid=grid, window=(rows, columns))
-
-
-def patch_of(shape: Sequence[int]) -> int:
-    """Return the side of the smaller patches of images (C, H, W), in pixels.
-
-    >>> [patch_of((3, side, side)) for side in (8, 32, 48, 64, 128)]
-    [2, 2, 2, 4, 8]
-    """
-    return 1 << max(min(shape[1:], default=1).bit_length() - 5, 1)
-
-
-def _init_linear(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.trunc_normal_(module.weight, std=0.02)
-        if module.bias is not None:
-            nn.init.zeros_(module.bias)

@@ -1,12 +1,12 @@
 """Transformer blocks over the tokens of an image: Vaswani et al. 2017, "Attention Is All You Need", arXiv:1706.03762.
 
-Attention is computed by plain matrix products and a softmax in float32, since gradient penalties need second derivatives,
-which fused attention kernels do not have.
+Attention is computed by plain matrix products and a softmax in float32, since gradient penalties need second
+derivatives, which fused attention kernels do not have.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pixel_shuffle
 
 from saddlepoint.errors import UserError
-from saddlepoint.networks.layers.conditioning import Conditional, conditioned, required
+from saddlepoint.networks.layers.conditioning import STYLE_STD, Conditional, conditioned, required
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 
 Grid = tuple[int, int]
@@ -31,11 +31,12 @@ class Attention(nn.Module):
     """Multi-head self-attention: softmax(scores) V of each head, concatenated, followed by a linear layer.
 
     - ``dot``: the scores are q_i·k_j / √d, where d is the width of a head.
-    - ``l2``: the scores are -‖q_i - k_j‖² / √d, and W_Q = W_K. Kim et al. 2021, "The Lipschitz Constant of Self-Attention",
-      arXiv:2006.04710, show that dot-product attention is not Lipschitz, nor is L2 attention with other W_K than W_Q. A token's score with itself is 0, the largest.
+    - ``l2``: the scores are -‖q_i - k_j‖² / √d, and W_Q = W_K. Kim et al. 2021, "The Lipschitz Constant of
+      Self-Attention", arXiv:2006.04710, show that dot-product attention is not Lipschitz, nor is L2 attention with a
+      W_K other than W_Q. A token's score with itself is 0, the largest.
 
-    If the grid is given, :class:`RelativeBias` is added to the scores. If it consists of several windows, tokens attend only
-    to those in their own window.
+    If the grid is given, :class:`RelativeBias` is added to the scores. If it consists of several windows, tokens attend
+    only to those in their own window.
     """
 
     def __init__(
@@ -110,15 +111,14 @@ class SelfModulatedNorm(Conditional):
     """Self-modulated layer normalization: SLN(h, w) = (1 + γ(w)) ⊙ (h - μ) / σ + β(w).
 
     Lee et al. 2022, arXiv:2107.04589, after Chen et al. 2019, "On Self Modulation for Generative Adversarial
-    Networks", arXiv:1810.01365. γ and β are learned linear maps; they are zero at first, and 1 is added to the gain, so
-    that it then is plain normalization.
+    Networks", arXiv:1810.01365. γ and β are learned affine maps, and 1 is added to the gain, as in :class:`AdaIN`.
     """
 
     def __init__(self, dim: int, condition_dim: int) -> None:
         super().__init__()
         self.dim = dim
         self.affine = nn.Linear(condition_dim, 2 * dim)
-        nn.init.zeros_(self.affine.weight)
+        nn.init.normal_(self.affine.weight, 0.0, STYLE_STD)
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
@@ -176,7 +176,7 @@ class ClassToken(nn.Module):
         return torch.cat([self.vector.to(x.dtype).expand(len(x), 1, -1), x], dim=1)
 
 
-# Functions of heads: [N, heads, L, d] -----------------------------------------------------------------------------------
+# Functions of heads -----------------------------------------------------------------------------------------------
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:
@@ -190,14 +190,14 @@ def merge_heads(x: Tensor) -> Tensor:
 
 
 def dot_scores(query: Tensor, key: Tensor) -> Tensor:
-    """Return q_i·k_j / √d, [N, heads, L, M], of queries [N, heads, L, d] and keys [N, heads, M, d]; at least float32."""
+    """Return q_i·k_j / √d, [N, heads, L, M], of queries [N, heads, L, d] and keys [N, heads, M, d]."""
     return at_least_float32(query @ key.transpose(-1, -2)) * query.shape[-1] ** -0.5
 
 
 def distance_scores(query: Tensor, key: Tensor) -> Tensor:
-    """Return -‖q_i - k_j‖² / √d, [N, heads, L, M], of queries [N, heads, L, d] and keys [N, heads, M, d]; at least float32.
+    """Return -‖q_i - k_j‖² / √d, [N, heads, L, M], of queries [N, heads, L, d] and keys [N, heads, M, d].
 
-    Distances are differences of large numbers, so they are computed in float32 even under autocast.
+    They are differences of large numbers, and hence computed in float32 even under autocast.
     """
     with full_precision(query.device):
         query, key = at_least_float32(query), at_least_float32(key)
@@ -211,7 +211,7 @@ def attend(scores: Tensor, values: Tensor) -> Tensor:
     return scores.softmax(-1).to(values.dtype) @ values
 
 
-# Functions of grids -----------------------------------------------------------------------------------------------------
+# Functions of grids -----------------------------------------------------------------------------------------------
 
 
 def split_windows(x: Tensor, grid: Grid, window: Grid) -> Tensor:
@@ -226,6 +226,17 @@ def merge_windows(x: Tensor, grid: Grid, window: Grid) -> Tensor:
     (rows, columns), (height, width) = grid, window
     x = x.unflatten(1, (height, width)).unflatten(0, (-1, rows // height, columns // width))
     return x.transpose(2, 3).flatten(1, 4)
+
+
+def patch_side(shape: Sequence[int], tokens: int) -> int:
+    """Return the side of the patches of images (C, H, W): the largest power of two for ``tokens`` patches along a side.
+
+    It is at least 2.
+
+    >>> [patch_side((3, side, side), 16) for side in (8, 32, 48, 64, 128)]
+    [2, 2, 2, 4, 8]
+    """
+    return 1 << max((min(shape[1:], default=0) // tokens).bit_length() - 1, 1)
 
 
 def to_map(x: Tensor, grid: Grid) -> Tensor:
