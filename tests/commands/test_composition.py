@@ -63,9 +63,11 @@ def test_the_lists_are_complete() -> None:
         "row_lstm",
         "rpgan",
         "sngan",
+        "transgan",
         "unrolled",
         "vae",
         "vaegan",
+        "vitgan",
         "wgan",
         "wgan_gp",
     ]

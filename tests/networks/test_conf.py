@@ -29,6 +29,9 @@ OTHERS = {
     "vaegan": ["network.width=4"],
     "lapgan": ["network.width=4", "network.units=8"],
     "gran": ["network.width=4"],
+    "transgan": ["network.generator.width=64", "network.discriminator.width=16"],
+    "vitgan": ["network.width=12"],
+    "vitgan_dcgan": ["network.width=12", "network.discriminator.width=4"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
@@ -84,6 +87,9 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     assert lapgan["discriminator"].levels[0](images).logits.shape == (2,)
     gran = build("gran")
     assert gran["discriminator"](gran["generator"](z)).logits.shape == (2,)
+    for name, *more in (["transgan"], ["vitgan"], ["vitgan_dcgan", "+norm=none"]):
+        networks = build(name, *more)
+        assert networks["discriminator"](networks["generator"](z)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")
     assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
     cyclegan = build("cyclegan", "network.width=4")

@@ -182,8 +182,8 @@ def test_every_part_in_every_setting(setting: str) -> None:
 
 
 REFUSED = {
-    ("batch norm", "regularizer"): {"r1", "r2", "r3gan", "gradient_penalty", "dragan", "path_length"},
-    ("points", "regularizer"): {"cr", "bcr", "zcr"},
+    ("batch norm", "regularizer"): {"r1", "r2", "r3gan", "vitgan", "gradient_penalty", "dragan", "path_length"},
+    ("points", "regularizer"): {"cr", "bcr", "vitgan", "zcr"},
     ("points", "augment"): {"diffaugment", "ada"},
     ("autoencoder", "augment"): {"ada"},
     ("autoencoder", "loss"): {"hinge", "nonsaturating", "wasserstein"},
@@ -216,7 +216,7 @@ def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
 ENERGIES = {"began", "ebgan"}
 SIGNLESS = {*ENERGIES, "mmd", "wasserstein", "rgan", "ragan", "rpgan"}
 """Losses for which the sign of a score is arbitrary, which ADA does not support."""
-ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "zcr"}
+ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "vitgan", "zcr"}
 """Regularizers of the logits, which MMD does not use."""
 
 
@@ -320,6 +320,14 @@ def shrunk(node: Any, key: str = "") -> Any:
     if isinstance(node, dict):
         return {key: shrunk(value, key) for key, value in node.items()}
     hidden = [4] * len(node) if isinstance(node, list) else 4
-    small = {"width": 2, "hidden": hidden, "units": 4, "receptive_field": 1, "blocks": 1, "output_features": 4}
+    small = {
+        "width": 4,
+        "heads": 1,
+        "hidden": hidden,
+        "units": 4,
+        "receptive_field": 1,
+        "blocks": 1,
+        "output_features": 4,
+    }
     follows = "$" in str(node)  # an interpolation
     return small[key] if key in small and not follows else node
