@@ -138,6 +138,13 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16"),
     "lapgan": ("network.levels=2", "network.width=4", "network.units=16", "model.training=together"),
     "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
+    "transgan": (
+        "network.heads=1",
+        "network.generator.width=4",
+        "network.generator.depths=[1]",
+        "network.discriminator.width=4",
+    ),
+    "vitgan": ("network.heads=2", "network.width=8", "network.depth=1"),
     "pix2pix": (
         *("data=paired_folder", "data.root=pairs", "data.image_size=8", "data.jitter=2"),
         *("network.width=4", "network.discriminator.receptive_field=1"),
@@ -149,7 +156,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Models that are no GAN from latents, with settings for runs of a second."""
-SLOW = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "row_lstm", "diagonal_bilstm")
+SLOW = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "transgan", "vitgan", "row_lstm", "diagonal_bilstm")
 OF_OTHER_GAMES = ("batch_size=8", "budget.images=24", "features=random", "logger=none", "callbacks.samples.n=6")
 
 

@@ -38,7 +38,17 @@ def draw_inputs(folder: Path, shape: tuple[int, ...], n: int = 3) -> np.ndarray[
     return images
 
 
-WITHOUT_INPUTS = ("infogan", "lapgan", "gran", "pix2pix", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_INPUTS = (
+    "infogan",
+    "lapgan",
+    "gran",
+    "transgan",
+    "vitgan",
+    "pix2pix",
+    "pixelcnn",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 """Models for which only one of the commands below applies."""
 
 
@@ -75,6 +85,8 @@ JUDGED = {
     "vaegan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "lapgan": {"fid_random"},
     "gran": {"fid_random"},
+    "transgan": {"fid_random"},
+    "vitgan": {"fid_random"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
 }
@@ -117,7 +129,20 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-OTHERS = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
+OTHERS = (
+    "infogan",
+    "bigan",
+    "aae",
+    "vaegan",
+    "lapgan",
+    "gran",
+    "transgan",
+    "vitgan",
+    "pix2pix",
+    "cyclegan",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 
 
 @pytest.mark.parametrize(
@@ -167,6 +192,9 @@ MISTAKES = {
     "model=lapgan data=gaussians": "data: model=lapgan trains on images, and data=gaussians has points;",
     "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",
     "model=gran network.generator.noise=per_step model.latent_dim=9": "model.latent_dim: must be a multiple of the 5",
+    "model=transgan network.generator.width=6": "network.generator.width: 1 stages with 4 heads need a multiple of 4",
+    "model=vitgan network.heads=5": "network.generator.heads: 5 heads do not divide a width of 384; choose a divisor",
+    "model=vitgan conditioning=concat": "conditioning: no part of this run uses conditioning.generator or",
     "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
 
@@ -205,7 +233,7 @@ INPUTS = {
 TRANSLATORS = ("pix2pix", "cyclegan")
 
 
-WITHOUT_READING = ("infogan", "lapgan", "gran", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_READING = ("infogan", "lapgan", "gran", "transgan", "vitgan", "pixelcnn", "row_lstm", "diagonal_bilstm")
 """Models that neither translate nor reconstruct images."""
 
 

@@ -1,4 +1,4 @@
-"""Common properties of the networks of VAE, InfoGAN, BiGAN, AAE, VAE/GAN, LAPGAN, GRAN, pix2pix and CycleGAN."""
+"""Common properties of all networks but the families of test_networks.py."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +26,8 @@ from saddlepoint.networks import (
     PixelCNNDecoder,
     RecognitionHead,
     RowLSTMDecoder,
+    TransGANDiscriminator,
+    TransGANGenerator,
     TranslationGenerator,
     UNetGenerator,
     VAEDecoder,
@@ -33,6 +35,8 @@ from saddlepoint.networks import (
     VAEGANDecoder,
     VAEGANDiscriminator,
     VAEGANEncoder,
+    ViTGANDiscriminator,
+    ViTGANGenerator,
 )
 
 N, Z, SHAPE = 8, 5, (3, 32, 16)
@@ -78,6 +82,11 @@ CASES: dict[str, Case] = {
     "gran_generator": (lambda: GRANGenerator(SHAPE, Z, 3, 4, 8), latents),
     "gran_canvas": (lambda: GRANGenerator(SHAPE, Z, 5, 4, 8, "per_step", "canvas"), latents),
     "gran_discriminator": (lambda: GRANDiscriminator(SHAPE, 4, 8), lambda: (images(),)),
+    "transgan_generator": (lambda: TransGANGenerator(SHAPE, Z, 32, [1], 2), latents),
+    "transgan_discriminator": (lambda: TransGANDiscriminator(SHAPE, 16, 1, 2), lambda: (images(),)),
+    "vitgan_generator": (lambda: ViTGANGenerator(SHAPE, Z, 8, 1, 2, 2), latents),
+    "vitgan_convolution": (lambda: ViTGANGenerator(SHAPE, Z, 8, 1, 2, 2, "convolution"), latents),
+    "vitgan_discriminator": (lambda: ViTGANDiscriminator(SHAPE, 8, 1, 2), lambda: (images(),)),
     **{
         f"unet_{norm}": (lambda norm=norm: UNetGenerator(SHAPE, 2, 4, norm, "none"), lambda: (images(2),))
         for norm in ("batch", "instance", "none")

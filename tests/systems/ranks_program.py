@@ -34,6 +34,8 @@ from saddlepoint.networks import (
     PatchDiscriminator,
     PixelCNNDecoder,
     RecognitionHead,
+    TransGANDiscriminator,
+    TransGANGenerator,
     TranslationGenerator,
     UNetGenerator,
     VAEDecoder,
@@ -41,6 +43,8 @@ from saddlepoint.networks import (
     VAEGANDecoder,
     VAEGANDiscriminator,
     VAEGANEncoder,
+    ViTGANDiscriminator,
+    ViTGANGenerator,
 )
 from saddlepoint.systems import AAE, GAN, GRAN, LAPGAN, VAE, VAEGAN, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
 from saddlepoint.systems.game import Game
@@ -181,6 +185,14 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "generator": GRANGenerator(x, 3, 2, 2, 4),
         "discriminator": GRANDiscriminator(x, 2, 4),
     }
+    transgan: dict[str, nn.Module] = {
+        "generator": TransGANGenerator(x, 3, 4, [1], 1),
+        "discriminator": TransGANDiscriminator(x, 4, 1, 1),
+    }
+    vitgan: dict[str, nn.Module] = {
+        "generator": ViTGANGenerator(x, 3, 4, 1, 2, 2),
+        "discriminator": ViTGANDiscriminator(x, 4, 1, 2),
+    }
     cyclegan: dict[str, nn.Module] = {
         "generator_ab": TranslationGenerator(x, 3, 2, 1),
         "generator_ba": TranslationGenerator(y, 1, 2, 1),
@@ -196,6 +208,8 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "vaegan": (VAEGAN(vaegan, NonSaturating(), 3, **options), ImageBatch),
         "lapgan": (LAPGAN(lapgan, NonSaturating(), training="together", **options), ImageBatch),
         "gran": (GRAN(gran, loss=NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "transgan": (GAN(transgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "vitgan": (GAN(vitgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
         "pix2pix": (pix2pix("batch", "dropout", options), Paired),
         "pix2pix without noise": (pix2pix("instance", "none", options), Paired),
         "cyclegan": (CycleGAN(cyclegan, LeastSquares(), pool_size=6, **options), Unpaired),
