@@ -188,8 +188,8 @@ class StyleGAN2Discriminator(nn.Module):
             width: channels, at most.
             base: channels times size of the image, at most.
             mapping_layers: number of layers of the mapping network of labels.
-            architecture: ``resnet`` has residual connections, as in the paper; ``skip`` adds features of the downsampled
-                image at each size; ``orig`` has neither.
+            architecture: ``resnet`` has residual connections, as in the paper; ``skip`` adds features of the
+                downsampled image at each size; ``orig`` has neither.
             group: maximum number of samples whose standard deviation is computed.
             conditioning: how labels are used; with ``projection`` the logit is ⟨features, f(label)⟩ / √F, where f is a
                 mapping network.

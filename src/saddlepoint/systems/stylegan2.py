@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from saddlepoint import randomness, trees
 from saddlepoint.errors import UserError
 from saddlepoint.kinds import Fraction
-from saddlepoint.systems import latents
 from saddlepoint.systems.capabilities import Draw, Export
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.sampling import evaluating
@@ -59,12 +58,10 @@ class StyleGAN2(GAN):
 
     def generated(self, z: Tensor, condition: trees.Tree) -> Tensor:
         """Return generated images of latents [N, Z], with noise and mixed styles."""
-        noise = self.draw_noise(len(z))
-        if not self.mixing:
-            samples: Tensor = self.generator(z, condition, noise)
-            return samples
-        others = latents.draw(self.prior, len(z), self.latent_dim, self.random)
-        samples = self.generator(z, condition, noise, others, self.draw_cut())
+        noise, others, cut = self.draw_noise(len(z)), None, None
+        if self.mixing:
+            others, cut = self.draw_latents(len(z)), self.draw_cut()
+        samples: Tensor = self.generator(z, condition, noise, others, cut)
         return samples
 
     def draw_cut(self) -> Tensor:
@@ -84,7 +81,7 @@ class StyleGAN2(GAN):
     # Public interface ----------------------------------------------------------------------------------------------
 
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
-        """Return latents, which are not truncated, the noise of the layers, and labels, keyed by (seed, sample index)."""
+        """Return latents, not truncated, noise of the layers, and labels, keyed by (seed, sample index)."""
         found = super().draw(seed, start, count)
         noise = [
             torch.randn(self.generator.noise_dim, generator=randomness.generator("cpu", seed, "layer noise", index))
