@@ -88,8 +88,9 @@ def test_implicit_patches_by_a_loop_over_pixels() -> None:
                 matrix = head.hidden.weight.flatten(1) * head.hidden.scale * style
                 matrix = matrix / (matrix.square().sum(1, keepdim=True) + 1e-8).sqrt()
                 hidden = torch.sin(matrix @ wave + head.hidden_bias.flatten())
-                matrix = head.output.weight.flatten(1) * head.output.scale * head.output.affine(y)
-                expected[n, :, row, column] = matrix @ hidden + head.bias.flatten()
+                last = head.output.convolution
+                matrix = last.weight.flatten(1) * last.scale * last.affine(y)
+                expected[n, :, row, column] = matrix @ hidden + head.output.bias
     np.testing.assert_allclose(head(tokens, tokens[:, :, 0, 0]).detach(), expected.detach(), rtol=1e-6, atol=1e-6)
 
 
@@ -126,7 +127,7 @@ def test_latents_act_only_through_the_norms() -> None:
 
 def test_the_mapping_network_has_a_hundredth_of_the_learning_rate() -> None:
     torch.manual_seed(0)
-    layer = ViTGANGenerator((1, 16, 16), 64, 64, 1, 2, 1).mapping[1]
+    layer = ViTGANGenerator((1, 16, 16), 64, 64, 1, 2, 1).mapping.layers[0]
     assert isinstance(layer, nn.Linear)
     original = layer.parametrizations.weight.original
     np.testing.assert_allclose(layer.weight.std().item(), 1 / 8, rtol=0.05)

@@ -18,13 +18,12 @@ from torch.nn.functional import pixel_shuffle
 
 from saddlepoint.networks.layers.activations import ScaledLeakyReLU
 from saddlepoint.networks.layers.conditioning import ConditionalSequential
-from saddlepoint.networks.layers.equalized import equalize
 from saddlepoint.networks.layers.init import init_transformer
 from saddlepoint.networks.layers.modulated import ModulatedConv2d
-from saddlepoint.networks.layers.norms import PixelNorm
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.shapes import check_image
 from saddlepoint.networks.layers.spectral_norm import ImprovedSpectralNorm, apply_spectral_norm
+from saddlepoint.networks.layers.styles import MappingNetwork, ToRGB
 from saddlepoint.networks.layers.transformer import (
     Attention,
     ClassToken,
@@ -40,9 +39,6 @@ from saddlepoint.types import CriticOutput
 
 TOKENS = 8
 """Minimum number of patches along the short side of an image of 16 px or more."""
-
-MAPPING_RATE = 0.01
-"""Factor of the learning rate of the mapping network, as in Karras et al. 2019, arXiv:1812.04948, appendix C."""
 
 FREQUENCY = math.sqrt(4.5)
 """Bound of the initial frequencies of :class:`ImplicitPatches`, in radians per unit of the coordinates."""
@@ -91,10 +87,7 @@ class ViTGANGenerator(nn.Module):
         channels, rows, columns = check_image("vitgan", shape, side)
         self.shape, self.latent_dim = tuple(shape), latent_dim
         self.grid = (rows // side, columns // side)
-        layers: list[nn.Module] = [PixelNorm()]
-        for inputs in [latent_dim] + [width] * (mapping_layers - 1):
-            layers += [equalize(nn.Linear(inputs, width), 1, MAPPING_RATE), ScaledLeakyReLU()]
-        self.mapping = nn.Sequential(*layers)
+        self.mapping = MappingNetwork(latent_dim, width, mapping_layers)
         self.positions = Positions(self.grid[0] * self.grid[1], width)
         norm = partial(SelfModulatedNorm, condition_dim=width)
         self.blocks = ConditionalSequential(
@@ -110,7 +103,7 @@ class ViTGANGenerator(nn.Module):
     def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map latents [N, Z] to images [N, C, H, W], in [-1, 1] in evaluation mode; the condition is ignored."""
         w = self.mapping(latents)
-        start = self.positions(w.new_zeros(len(w), 1, w.shape[1]))
+        start = self.positions.vectors.expand(w.shape[0], -1, -1)  # len() is not symbolic when exporting
         tokens = self.norm(self.blocks(start, w), w)
         images = at_least_float32(self.patches(to_map(tokens, self.grid), w))
         return images if self.training else images.clamp(-1, 1)
@@ -135,16 +128,15 @@ class ImplicitPatches(nn.Module):
         nn.init.uniform_(self.waves.bias, -math.pi, math.pi)  # type: ignore[arg-type]
         self.hidden = ModulatedConv2d(width, width, 1, width)
         self.hidden_bias = nn.Parameter(torch.zeros(width, 1, 1))
-        self.output = ModulatedConv2d(width, channels, 1, width, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.output = ToRGB(width, channels, width)
 
     def forward(self, tokens: Tensor, w: Tensor) -> Tensor:
         """Map tokens [N, D, h, w] to images [N, C, h · side, w · side]."""
         n, _, height, width = tokens.shape
         y = to_tokens(tokens).flatten(0, 1)
-        waves = torch.sin(self.waves(self.coordinates[None])).expand(len(y), -1, -1, -1)
+        waves = torch.sin(self.waves(self.coordinates[None])).expand(y.shape[0], -1, -1, -1)
         hidden = torch.sin(self.hidden(waves, y) + self.hidden_bias)
-        patches = self.output(hidden, y) + self.bias
+        patches = self.output(hidden, y)
         pixels = patches.flatten(1).unflatten(0, (n, height, width)).permute(0, 3, 1, 2)
         return pixel_shuffle(pixels, self.coordinates.shape[-1])
 
@@ -161,15 +153,14 @@ class ConvolutionPatches(nn.Module):
         self.layers = nn.ModuleList(ModulatedConv2d(width, width, 3, width, up=True) for _ in range(doublings))
         self.biases = nn.ParameterList(torch.zeros(width, 1, 1) for _ in range(doublings))
         self.activation = ScaledLeakyReLU()
-        self.output = ModulatedConv2d(width, channels, 1, width, demodulate=False)
-        self.bias = nn.Parameter(torch.zeros(channels, 1, 1))
+        self.output = ToRGB(width, channels, width)
 
     def forward(self, tokens: Tensor, w: Tensor) -> Tensor:
         """Map tokens [N, D, h, w] and w [N, W] to images [N, C, h · side, w · side]."""
         x = tokens
         for layer, bias in zip(self.layers, self.biases, strict=True):
             x = self.activation(layer(x, w) + bias)
-        images: Tensor = self.output(x, w) + self.bias
+        images: Tensor = self.output(x, w)
         return images
 
 
