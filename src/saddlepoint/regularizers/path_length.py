@@ -26,9 +26,9 @@ class PathLength(Regularizer):
     J is the Jacobian of G with respect to the styles w of all L layers, or in a generator without styles to the latents
     z, and Jᵀy = ∇_w (G(w)·y) with y ~ N(0, I) / √(H·W). At this scale, the paper's γ = ln 2 / (r² (ln r - ln 2))
     (appendix B) is λ = r²·γ = 1 / (log₂ r - 1) for images of r×r pixels: 0.25 at 32, 0.2 at 64, 0.167 at 128 px. Since
-    L = 2 log₂ r - 2, it equals the published code's 2 E (ℓ - b)², where ℓ² is the mean over layers of ‖∇_{w_l} G(w)·y‖².
-    The target a is an exponential moving average of the mean length, initialized to the first. The penalty has its own
-    forward pass, in float32. The mean length is logged as ``length``.
+    L = 2 log₂ r - 2, it equals the published code's 2 E (ℓ - b)², where ℓ² is the mean over layers l of the squared
+    norm of ∇_{w_l} (G(w)·y). The target a is an exponential moving average of the mean length, initialized to the
+    first. The penalty has its own forward pass, in float32. The mean length is logged as ``length``.
 
     Args:
         weight: λ; None: the paper's, with r = √(H·W).
