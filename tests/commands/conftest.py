@@ -144,6 +144,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
         "network.generator.depths=[1]",
         "network.discriminator.width=4",
     ),
+    "gansformer": ("network.width=8", "network.mapping_layers=2", "network.generator.latents=3", "model.latent_dim=16"),
     "vitgan": ("network.heads=2", "network.width=8", "network.depth=1"),
     "pix2pix": (
         *("data=paired_folder", "data.root=pairs", "data.image_size=8", "data.jitter=2"),
@@ -156,7 +157,19 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Models that are no GAN from latents, with settings for runs of a second."""
-SLOW = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "transgan", "vitgan", "row_lstm", "diagonal_bilstm")
+SLOW = (
+    "infogan",
+    "bigan",
+    "aae",
+    "vaegan",
+    "lapgan",
+    "gran",
+    "transgan",
+    "vitgan",
+    "gansformer",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 OF_OTHER_GAMES = ("batch_size=8", "budget.images=24", "features=random", "logger=none", "callbacks.samples.n=6")
 
 

@@ -48,6 +48,7 @@ def test_the_lists_are_complete() -> None:
         "ebgan",
         "fgan",
         "gan",
+        "gansformer",
         "gran",
         "infogan",
         "lapgan",

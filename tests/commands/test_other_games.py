@@ -44,6 +44,7 @@ WITHOUT_INPUTS = (
     "gran",
     "transgan",
     "vitgan",
+    "gansformer",
     "pix2pix",
     "pixelcnn",
     "row_lstm",
@@ -87,6 +88,7 @@ JUDGED = {
     "gran": {"fid_random"},
     "transgan": {"fid_random"},
     "vitgan": {"fid_random"},
+    "gansformer": {"fid_random"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
 }
@@ -138,6 +140,7 @@ OTHERS = (
     "gran",
     "transgan",
     "vitgan",
+    "gansformer",
     "pix2pix",
     "cyclegan",
     "row_lstm",
@@ -193,7 +196,10 @@ MISTAKES = {
     "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",
     "model=gran network.generator.noise=per_step model.latent_dim=9": "model.latent_dim: must be a multiple of the 5",
     "model=transgan network.generator.width=6": "network.generator.width: 1 stages with 4 heads need a multiple of 4",
-    "model=vitgan network.heads=5": "network.generator.heads: 5 heads do not divide a width of 384; choose a divisor",
+    "model=gansformer network=stylegan2": "network.generator: GANsformer needs a generator with local latents",
+    "model=gansformer model.latent_dim=512": "model.latent_dim: must be a multiple of 17 for 16 local latents",
+    "model=gansformer network.mapping_layers=3": "network.mapping_layers: must be even, got 3; set it to 4",
+    "model=vitgan network.heads=5": "network.heads: 5 heads do not divide a width of 384; choose a divisor",
     "model=vitgan conditioning=concat": "conditioning: no part of this run uses conditioning.generator or",
     "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
@@ -233,7 +239,17 @@ INPUTS = {
 TRANSLATORS = ("pix2pix", "cyclegan")
 
 
-WITHOUT_READING = ("infogan", "lapgan", "gran", "transgan", "vitgan", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_READING = (
+    "infogan",
+    "lapgan",
+    "gran",
+    "transgan",
+    "vitgan",
+    "gansformer",
+    "pixelcnn",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 """Models that neither translate nor reconstruct images."""
 
 

@@ -40,6 +40,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
         "network.generator.depths=[1]",
         "network.discriminator.width=4",
     ),
+    "gansformer": ("network.width=8", "network.mapping_layers=2", "network.generator.latents=3", "model.latent_dim=16"),
     "vitgan": ("network.heads=2", "network.width=8", "network.depth=1"),
     "pix2pix": (*ON_PAIRS, "network.width=4", "network.discriminator.receptive_field=1", "model.ema_decay=0.9"),
     "cyclegan": (

@@ -31,6 +31,7 @@ OTHERS = {
     "gran": ["network.width=4"],
     "transgan": ["network.generator.width=64", "network.discriminator.width=16"],
     "vitgan": ["network.width=12"],
+    "gansformer": ["network.width=4", "network.generator.latents=2"],
     "vitgan_dcgan": ["network.width=12", "network.discriminator.width=4"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
@@ -87,7 +88,7 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     assert lapgan["discriminator"].levels[0](images).logits.shape == (2,)
     gran = build("gran")
     assert gran["discriminator"](gran["generator"](z)).logits.shape == (2,)
-    for name, *more in (["transgan"], ["vitgan"], ["vitgan_dcgan", "+norm=none"]):
+    for name, *more in (["transgan"], ["vitgan"], ["gansformer"], ["vitgan_dcgan", "+norm=none"]):
         networks = build(name, *more)
         assert networks["discriminator"](networks["generator"](z)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")

@@ -22,6 +22,7 @@ from saddlepoint.networks import (
     BiGANGenerator,
     CategoryDiscriminator,
     CodeDiscriminator,
+    GANsformerGenerator,
     GRANDiscriminator,
     GRANGenerator,
     InfoGANDiscriminator,
@@ -34,6 +35,7 @@ from saddlepoint.networks import (
     PatchDiscriminator,
     PixelCNNDecoder,
     RecognitionHead,
+    StyleGAN2Discriminator,
     TransGANDiscriminator,
     TransGANGenerator,
     TranslationGenerator,
@@ -46,7 +48,20 @@ from saddlepoint.networks import (
     ViTGANDiscriminator,
     ViTGANGenerator,
 )
-from saddlepoint.systems import AAE, GAN, GRAN, LAPGAN, VAE, VAEGAN, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
+from saddlepoint.systems import (
+    AAE,
+    GAN,
+    GRAN,
+    LAPGAN,
+    VAE,
+    VAEGAN,
+    Autoregressive,
+    BiGAN,
+    CycleGAN,
+    GANsformer,
+    InfoGAN,
+    Pix2Pix,
+)
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
 from saddlepoint.turns import Turn
@@ -193,6 +208,10 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "generator": ViTGANGenerator(x, 3, 4, 1, 2, 2),
         "discriminator": ViTGANDiscriminator(x, 4, 1, 2),
     }
+    gansformer: dict[str, nn.Module] = {
+        "generator": GANsformerGenerator(x, 6, 2, 4, 16, 2),
+        "discriminator": StyleGAN2Discriminator(x, 4, 16),
+    }
     cyclegan: dict[str, nn.Module] = {
         "generator_ab": TranslationGenerator(x, 3, 2, 1),
         "generator_ba": TranslationGenerator(y, 1, 2, 1),
@@ -210,6 +229,7 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "gran": (GRAN(gran, loss=NonSaturating(), latent_dim=3, **options), ImageBatch),
         "transgan": (GAN(transgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
         "vitgan": (GAN(vitgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "gansformer": (GANsformer(gansformer, loss=NonSaturating(), latent_dim=6, **options), ImageBatch),
         "pix2pix": (pix2pix("batch", "dropout", options), Paired),
         "pix2pix without noise": (pix2pix("instance", "none", options), Paired),
         "cyclegan": (CycleGAN(cyclegan, LeastSquares(), pool_size=6, **options), Unpaired),

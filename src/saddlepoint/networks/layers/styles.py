@@ -73,7 +73,10 @@ class StyledConvolution(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """Map [N, inputs, H, W], styles [N, W] and noise [N, 1, H', W'] to [N, outputs, H', W']."""
-        x = self.convolution(x, w)
+        return self.finish(self.convolution(x, w), noise)
+
+    def finish(self, x: Tensor, noise: Tensor | None) -> Tensor:
+        """Return the output of the layer from that of its convolution."""
         if noise is not None:
             x = x + (noise * self.strength).to(x.dtype)
         return self.activation(x + self.bias[:, None, None].to(x.dtype))  # type: ignore[no-any-return]
