@@ -117,7 +117,7 @@ def test_mixed_styles_are_those_of_the_other_latents_from_the_cut_on() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(UserError, match="latent_dim: must be a multiple of 17 for 16 local latents .* set it to 527"):
+    with pytest.raises(UserError, match=r"latent_dim: must be a multiple of 17 for 16 local latents .* set it to 527"):
         GANsformerGenerator((1, 16, 16), 17 * 30 + 1)
     with pytest.raises(UserError, match="mapping_layers: must be even, got 3; set it to 4"):
         small(mapping_layers=3)
