@@ -94,7 +94,7 @@ def small(config: DictConfig) -> None:
                 node[key] = 4
 
 
-OF_IMAGES = ("pixelcnn", "row_lstm", "diagonal_bilstm", "lapgan", "gran")
+OF_IMAGES = ("pixelcnn", "row_lstm", "diagonal_bilstm", "lapgan", "gran", "progan", "stylegan2")
 """Models that are trained on images and not on points."""
 
 IN_CI = ("digits", "mnist", "gaussians", "facades", "unpaired_mnist")

@@ -38,7 +38,17 @@ def draw_inputs(folder: Path, shape: tuple[int, ...], n: int = 3) -> np.ndarray[
     return images
 
 
-WITHOUT_INPUTS = ("infogan", "lapgan", "gran", "pix2pix", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_INPUTS = (
+    "infogan",
+    "lapgan",
+    "gran",
+    "progan",
+    "stylegan2",
+    "pix2pix",
+    "pixelcnn",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 """Models for which only one of the commands below applies."""
 
 
@@ -75,6 +85,8 @@ JUDGED = {
     "vaegan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "lapgan": {"fid_random"},
     "gran": {"fid_random"},
+    "progan": {"fid_random"},
+    "stylegan2": {"fid_random"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
 }
@@ -117,7 +129,20 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-OTHERS = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
+OTHERS = (
+    "infogan",
+    "bigan",
+    "aae",
+    "vaegan",
+    "lapgan",
+    "gran",
+    "progan",
+    "stylegan2",
+    "pix2pix",
+    "cyclegan",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 
 
 @pytest.mark.parametrize(
@@ -164,6 +189,11 @@ MISTAKES = {
     "model=lapgan loss=ragan": "loss: LAPGAN needs a loss of single samples, and RelativisticAverage compares",
     "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; did you mean",
     "model=lapgan optimizer=vae_adam": "optimizer.discriminator_2: LAPGAN needs an optimizer for its player",
+    "model=stylegan2 network=dcgan": "network.generator: StyleGAN2 needs a generator with styles; choose",
+    "model=stylegan2 conditioning=concat": "network.discriminator.conditioning: input should be 'none' or 'projection'",
+    "model=progan network=dcgan": "network.generator: ProGAN needs a generator that grows; choose network progan",
+    "model=progan conditioning=auxiliary": "network.discriminator.conditioning: the discriminator's auxiliary",
+    "model=progan data=gaussians": "data: model=progan trains on images, and data=gaussians has points;",
     "model=lapgan data=gaussians": "data: model=lapgan trains on images, and data=gaussians has points;",
     "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",
     "model=gran network.generator.noise=per_step model.latent_dim=9": "model.latent_dim: must be a multiple of the 5",
@@ -205,7 +235,7 @@ INPUTS = {
 TRANSLATORS = ("pix2pix", "cyclegan")
 
 
-WITHOUT_READING = ("infogan", "lapgan", "gran", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_READING = ("infogan", "lapgan", "gran", "progan", "stylegan2", "pixelcnn", "row_lstm", "diagonal_bilstm")
 """Models that neither translate nor reconstruct images."""
 
 

@@ -29,6 +29,8 @@ OTHERS = {
     "vaegan": ["network.width=4"],
     "lapgan": ["network.width=4", "network.units=8"],
     "gran": ["network.width=4"],
+    "progan": ["network.width=4"],
+    "stylegan2": ["network.width=4", "network.style_dim=8"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
@@ -84,6 +86,9 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     assert lapgan["discriminator"].levels[0](images).logits.shape == (2,)
     gran = build("gran")
     assert gran["discriminator"](gran["generator"](z)).logits.shape == (2,)
+    for name in ("progan", "stylegan2"):
+        grown = build(name)
+        assert grown["discriminator"](grown["generator"](z)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")
     assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
     cyclegan = build("cyclegan", "network.width=4")
@@ -98,7 +103,9 @@ def test_every_file_is_tested() -> None:
     ours = ["autoencoder", "began", "dcgan", "mlp", "mlp_maxout", "resnet", "resnet_wgan_gp"]
     assert options("network") == sorted([*ours, *OTHERS])
     assert options("norm") == ["batch", "layer", "none", "spectral"]
-    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "none", "projection"]
+    assert options("conditioning") == [
+        *("adain", "auxiliary", "batchnorm", "concat", "concat_projection", "none", "projection"),
+    ]
     assert options("minibatch") == ["discrimination", "none", "packing", "stddev"]
 
 
