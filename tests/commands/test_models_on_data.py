@@ -100,7 +100,7 @@ def small(config: DictConfig) -> None:
             node.width = 4**4  # it is divided by four in each stage
 
 
-OF_IMAGES = ("pixelcnn", "row_lstm", "diagonal_bilstm", "lapgan", "gran", "gansformer")
+OF_IMAGES = ("pixelcnn", "row_lstm", "diagonal_bilstm", "lapgan", "gran", "progan", "stylegan2", "gansformer")
 """Models that are trained on images and not on points."""
 
 IN_CI = ("digits", "mnist", "gaussians", "facades", "unpaired_mnist")

@@ -42,6 +42,8 @@ WITHOUT_INPUTS = (
     "infogan",
     "lapgan",
     "gran",
+    "progan",
+    "stylegan2",
     "transgan",
     "vitgan",
     "gansformer",
@@ -86,6 +88,8 @@ JUDGED = {
     "vaegan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "lapgan": {"fid_random"},
     "gran": {"fid_random"},
+    "progan": {"fid_random"},
+    "stylegan2": {"fid_random"},
     "transgan": {"fid_random"},
     "vitgan": {"fid_random"},
     "gansformer": {"fid_random"},
@@ -138,6 +142,8 @@ OTHERS = (
     "vaegan",
     "lapgan",
     "gran",
+    "progan",
+    "stylegan2",
     "transgan",
     "vitgan",
     "gansformer",
@@ -192,6 +198,11 @@ MISTAKES = {
     "model=lapgan loss=ragan": "loss: LAPGAN needs a loss of single samples, and RelativisticAverage compares",
     "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; did you mean",
     "model=lapgan optimizer=vae_adam": "optimizer.discriminator_2: LAPGAN needs an optimizer for its player",
+    "model=stylegan2 network=dcgan": "network.generator: StyleGAN2 needs a generator with styles; choose",
+    "model=stylegan2 conditioning=concat": "network.discriminator.conditioning: input should be 'none' or 'projection'",
+    "model=progan network=dcgan": "network.generator: ProGAN needs a generator that grows; choose network progan",
+    "model=progan conditioning=auxiliary": "network.discriminator.conditioning: the discriminator's auxiliary",
+    "model=progan data=gaussians": "data: model=progan trains on images, and data=gaussians has points;",
     "model=lapgan data=gaussians": "data: model=lapgan trains on images, and data=gaussians has points;",
     "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",
     "model=gran network.generator.noise=per_step model.latent_dim=9": "model.latent_dim: must be a multiple of the 5",
@@ -240,15 +251,8 @@ TRANSLATORS = ("pix2pix", "cyclegan")
 
 
 WITHOUT_READING = (
-    "infogan",
-    "lapgan",
-    "gran",
-    "transgan",
-    "vitgan",
-    "gansformer",
-    "pixelcnn",
-    "row_lstm",
-    "diagonal_bilstm",
+    *("infogan", "lapgan", "gran", "progan", "stylegan2", "gansformer", "transgan", "vitgan"),
+    *("pixelcnn", "row_lstm", "diagonal_bilstm"),
 )
 """Models that neither translate nor reconstruct images."""
 

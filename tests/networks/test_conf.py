@@ -29,6 +29,8 @@ OTHERS = {
     "vaegan": ["network.width=4"],
     "lapgan": ["network.width=4", "network.units=8"],
     "gran": ["network.width=4"],
+    "progan": ["network.width=4"],
+    "stylegan2": ["network.width=4", "network.style_dim=8"],
     "transgan": ["network.generator.width=64", "network.discriminator.width=16"],
     "vitgan": ["network.width=12"],
     "gansformer": ["network.width=4", "network.generator.latents=2"],
@@ -88,6 +90,9 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     assert lapgan["discriminator"].levels[0](images).logits.shape == (2,)
     gran = build("gran")
     assert gran["discriminator"](gran["generator"](z)).logits.shape == (2,)
+    for name in ("progan", "stylegan2"):
+        grown = build(name)
+        assert grown["discriminator"](grown["generator"](z)).logits.shape == (2,)
     for name, *more in (["transgan"], ["vitgan"], ["gansformer"], ["vitgan_dcgan", "+norm=none"]):
         networks = build(name, *more)
         assert networks["discriminator"](networks["generator"](z)).logits.shape == (2,)
@@ -105,7 +110,9 @@ def test_every_file_is_tested() -> None:
     ours = ["autoencoder", "began", "dcgan", "mlp", "mlp_maxout", "resnet", "resnet_wgan_gp"]
     assert options("network") == sorted([*ours, *OTHERS])
     assert options("norm") == ["batch", "layer", "none", "spectral"]
-    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "none", "projection"]
+    assert options("conditioning") == [
+        *("adain", "auxiliary", "batchnorm", "concat", "concat_projection", "none", "projection"),
+    ]
     assert options("minibatch") == ["discrimination", "none", "packing", "stddev"]
 
 

@@ -14,7 +14,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from saddlepoint import ranks, trees
-from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, LeastSquares, NonSaturating, RelativisticAverage
+from saddlepoint.losses import (
+    BEGAN,
+    MMD,
+    AdversarialLoss,
+    LeastSquares,
+    NonSaturating,
+    RelativisticAverage,
+    Wasserstein,
+)
 from saddlepoint.networks import (
     AAEDecoder,
     AAEEncoder,
@@ -34,8 +42,11 @@ from saddlepoint.networks import (
     PairDiscriminator,
     PatchDiscriminator,
     PixelCNNDecoder,
+    ProGANDiscriminator,
+    ProGANGenerator,
     RecognitionHead,
     StyleGAN2Discriminator,
+    StyleGAN2Generator,
     TransGANDiscriminator,
     TransGANGenerator,
     TranslationGenerator,
@@ -61,6 +72,8 @@ from saddlepoint.systems import (
     GANsformer,
     InfoGAN,
     Pix2Pix,
+    ProGAN,
+    StyleGAN2,
 )
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
@@ -200,6 +213,14 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "generator": GRANGenerator(x, 3, 2, 2, 4),
         "discriminator": GRANDiscriminator(x, 2, 4),
     }
+    progan: dict[str, nn.Module] = {
+        "generator": ProGANGenerator(x, 3, 4),
+        "discriminator": ProGANDiscriminator(x, 4),
+    }
+    stylegan2: dict[str, nn.Module] = {
+        "generator": StyleGAN2Generator(x, 3, 4, 4, mapping_layers=2),
+        "discriminator": StyleGAN2Discriminator(x, 4),
+    }
     transgan: dict[str, nn.Module] = {
         "generator": TransGANGenerator(x, 3, 4, [1], 1),
         "discriminator": TransGANDiscriminator(x, 4, 1, 1),
@@ -227,6 +248,8 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "vaegan": (VAEGAN(vaegan, NonSaturating(), 3, **options), ImageBatch),
         "lapgan": (LAPGAN(lapgan, NonSaturating(), training="together", **options), ImageBatch),
         "gran": (GRAN(gran, loss=NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "progan": (ProGAN(progan, 8, 8, loss=Wasserstein(), latent_dim=3, **options), ImageBatch),
+        "stylegan2": (StyleGAN2(stylegan2, loss=NonSaturating(), latent_dim=3, **options), ImageBatch),
         "transgan": (GAN(transgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
         "vitgan": (GAN(vitgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
         "gansformer": (GANsformer(gansformer, loss=NonSaturating(), latent_dim=6, **options), ImageBatch),

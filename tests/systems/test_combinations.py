@@ -182,7 +182,17 @@ def test_every_part_in_every_setting(setting: str) -> None:
 
 
 REFUSED = {
-    ("batch norm", "regularizer"): {"r1", "r2", "r3gan", "vitgan", "gradient_penalty", "dragan", "path_length"},
+    ("batch norm", "regularizer"): {
+        "r1",
+        "r2",
+        "r3gan",
+        "gradient_penalty",
+        "dragan",
+        "path_length",
+        "stylegan2",
+        "gansformer",
+        "vitgan",
+    },
     ("points", "regularizer"): {"cr", "bcr", "vitgan", "zcr"},
     ("points", "augment"): {"diffaugment", "ada"},
     ("autoencoder", "augment"): {"ada"},
@@ -216,7 +226,21 @@ def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
 ENERGIES = {"began", "ebgan"}
 SIGNLESS = {*ENERGIES, "mmd", "wasserstein", "rgan", "ragan", "rpgan"}
 """Losses for which the sign of a score is arbitrary, which ADA does not support."""
-ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "vitgan", "zcr"}
+ON_LOGITS = {
+    "bcr",
+    "cr",
+    "dragan",
+    "drift",
+    "gansformer",
+    "gradient_penalty",
+    "lecam",
+    "r1",
+    "r2",
+    "r3gan",
+    "stylegan2",
+    "vitgan",
+    "zcr",
+}
 """Regularizers of the logits, which MMD does not use."""
 
 
@@ -260,7 +284,7 @@ def test_other_systems_with_every_regularizer(model: str, regularizer: str) -> N
     assert refused is None or refused.startswith(keys)
 
 
-OF_ANY = {"feature_matching", "historical_averaging", "lecam", "orthogonal", "pulling_away", "weight_clipping"}
+OF_ANY = {"drift", "feature_matching", "historical_averaging", "lecam", "orthogonal", "pulling_away", "weight_clipping"}
 OF_GRADIENTS = {"dragan", "gradient_penalty", "mmd_gradient_penalty", "r1", "r2", "r3gan"}
 """Regularizers that do not support BatchNorm."""
 TRAINED_BY: dict[str, set[str]] = {

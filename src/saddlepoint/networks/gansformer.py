@@ -21,7 +21,7 @@ from saddlepoint.networks.layers.bipartite import BipartiteAttention, Duplex, La
 from saddlepoint.networks.layers.equalized import equalize
 from saddlepoint.networks.layers.filtered import filter_up
 from saddlepoint.networks.layers.norms import PixelNorm
-from saddlepoint.networks.layers.precision import at_least_float32
+from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.networks.layers.running_mean import RunningMean
 from saddlepoint.networks.layers.styles import MULTIPLIER, StyledConvolution
 from saddlepoint.networks.stylegan2 import StyleGAN2Generator
@@ -118,7 +118,7 @@ class LatentMapping(nn.Module):
     """The map from latents z to styles: residual blocks of two layers for local latents, and others for the global one.
 
     Latents are divided by their root mean square. Local latents share all weights, and attend to each other before each
-    block. The learning rate is multiplied by 0.01.
+    block. The learning rate is multiplied by 0.01, and they compute in float32 even under autocast.
 
     Args:
         dim: dimension d of a latent.
@@ -137,10 +137,12 @@ class LatentMapping(nn.Module):
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
         """Map latents [N, (k + 1) d] to styles [N, (k + 1) d]; labels are ignored."""
-        z = self.normalise(latents.unflatten(1, (-1, self.dim)).transpose(1, 2)).transpose(1, 2)
-        local, shared = z[:, :-1], self.global_blocks(z[:, -1:])
-        for attention, block in zip(self.attentions, self.local_blocks, strict=True):
-            local = block(attention(local))
+        with full_precision(latents.device):
+            z = at_least_float32(latents).unflatten(1, (-1, self.dim))
+            z = self.normalise(z.transpose(1, 2)).transpose(1, 2)
+            local, shared = z[:, :-1], self.global_blocks(z[:, -1:])
+            for attention, block in zip(self.attentions, self.local_blocks, strict=True):
+                local = block(attention(local))
         return torch.cat([local, shared], 1).flatten(1)
 
 

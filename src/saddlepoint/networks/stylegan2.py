@@ -154,7 +154,7 @@ class StyleGAN2Generator(nn.Module):
                 x = (x + filter_up(self.shortcuts[i // 2](before))) * math.sqrt(0.5)
             if image is not None:
                 image = filter_up(image) + self.to_rgb[i // 2 + 1](x, w[:, i + 2])
-        return at_least_float32(self.to_rgb[-1](x, w[:, -1]) if image is None else image)
+        return self.to_rgb[-1](x, w[:, -1]) if image is None else image
 
     def _planes(self, noise: Tensor | None) -> list[Tensor | None]:
         """Return the noise of each convolution, [N, 1, H, W]."""

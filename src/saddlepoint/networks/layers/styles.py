@@ -14,6 +14,7 @@ from saddlepoint.networks.layers.conditioning import required
 from saddlepoint.networks.layers.equalized import equalize
 from saddlepoint.networks.layers.modulated import ModulatedConv2d
 from saddlepoint.networks.layers.norms import PixelNorm
+from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 
 MULTIPLIER = 0.01
 """Multiplier of the learning rate of mapping networks (Karras et al. 2019, arXiv:1812.04948, appendix C)."""
@@ -23,7 +24,7 @@ class MappingNetwork(nn.Module):
     """The map f from latents z, and an embedding of the label, to styles w.
 
     Latents and embedding are each divided by their root mean square and concatenated; linear layers with LeakyReLU
-    follow, whose learning rate is multiplied by 0.01.
+    follow, whose learning rate is multiplied by 0.01. They compute in float32 even under autocast.
 
     Args:
         latent_dim: dimension Z of the latents; 0 for a map of labels alone.
@@ -44,13 +45,13 @@ class MappingNetwork(nn.Module):
 
     def forward(self, latents: Tensor | None, labels: Tensor | None = None) -> Tensor:
         """Map latents [N, Z] and labels, long [N], to styles [N, W]."""
-        parts = []
-        if self.latent_dim:
-            parts.append(self.normalise(required(latents)))
-        if self.num_classes:
-            codes = one_hot(required(labels), self.num_classes).to(self.embed.weight.dtype)
-            parts.append(self.normalise(self.embed(codes)))
-        styles: Tensor = self.layers(torch.cat(parts, 1))
+        given = required(latents if self.latent_dim else labels)
+        with full_precision(given.device):
+            parts = [self.normalise(at_least_float32(given))] if self.latent_dim else []
+            if self.num_classes:
+                codes = one_hot(required(labels), self.num_classes).to(self.embed.weight.dtype)
+                parts.append(self.normalise(self.embed(codes)))
+            styles: Tensor = self.layers(torch.cat(parts, 1))
         return styles
 
 
@@ -83,7 +84,7 @@ class StyledConvolution(nn.Module):
 
 
 class ToRGB(nn.Module):
-    """A modulated 1×1 convolution without demodulation, from features to the channels of an image.
+    """A modulated 1×1 convolution without demodulation, from features to the channels of an image, in float32.
 
     Args:
         inputs: number of input channels.
@@ -98,5 +99,6 @@ class ToRGB(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Map [N, inputs, H, W] and styles [N, W] to [N, outputs, H, W]."""
-        colors: Tensor = self.convolution(x, w) + self.bias[:, None, None]
+        with full_precision(x.device):
+            colors: Tensor = self.convolution(at_least_float32(x), w) + self.bias[:, None, None]
         return colors
