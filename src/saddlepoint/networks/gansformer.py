@@ -35,6 +35,8 @@ class GANsformerGenerator(StyleGAN2Generator):
     :class:`~saddlepoint.networks.layers.bipartite.BipartiteAttention`, before noise and bias are added.
     """
 
+    mapping: Any  # another network than StyleGAN2's
+
     def __init__(
         self,
         shape: Sequence[PositiveInt],

@@ -90,15 +90,14 @@ class ViTGANGenerator(nn.Module):
         self.mapping = MappingNetwork(latent_dim, width, mapping_layers)
         self.positions = Positions(self.grid[0] * self.grid[1], width)
         norm = partial(SelfModulatedNorm, condition_dim=width)
-        self.blocks = ConditionalSequential(
-            *(TransformerBlock(width, Attention(width, heads), norm) for _ in range(depth))
-        )
+        blocks = [TransformerBlock(width, Attention(width, heads), norm) for _ in range(depth)]
+        for block in blocks:
+            for layers in (block.attention, block.mlp):  # norms have other initial weights
+                layers.apply(init_transformer)
+        self.blocks = ConditionalSequential(*blocks)
         self.norm = norm(width)
         head = ImplicitPatches if patches == "implicit" else ConvolutionPatches
         self.patches = head(width, channels, side)
-        for block in self.blocks:
-            block.attention.apply(init_transformer)
-            block.mlp.apply(init_transformer)
 
     def forward(self, latents: Tensor, condition: Tensor | None = None) -> Tensor:
         """Map latents [N, Z] to images [N, C, H, W], in [-1, 1] in evaluation mode; the condition is ignored."""
