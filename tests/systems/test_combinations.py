@@ -334,7 +334,7 @@ def composed(model: str) -> DictConfig:
         if model in COLUMNS:
             config.data.columns = {name: list(shape) for name, shape in COLUMNS[model].items()}
         if "latent_dim" in config.model:
-            config.model.latent_dim = 14 if model == "infogan" else 3  # 12 dimensions are codes
+            config.model.latent_dim = {"infogan": 14, "gansformer": 17}.get(model, 3)  # 12 are codes; 17 latents
         config.network = shrunk(OmegaConf.to_container(config.network))
     return config
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, pixel_shuffle
 
 from saddlepoint.errors import UserError
-from saddlepoint.networks.layers.conditioning import STYLE_STD, Conditional, conditioned, required
+from saddlepoint.networks.layers.conditioning import Conditional, conditioned, required
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 
 Grid = tuple[int, int]
@@ -118,7 +118,6 @@ class SelfModulatedNorm(Conditional):
         super().__init__()
         self.dim = dim
         self.affine = nn.Linear(condition_dim, 2 * dim)
-        nn.init.normal_(self.affine.weight, 0.0, STYLE_STD)
         nn.init.zeros_(self.affine.bias)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
