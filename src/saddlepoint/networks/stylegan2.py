@@ -116,7 +116,7 @@ class StyleGAN2Generator(nn.Module):
             [N, C, H, W]; in evaluation mode clamped to [-1, 1].
         """
         w = self.map(latents, labels)
-        if others is not None:
+        if others is not None and cut is not None:
             index = torch.arange(self.style_count, device=w.device)[:, None]
             w = torch.where(index < cut, w, self.mapping(others, labels)[:, None])
         images = self.synthesise(w, noise)

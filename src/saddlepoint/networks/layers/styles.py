@@ -77,7 +77,7 @@ class StyledConvolution(nn.Module):
         x = self.convolution(x, w)
         if noise is not None:
             x = x + (noise * self.strength).to(x.dtype)
-        return self.activation(x + self.bias[:, None, None].to(x.dtype))  # type: ignore[no-any-return]
+        return self.activation(x + self.bias[:, None, None].to(x.dtype))
 
 
 class ToRGB(nn.Module):
