@@ -201,7 +201,7 @@ MISTAKES = {
     "model=stylegan2 network=dcgan": "network.generator: StyleGAN2 needs a generator with styles; choose",
     "model=stylegan2 conditioning=concat": "network.discriminator.conditioning: input should be 'none' or 'projection'",
     "model=progan network=dcgan": "network.generator: ProGAN needs a generator that grows; choose network progan",
-    "model=progan conditioning=auxiliary": "network.discriminator.conditioning: the discriminator's auxiliary",
+    "model=progan conditioning=auxiliary": "conditioning.discriminator: the discriminator's auxiliary classifier",
     "model=progan data=gaussians": "data: model=progan trains on images, and data=gaussians has points;",
     "model=lapgan data=gaussians": "data: model=lapgan trains on images, and data=gaussians has points;",
     "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",

@@ -122,7 +122,7 @@ class ProGANGenerator(Growing):
         if not self.training:
             return self._full_size(x)
         features = [x]
-        for block in self.blocks[: self.level]:  # type: ignore[union-attr]
+        for block in self.blocks[: self.level]:
             features.append(block(up(features[-1])))
         image = self.to_rgb[self.level](features[-1])
         if self.fading:

@@ -116,7 +116,7 @@ class StyleGAN2Generator(nn.Module):
             [N, C, H, W]; in evaluation mode clamped to [-1, 1].
         """
         w = self.map(latents, labels)
-        if others is not None:
+        if others is not None and cut is not None:
             index = torch.arange(self.style_count, device=w.device)[:, None]
             w = torch.where(index < cut, w, self.mapping(others, labels)[:, None])
         images = self.synthesise(w, noise)
@@ -144,7 +144,7 @@ class StyleGAN2Generator(nn.Module):
     def synthesise(self, w: Tensor, noise: Tensor | None = None) -> Tensor:
         """Return images [N, C, H, W], not clamped, of styles [N, L, W] and noise [N, P]."""
         planes = self._planes(noise)
-        x = self.convolutions[0](self.constant.expand(len(w), -1, -1, -1), w[:, 0], planes[0])
+        x = self.convolutions[0](self.constant.expand(w.shape[0], -1, -1, -1), w[:, 0], planes[0])
         image = self.to_rgb[0](x, w[:, 1]) if self.architecture == "skip" else None
         for i in range(1, len(self.convolutions), 2):
             before = x
@@ -222,17 +222,21 @@ class StyleGAN2Discriminator(nn.Module):
 
     def forward(self, samples: Tensor, labels: Tensor | None = None) -> CriticOutput:
         """Return logits [N] and features [N, F] of images [N, C, H, W]."""
-        x = self.from_rgb[0](samples)
+        features = self.head(self.trunk(samples))
+        if not self.labels.num_classes:
+            return CriticOutput(self.logits(features), features)
+        projected = at_least_float32(self.project(features)) * at_least_float32(self.mapping(None, labels))
+        return CriticOutput(projected.sum(1) / math.sqrt(projected.shape[1]), features)
+
+    def trunk(self, samples: Tensor) -> Tensor:
+        """Return features [N, F, h, w] of images [N, C, H, W], which do not depend on the other images of the batch."""
+        x: Tensor = self.from_rgb[0](samples)
         for k, block in enumerate(self.blocks, start=1):
             x = block(x)
             if self.architecture == "skip":
                 samples = filter_down(samples)
                 x = x + self.from_rgb[k](samples)
-        features = self.head(x)
-        if not self.labels.num_classes:
-            return CriticOutput(self.logits(features), features)
-        projected = at_least_float32(self.project(features)) * at_least_float32(self.mapping(None, labels))
-        return CriticOutput(projected.sum(1) / math.sqrt(projected.shape[1]), features)
+        return x
 
 
 class Halving(nn.Module):

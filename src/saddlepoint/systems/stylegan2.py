@@ -17,11 +17,16 @@ from torch import Tensor, nn
 from saddlepoint import randomness, trees
 from saddlepoint.errors import UserError
 from saddlepoint.kinds import Fraction
+from saddlepoint.networks.layers.modulated import ModulatedConv2d
+from saddlepoint.systems import projection
 from saddlepoint.systems.capabilities import Draw, Export
 from saddlepoint.systems.gan import GAN
 from saddlepoint.systems.sampling import evaluating
 from saddlepoint.turns import Bound, Styled
 from saddlepoint.types import Batch, ImageBatch
+
+PROJECTION_SAMPLES = 2048
+"""Number of styles whose mean and deviation the projection of images uses; the paper has 10,000."""
 
 
 class StyleGAN2(GAN):
@@ -40,6 +45,7 @@ class StyleGAN2(GAN):
 
     takes: ClassVar[tuple[type[Batch], ...]] = (ImageBatch,)
     generator: Any
+    discriminator: Any
 
     def __init__(
         self,
@@ -107,6 +113,39 @@ class StyleGAN2(GAN):
         with evaluating(network):
             images: Tensor = network.synthesise(styles, noise)
         return images.clamp(-1, 1)
+
+    @property
+    def style_count(self) -> int:
+        """Number of styles of an image."""
+        return int(self.generator.style_count)
+
+    def style_weight(self, ema: bool = True) -> Tensor:
+        """Return the weights [A, W] of all affine maps from styles to the scales of channels, one below the other."""
+        layers = [m for m in self.network("generator", ema).modules() if isinstance(m, ModulatedConv2d)]
+        return torch.cat([layer.affine.weight.detach() for layer in layers])
+
+    def project(self, images: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
+        """Return styles [N, L, W] of images [N, C, H, W], without noise; see :func:`projection.by_gradient`."""
+        network: Any = self.network("generator", ema)
+        frozen = [p for one in (network, self.discriminator) for p in one.parameters() if p.requires_grad]
+        for parameter in frozen:
+            parameter.requires_grad_(False)
+        try:
+            with evaluating(network, self.discriminator):
+                draw = super().draw(seed, 0, PROJECTION_SAMPLES).to(self.device)
+                with torch.no_grad():
+                    known = network.map(draw.latents, draw.labels)[:, 0]
+                found = projection.by_gradient(
+                    lambda w: network.synthesise(w[:, None].expand(-1, self.style_count, -1)),
+                    lambda x: self.discriminator.trunk(x).flatten(1),
+                    images.to(self.device),
+                    known,
+                    seed,
+                )
+        finally:
+            for parameter in frozen:
+                parameter.requires_grad_(True)
+        return found[:, None].expand(-1, self.style_count, -1)
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the generator, whose inputs include the noise of the layers; without truncation."""

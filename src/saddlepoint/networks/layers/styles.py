@@ -80,7 +80,7 @@ class StyledConvolution(nn.Module):
         """Return the output of the layer from that of its convolution."""
         if noise is not None:
             x = x + (noise * self.strength).to(x.dtype)
-        return self.activation(x + self.bias[:, None, None].to(x.dtype))  # type: ignore[no-any-return]
+        return self.activation(x + self.bias[:, None, None].to(x.dtype))
 
 
 class ToRGB(nn.Module):
