@@ -12,6 +12,7 @@ import torch
 from saddlepoint.errors import UserError
 from saddlepoint.losses import NonSaturating
 from saddlepoint.networks import GANsformerGenerator, StyleGAN2Discriminator, StyleGAN2Generator
+from saddlepoint.networks.layers.modulated import ModulatedConv2d
 from saddlepoint.systems import GANsformer
 from saddlepoint.systems.capabilities import Generates, HasLatents, Picture
 
@@ -53,6 +54,20 @@ def test_maps_of_a_smaller_layer_have_the_size_of_the_image() -> None:
 
 def test_without_attention_there_is_no_such_picture() -> None:
     assert set(build(smallest=16).pictures(4, 0, None)) == {"samples"}
+
+
+@pytest.mark.parametrize("smallest", [4, 16])
+def test_style_weight_maps_changes_of_styles_to_changes_of_values_and_scales(smallest: int) -> None:
+    system = build(smallest=smallest)
+    network, (w, v) = system.generator, torch.randn(2, 12)
+    found = system.style_weight(ema=False) @ (v - w)
+    values = [part.value for part in network.attentions.values()]
+    scales = [layer.affine for layer in network.modules() if isinstance(layer, ModulatedConv2d)]
+    change = []
+    for index, latents in enumerate((v - w).split(3)):
+        zero = torch.zeros(3)
+        change += [layer(latents) - layer(zero) for layer in (scales if index == 3 else values)]
+    np.testing.assert_allclose(found, torch.cat(change).detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_samples_do_not_depend_on_their_number() -> None:

@@ -6,7 +6,7 @@ The game is StyleGAN2's. What the latents attend to is shown during training.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,12 @@ class GANsformer(StyleGAN2):
         with evaluating(network):
             images, maps = network.synthesise_with_attention(self.styles(draw), draw.noise)
         return images.clamp(-1, 1), interpolate(maps[-1], images.shape[2:])
+
+    def style_weight(self, ema: bool = True) -> Tensor:
+        """Return the weights [A, W] of the maps from local latents to values, and from the global one to scales."""
+        scales, network = super().style_weight(ema), cast(GANsformerGenerator, self.network("generator", ema))
+        values = torch.cat([scales[:0], *(part.value.weight.detach() for part in network.attentions.values())])
+        return torch.block_diag(*[values] * network.latents, scales)
 
     @torch.no_grad()
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
