@@ -50,6 +50,32 @@ class Bound:
         return trees.take(self.condition, slice(trees.length(x)))
 
 
+@dataclass(frozen=True)
+class Styled(Bound):
+    """A style-based generator G(z) = g(f(z)), as in Karras et al. 2019, arXiv:1812.04948, with bound labels and noise.
+
+    The network has methods ``map(latents, labels)`` for f, which returns styles [N, L, W], and ``synthesise(styles,
+    noise)`` for g.
+
+    Attributes:
+        noise: returns new noise of the layers of g for n samples.
+    """
+
+    noise: Callable[[int], Any] = lambda n: None
+
+    def map(self, latents: Tensor) -> Tensor:
+        """Return styles f(z), [N, L, W], of latents [N, Z]."""
+        with frozen_statistics(self.network):
+            styles: Tensor = self.network.map(latents, self.condition_of(latents))  # type: ignore[operator]
+        return styles
+
+    def synthesise(self, styles: Tensor) -> Tensor:
+        """Return samples g(w), [N, ...], of styles [N, L, W]."""
+        with frozen_statistics(self.network):
+            samples: Tensor = self.network.synthesise(styles, self.noise(len(styles)))  # type: ignore[operator]
+        return samples
+
+
 class Critic(Bound):
     """A critic D with bound condition and augments, and its gradient with respect to its input.
 

@@ -138,6 +138,22 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16"),
     "lapgan": ("network.levels=2", "network.width=4", "network.units=16", "model.training=together"),
     "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
+    "progan": (
+        *("network.width=4", "model.latent_dim=8", "model.ema_decay=0.9"),
+        *("model.stabilise_images=8", "model.fade_images=8"),
+    ),
+    "stylegan2": (
+        *("network.width=4", "network.style_dim=8", "network.mapping_layers=2"),
+        *("model.latent_dim=8", "model.ema_decay=0.9"),
+    ),
+    "transgan": (
+        "network.heads=1",
+        "network.generator.width=4",
+        "network.generator.depths=[1]",
+        "network.discriminator.width=4",
+    ),
+    "gansformer": ("network.width=8", "network.mapping_layers=2", "network.generator.latents=3", "model.latent_dim=16"),
+    "vitgan": ("network.heads=2", "network.width=8", "network.depth=1"),
     "pix2pix": (
         *("data=paired_folder", "data.root=pairs", "data.image_size=8", "data.jitter=2"),
         *("network.width=4", "network.discriminator.receptive_field=1"),
@@ -149,7 +165,10 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     ),
 }
 """Models that are no GAN from latents, with settings for runs of a second."""
-SLOW = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "row_lstm", "diagonal_bilstm")
+SLOW = (
+    *("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "progan", "stylegan2", "gansformer", "transgan"),
+    *("vitgan", "row_lstm", "diagonal_bilstm"),
+)
 OF_OTHER_GAMES = ("batch_size=8", "budget.images=24", "features=random", "logger=none", "callbacks.samples.n=6")
 
 

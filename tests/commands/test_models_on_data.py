@@ -70,6 +70,8 @@ NO_LABELS = tuple(data for data, about in DATA.items() if not about.num_classes 
 REFUSED = {
     ("infogan", "gaussians"): "needs a network 'recognition'",
     ("r3gan", "gaussians"): "RandomTransformations transforms images, and the data are points",
+    ("transgan", "gaussians"): "DiffAugment transforms images",
+    ("vitgan", "gaussians"): "BCR shifts and flips images",
     **dict.fromkeys([(model, "gaussians") for model in ("bigan", "aae", "vaegan")], "needs a network '.*encoder'"),
     **{
         (model, data): "needs labels, and the data has none"
@@ -93,9 +95,13 @@ def small(config: DictConfig) -> None:
         for key in {"width", "units", "hidden", "output_features"} & set(node if OmegaConf.is_dict(node) else ()):
             if not OmegaConf.is_interpolation(node, key) and isinstance(node[key], int):
                 node[key] = 4
+        if OmegaConf.is_dict(node) and "heads" in node and not OmegaConf.is_interpolation(node, "heads"):
+            node.heads = 1
+        if OmegaConf.is_dict(node) and "depths" in node:
+            node.width = 4**4  # it is divided by four in each stage
 
 
-OF_IMAGES = ("pixelcnn", "row_lstm", "diagonal_bilstm", "lapgan", "gran")
+OF_IMAGES = ("pixelcnn", "row_lstm", "diagonal_bilstm", "lapgan", "gran", "progan", "stylegan2", "gansformer")
 """Models that are trained on images and not on points."""
 
 UNBOUNDED = ("r3gan",)

@@ -38,7 +38,20 @@ def draw_inputs(folder: Path, shape: tuple[int, ...], n: int = 3) -> np.ndarray[
     return images
 
 
-WITHOUT_INPUTS = ("infogan", "lapgan", "gran", "pix2pix", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_INPUTS = (
+    "infogan",
+    "lapgan",
+    "gran",
+    "progan",
+    "stylegan2",
+    "transgan",
+    "vitgan",
+    "gansformer",
+    "pix2pix",
+    "pixelcnn",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 """Models for which only one of the commands below applies."""
 
 
@@ -75,6 +88,11 @@ JUDGED = {
     "vaegan": {"fid_random", "reconstruction_l1", "reconstruction_features", "nearest_neighbour_accuracy"},
     "lapgan": {"fid_random"},
     "gran": {"fid_random"},
+    "progan": {"fid_random"},
+    "stylegan2": {"fid_random"},
+    "transgan": {"fid_random"},
+    "vitgan": {"fid_random"},
+    "gansformer": {"fid_random"},
     "pix2pix": {"fid_random", "l1", "psnr"},
     "cyclegan": {"fid_random_a_to_b", "fid_random_b_to_a"},
 }
@@ -117,7 +135,23 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
                 np.testing.assert_allclose(ours, theirs.numpy(), rtol=1e-3, atol=1e-4, err_msg=name)
 
 
-OTHERS = ("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "pix2pix", "cyclegan", "row_lstm", "diagonal_bilstm")
+OTHERS = (
+    "infogan",
+    "bigan",
+    "aae",
+    "vaegan",
+    "lapgan",
+    "gran",
+    "progan",
+    "stylegan2",
+    "transgan",
+    "vitgan",
+    "gansformer",
+    "pix2pix",
+    "cyclegan",
+    "row_lstm",
+    "diagonal_bilstm",
+)
 
 
 @pytest.mark.parametrize(
@@ -165,9 +199,20 @@ MISTAKES = {
     "model=lapgan loss=ragan": "loss: LAPGAN needs a loss of single samples, and RelativisticAverage compares",
     "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; did you mean",
     "model=lapgan optimizer=vae_adam": "optimizer.discriminator_2: LAPGAN needs an optimizer for its player",
+    "model=stylegan2 network=dcgan": "network.generator: StyleGAN2 needs a generator with styles; choose",
+    "model=stylegan2 conditioning=concat": "network.discriminator.conditioning: input should be 'none' or 'projection'",
+    "model=progan network=dcgan": "network.generator: ProGAN needs a generator that grows; choose network progan",
+    "model=progan conditioning=auxiliary": "conditioning.discriminator: the discriminator's auxiliary classifier",
+    "model=progan data=gaussians": "data: model=progan trains on images, and data=gaussians has points;",
     "model=lapgan data=gaussians": "data: model=lapgan trains on images, and data=gaussians has points;",
     "model=gran network=dcgan": "network.generator: GRAN needs a generator that draws in several steps",
     "model=gran network.generator.noise=per_step model.latent_dim=9": "model.latent_dim: must be a multiple of the 5",
+    "model=transgan network.generator.width=6": "network.generator.width: 1 stages with 4 heads need a multiple of 4",
+    "model=gansformer network=stylegan2": "network.generator: GANsformer needs a generator with local latents",
+    "model=gansformer model.latent_dim=512": "model.latent_dim: must be a multiple of 17 for 16 local latents",
+    "model=gansformer network.mapping_layers=3": "network.mapping_layers: must be even, got 3; set it to 4",
+    "model=vitgan network.heads=5": "network.heads: 5 heads do not divide a width of 384; choose a divisor",
+    "model=vitgan conditioning=concat": "conditioning: no part of this run uses conditioning.generator or",
     "model=infogan regularizer=[r1]": "regularizer.r1: R1 penalizes gradients of single samples",
 }
 
@@ -206,7 +251,10 @@ INPUTS = {
 TRANSLATORS = ("pix2pix", "cyclegan")
 
 
-WITHOUT_READING = ("infogan", "lapgan", "gran", "pixelcnn", "row_lstm", "diagonal_bilstm")
+WITHOUT_READING = (
+    *("infogan", "lapgan", "gran", "progan", "stylegan2", "gansformer", "transgan", "vitgan"),
+    *("pixelcnn", "row_lstm", "diagonal_bilstm"),
+)
 """Models that neither translate nor reconstruct images."""
 
 

@@ -34,6 +34,22 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16", "model.ema_decay=0.9"),
     "lapgan": ("network.levels=2", "network.width=4", "network.units=16", "model.ema_decay=0.9"),
     "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
+    "progan": (
+        *("network.width=4", "model.latent_dim=8", "model.ema_decay=0.9"),
+        *("model.stabilise_images=16", "model.fade_images=16"),
+    ),
+    "stylegan2": (
+        *("network.width=4", "network.style_dim=8", "network.mapping_layers=2"),
+        *("model.latent_dim=8", "model.ema_decay=0.9"),
+    ),
+    "transgan": (
+        "network.heads=1",
+        "network.generator.width=4",
+        "network.generator.depths=[1]",
+        "network.discriminator.width=4",
+    ),
+    "gansformer": ("network.width=8", "network.mapping_layers=2", "network.generator.latents=3", "model.latent_dim=16"),
+    "vitgan": ("network.heads=2", "network.width=8", "network.depth=1"),
     "pix2pix": (*ON_PAIRS, "network.width=4", "network.discriminator.receptive_field=1", "model.ema_decay=0.9"),
     "cyclegan": (
         *ON_DOMAINS,

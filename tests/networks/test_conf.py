@@ -32,6 +32,12 @@ OTHERS = {
     "patchgan": ["network.width=4"],
     "multiscale_patchgan": ["network.width=4"],
     "r3gan": ["network.width=8"],
+    "progan": ["network.width=4"],
+    "stylegan2": ["network.width=4", "network.style_dim=8"],
+    "transgan": ["network.generator.width=64", "network.discriminator.width=16"],
+    "vitgan": ["network.width=12"],
+    "gansformer": ["network.width=4", "network.generator.latents=2"],
+    "vitgan_dcgan": ["network.width=12", "network.discriminator.width=4"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
@@ -92,6 +98,12 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
         assert patches["discriminator"](patches["generator"](z)).logits.shape == (2, scales, 14, 14)
     r3gan = build("r3gan")
     assert r3gan["discriminator"](r3gan["generator"](z)).logits.shape == (2,)
+    for name in ("progan", "stylegan2"):
+        grown = build(name)
+        assert grown["discriminator"](grown["generator"](z)).logits.shape == (2,)
+    for name, *more in (["transgan"], ["vitgan"], ["gansformer"], ["vitgan_dcgan", "+norm=none"]):
+        networks = build(name, *more)
+        assert networks["discriminator"](networks["generator"](z)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")
     assert pix2pix["discriminator"](pix2pix["generator"](wide), wide).logits.shape == (2, 1, 2, 2)
     cyclegan = build("cyclegan", "network.width=4")
@@ -117,7 +129,8 @@ def test_every_file_is_tested() -> None:
     ]
     assert options("network") == sorted([*ours, *OTHERS])
     assert options("norm") == ["batch", "layer", "none", "spectral", "spectral_both"]
-    assert options("conditioning") == ["adain", "auxiliary", "batchnorm", "concat", "embedding", "none", "projection"]
+    conditionings = ("adain", "auxiliary", "batchnorm", "concat", "concat_projection", "none", "projection")
+    assert options("conditioning") == [*conditionings]
     assert options("minibatch") == ["discrimination", "none", "packing", "stddev"]
 
 

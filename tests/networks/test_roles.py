@@ -1,4 +1,4 @@
-"""Common properties of the networks of VAE, InfoGAN, BiGAN, AAE, VAE/GAN, LAPGAN, GRAN, pix2pix and CycleGAN."""
+"""Common properties of the networks of systems that are no GAN from latents, and of token- and style-based ones."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,6 +26,10 @@ from saddlepoint.networks import (
     PixelCNNDecoder,
     RecognitionHead,
     RowLSTMDecoder,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    TransGANDiscriminator,
+    TransGANGenerator,
     TranslationGenerator,
     UNetGenerator,
     VAEDecoder,
@@ -33,6 +37,8 @@ from saddlepoint.networks import (
     VAEGANDecoder,
     VAEGANDiscriminator,
     VAEGANEncoder,
+    ViTGANDiscriminator,
+    ViTGANGenerator,
 )
 
 N, Z, SHAPE = 8, 5, (3, 32, 16)
@@ -45,6 +51,13 @@ def images(channels: int = 3) -> Tensor:
 
 def latents() -> tuple[Tensor]:
     return (torch.randn(N, Z),)
+
+
+def in_range(generator: StyleGAN2Generator) -> StyleGAN2Generator:
+    """Reduce the initial images to [-1, 1], since errors are compared with the largest value of clamped images."""
+    for layer in generator.to_rgb:
+        layer.convolution.weight.data.mul_(0.1)  # type: ignore[union-attr, operator]
+    return generator
 
 
 CASES: dict[str, Case] = {
@@ -78,6 +91,24 @@ CASES: dict[str, Case] = {
     "gran_generator": (lambda: GRANGenerator(SHAPE, Z, 3, 4, 8), latents),
     "gran_canvas": (lambda: GRANGenerator(SHAPE, Z, 5, 4, 8, "per_step", "canvas"), latents),
     "gran_discriminator": (lambda: GRANDiscriminator(SHAPE, 4, 8), lambda: (images(),)),
+    "stylegan2_generator": (
+        lambda: in_range(StyleGAN2Generator(SHAPE, Z, 8, 4, mapping_layers=2)),
+        lambda: (*latents(), None, torch.randn(N, 1312)),
+    ),
+    "stylegan2_generator_labels": (
+        lambda: in_range(StyleGAN2Generator(SHAPE, Z, 8, 4, 64, 2, "resnet", "concat", 3)),
+        lambda: (*latents(), torch.arange(N) % 3, torch.randn(N, 1312)),
+    ),
+    "stylegan2_discriminator": (lambda: StyleGAN2Discriminator(SHAPE, 4), lambda: (images(),)),
+    "stylegan2_discriminator_labels": (
+        lambda: StyleGAN2Discriminator(SHAPE, 4, 64, 2, "skip", 2, "projection", 3),
+        lambda: (images(), torch.arange(N) % 3),
+    ),
+    "transgan_generator": (lambda: TransGANGenerator(SHAPE, Z, 32, [1], 2), latents),
+    "transgan_discriminator": (lambda: TransGANDiscriminator(SHAPE, 16, 1, 2), lambda: (images(),)),
+    "vitgan_generator": (lambda: ViTGANGenerator(SHAPE, Z, 8, 1, 2, 2), latents),
+    "vitgan_convolution": (lambda: ViTGANGenerator(SHAPE, Z, 8, 1, 2, 2, "convolution"), latents),
+    "vitgan_discriminator": (lambda: ViTGANDiscriminator(SHAPE, 8, 1, 2), lambda: (images(),)),
     **{
         f"unet_{norm}": (lambda norm=norm: UNetGenerator(SHAPE, 2, 4, norm, "none"), lambda: (images(2),))
         for norm in ("batch", "instance", "none")

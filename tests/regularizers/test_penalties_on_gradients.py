@@ -15,11 +15,17 @@ from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses import AdversarialLoss
-from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, MLPGenerator
+from saddlepoint.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    MLPDiscriminator,
+    MLPGenerator,
+    StyleGAN2Generator,
+)
 from saddlepoint.networks.layers.minibatch import Packing
 from saddlepoint.regularizers import DRAGAN, R1, R2, GradientPenalty, PathLength, Regularizer
 from saddlepoint.systems import GAN
-from saddlepoint.turns import Bound, Critic, Turn
+from saddlepoint.turns import Bound, Critic, Styled, Turn
 from saddlepoint.types import CriticOutput, VectorBatch
 
 PENALTIES = {"r1": R1, "r2": R2, "dragan": DRAGAN, "gradient_penalty": GradientPenalty}
@@ -284,6 +290,51 @@ def test_path_length_matches_finite_differences() -> None:
     part.average.fill_(0.02)
     compare_with_finite_differences(generator, lambda: part.penalty(generator_turn(generator, latents)))
     assert torch.equal(latents, samples(3, 3))
+
+
+class LinearStyles(LinearGenerator):
+    """f(z) repeats z for each of L styles, and g(w) = Σ_l W_l w_l + noise."""
+
+    def map(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
+        return latents[:, None].expand(-1, self.w.shape[0], -1)
+
+    def synthesise(self, styles: Tensor, noise: Tensor | None = None) -> Tensor:
+        images = torch.einsum("lchwz,nlz->nchw", self.w, styles)
+        return images if noise is None else images + noise
+
+
+def test_path_length_of_styles_is_the_published_codes() -> None:
+    """2 E (ℓ - b)², where ℓ² is the mean over the L = 2 log₂ r - 2 styles of ‖W_lᵀ y‖², with y ~ N(0, I) / r."""
+    generator, latents = LinearStyles(samples(6, 3, 16, 16, 2)), samples(8, 2, seed=1)
+    record = generator_turn(generator, latents)
+    record.generate = Styled(generator, noise=lambda n: torch.ones(n, 1, 1, 1, dtype=torch.float64))
+    part = PathLength(shrink=1)
+    value = part.penalty(record).item()
+    y = torch.randn((8, 3, 16, 16), generator=torch.Generator().manual_seed(0), dtype=torch.float64).numpy() / 16
+    products = np.einsum("lchwz,nchw->nlz", generator.w.detach().numpy(), y)
+    lengths = np.sqrt((products**2).sum(2).mean(1))
+    np.testing.assert_allclose(value, 2 * ((lengths - lengths.mean()) ** 2).mean(), rtol=1e-5)
+    expected = (generator.w**2).sum().item() / (6 * 16**2)  # E ℓ² = ‖W‖² / (L·H·W)
+    np.testing.assert_allclose((lengths**2).mean(), expected, rtol=0.1)
+
+
+def test_path_length_of_styles_matches_finite_differences() -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2Generator((1, 8, 8), 3, 2, 2, mapping_layers=1).double()
+    latents, noise = samples(3, 3), samples(3, generator.noise_dim, seed=1)
+    for convolution in generator.convolutions:
+        nn.init.constant_(convolution.strength, 0.3)  # type: ignore[arg-type]
+    part = PathLength(shrink=1)
+    part.started.fill_(True)
+    part.average.fill_(0.02)
+
+    def penalty() -> Tensor:
+        record = generator_turn(generator, latents)
+        record.generate = Styled(generator, noise=lambda n: noise[:n])
+        return part.penalty(record)
+
+    compare_with_finite_differences(generator, penalty)
+    assert not generator.average.mean.any()  # penalties do not change running statistics
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 32), (1, 64, 64), (1, 32, 128), (1, 128, 128)])

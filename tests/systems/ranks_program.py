@@ -14,7 +14,15 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from saddlepoint import ranks, trees
-from saddlepoint.losses import BEGAN, MMD, AdversarialLoss, LeastSquares, NonSaturating, RelativisticAverage
+from saddlepoint.losses import (
+    BEGAN,
+    MMD,
+    AdversarialLoss,
+    LeastSquares,
+    NonSaturating,
+    RelativisticAverage,
+    Wasserstein,
+)
 from saddlepoint.networks import (
     AAEDecoder,
     AAEEncoder,
@@ -22,6 +30,7 @@ from saddlepoint.networks import (
     BiGANGenerator,
     CategoryDiscriminator,
     CodeDiscriminator,
+    GANsformerGenerator,
     GRANDiscriminator,
     GRANGenerator,
     InfoGANDiscriminator,
@@ -33,7 +42,13 @@ from saddlepoint.networks import (
     PairDiscriminator,
     PatchDiscriminator,
     PixelCNNDecoder,
+    ProGANDiscriminator,
+    ProGANGenerator,
     RecognitionHead,
+    StyleGAN2Discriminator,
+    StyleGAN2Generator,
+    TransGANDiscriminator,
+    TransGANGenerator,
     TranslationGenerator,
     UNetGenerator,
     VAEDecoder,
@@ -41,8 +56,25 @@ from saddlepoint.networks import (
     VAEGANDecoder,
     VAEGANDiscriminator,
     VAEGANEncoder,
+    ViTGANDiscriminator,
+    ViTGANGenerator,
 )
-from saddlepoint.systems import AAE, GAN, GRAN, LAPGAN, VAE, VAEGAN, Autoregressive, BiGAN, CycleGAN, InfoGAN, Pix2Pix
+from saddlepoint.systems import (
+    AAE,
+    GAN,
+    GRAN,
+    LAPGAN,
+    VAE,
+    VAEGAN,
+    Autoregressive,
+    BiGAN,
+    CycleGAN,
+    GANsformer,
+    InfoGAN,
+    Pix2Pix,
+    ProGAN,
+    StyleGAN2,
+)
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
 from saddlepoint.turns import Turn
@@ -181,6 +213,26 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "generator": GRANGenerator(x, 3, 2, 2, 4),
         "discriminator": GRANDiscriminator(x, 2, 4),
     }
+    progan: dict[str, nn.Module] = {
+        "generator": ProGANGenerator(x, 3, 4),
+        "discriminator": ProGANDiscriminator(x, 4),
+    }
+    stylegan2: dict[str, nn.Module] = {
+        "generator": StyleGAN2Generator(x, 3, 4, 4, mapping_layers=2),
+        "discriminator": StyleGAN2Discriminator(x, 4),
+    }
+    transgan: dict[str, nn.Module] = {
+        "generator": TransGANGenerator(x, 3, 4, [1], 1),
+        "discriminator": TransGANDiscriminator(x, 4, 1, 1),
+    }
+    vitgan: dict[str, nn.Module] = {
+        "generator": ViTGANGenerator(x, 3, 4, 1, 2, 2),
+        "discriminator": ViTGANDiscriminator(x, 4, 1, 2),
+    }
+    gansformer: dict[str, nn.Module] = {
+        "generator": GANsformerGenerator(x, 6, 2, 4, 16, 2),
+        "discriminator": StyleGAN2Discriminator(x, 4, 16),
+    }
     cyclegan: dict[str, nn.Module] = {
         "generator_ab": TranslationGenerator(x, 3, 2, 1),
         "generator_ba": TranslationGenerator(y, 1, 2, 1),
@@ -196,6 +248,11 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "vaegan": (VAEGAN(vaegan, NonSaturating(), 3, **options), ImageBatch),
         "lapgan": (LAPGAN(lapgan, NonSaturating(), training="together", **options), ImageBatch),
         "gran": (GRAN(gran, loss=NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "progan": (ProGAN(progan, 8, 8, loss=Wasserstein(), latent_dim=3, **options), ImageBatch),
+        "stylegan2": (StyleGAN2(stylegan2, loss=NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "transgan": (GAN(transgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "vitgan": (GAN(vitgan, NonSaturating(), latent_dim=3, **options), ImageBatch),
+        "gansformer": (GANsformer(gansformer, loss=NonSaturating(), latent_dim=6, **options), ImageBatch),
         "pix2pix": (pix2pix("batch", "dropout", options), Paired),
         "pix2pix without noise": (pix2pix("instance", "none", options), Paired),
         "cyclegan": (CycleGAN(cyclegan, LeastSquares(), pool_size=6, **options), Unpaired),

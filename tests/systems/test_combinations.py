@@ -182,8 +182,19 @@ def test_every_part_in_every_setting(setting: str) -> None:
 
 
 REFUSED = {
-    ("batch norm", "regularizer"): {"r1", "r2", "r3gan", "r3gan_ramps", "gradient_penalty", "dragan", "path_length"},
-    ("points", "regularizer"): {"cr", "bcr", "zcr"},
+    ("batch norm", "regularizer"): {
+        "r1",
+        "r2",
+        "r3gan",
+        "r3gan_ramps",
+        "gradient_penalty",
+        "dragan",
+        "path_length",
+        "stylegan2",
+        "gansformer",
+        "vitgan",
+    },
+    ("points", "regularizer"): {"cr", "bcr", "vitgan", "zcr"},
     ("points", "augment"): {"diffaugment", "ada", "random_transformations"},
     ("autoencoder", "augment"): {"ada"},
     ("autoencoder", "loss"): {"hinge", "nonsaturating", "wasserstein"},
@@ -216,7 +227,22 @@ def test_every_loss_with_every_regularizer_and_augment(loss: str) -> None:
 ENERGIES = {"began", "ebgan"}
 SIGNLESS = {*ENERGIES, "mmd", "wasserstein", "rgan", "ragan", "rpgan"}
 """Losses for which the sign of a score is arbitrary, which ADA does not support."""
-ON_LOGITS = {"bcr", "cr", "dragan", "gradient_penalty", "lecam", "r1", "r2", "r3gan", "r3gan_ramps", "zcr"}
+ON_LOGITS = {
+    "bcr",
+    "cr",
+    "dragan",
+    "drift",
+    "gansformer",
+    "gradient_penalty",
+    "lecam",
+    "r1",
+    "r2",
+    "r3gan",
+    "r3gan_ramps",
+    "stylegan2",
+    "vitgan",
+    "zcr",
+}
 """Regularizers of the logits, which MMD does not use."""
 
 
@@ -260,7 +286,7 @@ def test_other_systems_with_every_regularizer(model: str, regularizer: str) -> N
     assert refused is None or refused.startswith(keys)
 
 
-OF_ANY = {"feature_matching", "historical_averaging", "lecam", "orthogonal", "pulling_away", "weight_clipping"}
+OF_ANY = {"drift", "feature_matching", "historical_averaging", "lecam", "orthogonal", "pulling_away", "weight_clipping"}
 OF_GRADIENTS = {"dragan", "gradient_penalty", "mmd_gradient_penalty", "r1", "r2", "r3gan", "r3gan_ramps"}
 """Regularizers that do not support BatchNorm."""
 TRAINED_BY: dict[str, set[str]] = {
@@ -310,7 +336,7 @@ def composed(model: str) -> DictConfig:
         if model in COLUMNS:
             config.data.columns = {name: list(shape) for name, shape in COLUMNS[model].items()}
         if "latent_dim" in config.model:
-            config.model.latent_dim = 14 if model == "infogan" else 3  # 12 dimensions are codes
+            config.model.latent_dim = {"infogan": 14, "gansformer": 17}.get(model, 3)  # 12 are codes; 17 latents
         config.network = shrunk(OmegaConf.to_container(config.network))
     return config
 
@@ -320,6 +346,14 @@ def shrunk(node: Any, key: str = "") -> Any:
     if isinstance(node, dict):
         return {key: shrunk(value, key) for key, value in node.items()}
     hidden = [4] * len(node) if isinstance(node, list) else 4
-    small = {"width": 2, "hidden": hidden, "units": 4, "receptive_field": 1, "blocks": 1, "output_features": 4}
+    small = {
+        "width": 4,
+        "heads": 1,
+        "hidden": hidden,
+        "units": 4,
+        "receptive_field": 1,
+        "blocks": 1,
+        "output_features": 4,
+    }
     follows = "$" in str(node)  # an interpolation
     return small[key] if key in small and not follows else node

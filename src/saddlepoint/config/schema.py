@@ -228,6 +228,8 @@ class SampleConfig(Strict):
         "nearest",
         "traverse",
         "reconstruct",
+        "mix",
+        "project",
         "complete",
         "animate",
     ]
@@ -240,6 +242,7 @@ class SampleConfig(Strict):
     path: Literal["slerp", "lerp"] | None
     terms: list[list[Annotated[int, Field(ge=0, lt=1_000_000)]]]
     along: Literal["codes", "sefa", "pca", "axes", "labels"] | None
+    cut: PositiveInt | None
     mask: Annotated[str, Field(min_length=1)]
     out: Annotated[str, Field(min_length=1)]
     export: str | None

@@ -57,7 +57,7 @@ def sefa(system: Game, ema: bool = True) -> Tensor:
             hook.remove()
     changes = ((output[1:] - output[:1]).flatten(1).double() for output in outputs)
     columns = next(change for change in changes if change.any())  # row i is A's column i; not a layer of the labels
-    return _descending(columns @ columns.T)
+    return descending(columns @ columns.T)
 
 
 def pca(system: HasLatents, seed: int, ema: bool = True) -> Tensor:
@@ -119,7 +119,7 @@ def deviation(prior: Prior) -> float:
     return 1.0 if prior == "normal" else 3**-0.5  # of the uniform distribution on [-1, 1]
 
 
-def _descending(symmetric: Tensor) -> Tensor:
+def descending(symmetric: Tensor) -> Tensor:
     """Return the eigenvectors of a matrix as rows, in descending order of eigenvalue, with positive largest values."""
     vectors = torch.linalg.eigh(symmetric).eigenvectors.T.flip(0)
     largest = vectors.gather(1, vectors.abs().argmax(1, keepdim=True))

@@ -119,7 +119,9 @@ class Explorer:
         latents = paths.slerp(start, end, t) if system.prior == "normal" else paths.lerp(start, end, t)
         latents = latents + self._moved(view)
         labels = None if view.label is None else torch.full((len(t),), view.label)
-        samples = system.sample(len(t), labels=labels, latents=latents, seed=view.seed, ema=self.ema)
+        samples = system.sample(
+            len(t), labels=labels, latents=latents, seed=view.seed, truncation=view.truncation, ema=self.ema
+        )
         pixels = quantise(samples.cpu())
         return Shown(pixels[:1], pixels[1:])
 

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from saddlepoint import randomness
+from saddlepoint import randomness, trees
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.drawing import Drawing
 from saddlepoint.evaluation.pictures import nearest_training
-from saddlepoint.exploring import completing, directions, inputs, noise, paths
+from saddlepoint.exploring import completing, directions, inputs, noise, paths, styles
 from saddlepoint.metrics.quantise import quantise
-from saddlepoint.systems.capabilities import EmbedsLabels, Generates, HasLatents, Traverses, rows_of
+from saddlepoint.systems.capabilities import EmbedsLabels, Generates, HasLatents, HasStyles, Traverses, rows_of
 from saddlepoint.tracking import pictures
 
 TRUNCATIONS = (1.0, 0.8, 0.6, 0.4, 0.2)
@@ -83,6 +83,7 @@ def interpolate(config: DictConfig, restored: Restored) -> Result:
             latents=paths.loop(anchors, columns, path),
             seed=config.seed,
             ema=config.ema,
+            noise=_one_noise(system, config.seed, rows * columns),
         )
     else:
         encoder = inputs.encoder(restored, "inputs")
@@ -123,7 +124,10 @@ def arithmetic(config: DictConfig, restored: Restored) -> Result:
     rows = [torch.cat(parts) for parts in (*zip(groups, means, strict=True), (result, nearby))]
     latents = torch.cat(rows)
     labels = noise.one_class(config, restored, len(latents))
-    samples = system.sample(len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema)
+    layers = _one_noise(system, config.seed, len(latents))
+    samples = system.sample(
+        len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema, noise=layers
+    )
     return _checked("samples", samples, len(rows[0]), restored)
 
 
@@ -167,6 +171,8 @@ def traverse(config: DictConfig, restored: Restored) -> Result:
             for index in range(restored.system.traversable)
         ]
         return _checked("samples", torch.cat(parts), columns, restored)
+    if isinstance(system, HasStyles) and along in ("sefa", "pca") and config.labels is None:
+        return _checked("samples", styles.traverse(config, restored, along, rows, columns, REACH), columns, restored)
     origin = _latents(system, config.seed, 1)
     if along == "labels":
         found = directions.labels(
@@ -177,8 +183,25 @@ def traverse(config: DictConfig, restored: Restored) -> Result:
     reach = REACH * directions.deviation(system.prior)
     latents = (origin + torch.linspace(-reach, reach, columns).view(-1, 1) * found.unsqueeze(1)).flatten(0, 1)
     labels = noise.one_class(config, restored, len(latents))
-    samples = system.sample(len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema)
+    layers = _one_noise(system, config.seed, len(latents))
+    samples = system.sample(
+        len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema, noise=layers
+    )
     return _checked("samples", samples, columns, restored)
+
+
+def mix(config: DictConfig, restored: Restored) -> Result:
+    """Return samples with the coarse styles of the sample on the left and the fine styles of the sample above."""
+    mixed = styles.mix(config, restored)
+    _check_finite(mixed.samples, restored)
+    arrays = {"coarse": _last(quantise(mixed.coarse)), "fine": _last(quantise(mixed.fine))}
+    picture = pictures.grid(quantise(mixed.picture()), 1 + len(mixed.fine))
+    return Result("mixed samples", quantise(mixed.samples), picture, arrays)
+
+
+def project(config: DictConfig, restored: Restored) -> Result:
+    """Return images whose styles are fitted to ``inputs``, or to held-out images, below them."""
+    return replace(_result_of(config, restored, styles.project(config, restored)), kind="projections")
 
 
 def complete(config: DictConfig, restored: Restored) -> Result:
@@ -200,6 +223,8 @@ MODES: Mapping[str, Callable[[DictConfig, Restored], Result]] = {
     "nearest": nearest,
     "traverse": traverse,
     "reconstruct": reconstruct,
+    "mix": mix,
+    "project": project,
     "complete": complete,
 }
 READS = {
@@ -211,6 +236,8 @@ READS = {
     "nearest": ("n", "columns", "seed", "labels", "truncation", "batchnorm"),
     "traverse": ("n", "columns", "seed", "labels", "along", "batchnorm"),
     "reconstruct": ("n", "columns", "seed", "inputs", "fit"),
+    "mix": ("n", "columns", "seed", "truncation", "cut"),
+    "project": ("n", "columns", "seed", "inputs", "fit"),
     "complete": ("n", "columns", "seed", "inputs", "fit", "mask"),
     "animate": (),
 }
@@ -254,6 +281,11 @@ def _with_latents(restored: Restored) -> HasLatents:
 def _latents(system: HasLatents, seed: int, n: int) -> Tensor:
     latents: Tensor = system.draw(seed, 0, n).latents
     return latents
+
+
+def _one_noise(system: HasLatents, seed: int, n: int) -> trees.Tree:
+    """Return the noise of the first sample n times, so that samples differ only in latents; None without noise."""
+    return trees.map_tree(lambda x: x.expand(n, *x.shape[1:]), system.draw(seed, 0, 1).noise)
 
 
 def _images(kind: str, samples: Tensor, columns: int | None, arrays: Mapping[str, Tensor]) -> Result:

@@ -16,7 +16,7 @@ from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.schedules import Weight
-from saddlepoint.turns import Turn
+from saddlepoint.turns import Styled, Turn
 
 LOG = "length"
 
@@ -24,11 +24,12 @@ LOG = "length"
 class PathLength(Regularizer):
     """Path length regularization of a generator, λ E (‖Jᵀy‖₂ - a)² (equation 4).
 
-    J is the Jacobian of G with respect to the latents z, which replace the paper's w, and Jᵀy = ∇_z (G(z)·y) with
-    y ~ N(0, I) / √(H·W). At this scale, the paper's γ = ln 2 / (r² (ln r - ln 2)) (appendix B) is
-    λ = r²·γ = 1 / (log₂ r - 1) for images of r×r pixels: 0.25 at 32, 0.2 at 64, 0.167 at 128 px. The target a is an
-    exponential moving average of the mean length, initialized to the first. The penalty has its own forward pass, in
-    float32. The mean length is logged as ``length``.
+    J is the Jacobian of G with respect to the styles w of all L layers, or in a generator without styles to the latents
+    z, and Jᵀy = ∇_w (G(w)·y) with y ~ N(0, I) / √(H·W). At this scale, the paper's γ = ln 2 / (r² (ln r - ln 2))
+    (appendix B) is λ = r²·γ = 1 / (log₂ r - 1) for images of r×r pixels: 0.25 at 32, 0.2 at 64, 0.167 at 128 px. Since
+    L = 2 log₂ r - 2, it equals the published code's 2 E (ℓ - b)², where ℓ² is the mean over layers l of the squared
+    norm of ∇_{w_l} (G(w)·y). The target a is an exponential moving average of the mean length, initialized to the
+    first. The penalty has its own forward pass, in float32. The mean length is logged as ``length``.
 
     Args:
         weight: λ; None: the paper's, with r = √(H·W).
@@ -68,7 +69,11 @@ class PathLength(Regularizer):
         n = max(1, len(turn.latents) // self.shrink)
         latents = at_least_float32(turn.latents[:n].detach()).requires_grad_()
         with full_precision(latents.device), uncompiled():
-            samples = generate(latents)
+            if isinstance(generate, Styled):
+                latents = generate.map(latents)  # the paper's w
+                samples = generate.synthesise(latents)
+            else:
+                samples = generate(latents)
             y = torch.randn(samples.shape, generator=turn.random, device=samples.device, dtype=samples.dtype)
             y = y / math.sqrt(math.prod(samples.shape[2:]))
             (product,) = torch.autograd.grad((samples * y).sum(), latents, create_graph=True)

@@ -190,6 +190,31 @@ class EmbedsLabels(Protocol):
 
 
 @runtime_checkable
+class HasStyles(HasLatents, Protocol):
+    """Maps latents to styles, and styles and noise to images.
+
+    Attributes:
+        style_count: number L of styles of a sample, from coarse to fine.
+    """
+
+    @property
+    def style_count(self) -> int:
+        """Number of styles."""
+
+    def styles(self, draw: Draw, ema: bool = True) -> Tensor:
+        """Return the styles [N, L, W] of a draw."""
+
+    def from_styles(self, styles: Tensor, noise: trees.Tree = None, ema: bool = True) -> Tensor:
+        """Return images [N, C, H, W] of styles [N, L, W]; without noise, if there is none."""
+
+    def style_weight(self, ema: bool = True) -> Tensor:
+        """Return the weight [A, W] of all linear maps from styles to the scales of channels."""
+
+    def project(self, images: Tensor, seed: int = 0, ema: bool = True) -> Tensor:
+        """Return styles [N, L, W], equal for all layers, whose images are close to images [N, C, H, W]."""
+
+
+@runtime_checkable
 class Encodes(Protocol):
     """Maps samples to codes and codes to samples."""
 

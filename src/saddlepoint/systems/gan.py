@@ -86,7 +86,7 @@ class GAN(Sampling, Adversarial):
         """Return D's objective on a batch of real samples and as many generated ones."""
         z = self.draw_latents(len(batch))
         with torch.no_grad():
-            fake = self.generator(z, batch.condition)
+            fake = self.generated(z, batch.condition)
         real, generated = self.judge(batch.samples, fake, batch.condition)
         loss = self.loss.discriminator(self.of_all_ranks(real), self.of_all_ranks(generated))
         return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated})
@@ -95,7 +95,7 @@ class GAN(Sampling, Adversarial):
         """Return G's objective on ``generator_batch_multiple`` generated samples per real sample."""
         z = self.draw_latents(self.generator_batch_multiple * len(batch))
         condition = self.for_generator(batch.condition)
-        fake = self.generator(z, condition)
+        fake = self.generated(z, condition)
         outputs = {}
         if self.needs_real_in_generator:
             with torch.no_grad():  # D is frozen and real samples do not depend on G
@@ -124,9 +124,18 @@ class GAN(Sampling, Adversarial):
             latents=z,
             labels=self.for_generator(batch.labels) if several else batch.labels,
             critic=Critic(self.discriminator, condition, self.augment),
-            generate=Bound(self.generator, condition),
+            generate=self.bound(condition),
             outputs=outputs,
         )
+
+    def generated(self, z: Tensor, condition: trees.Tree) -> Tensor:
+        """Return generated samples, [N, ...], of latents [N, Z] in a turn."""
+        samples: Tensor = self.generator(z, condition)
+        return samples
+
+    def bound(self, condition: trees.Tree) -> Bound:
+        """Return the generator that regularizers call."""
+        return Bound(self.generator, condition)
 
     def draw_latents(self, n: int) -> Tensor:
         """Return latents [n, Z], drawn from the turn's generator."""

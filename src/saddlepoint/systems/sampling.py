@@ -79,6 +79,7 @@ class Sampling(Game):
         truncation: float = 1.0,
         ema: bool = True,
         start: int = 0,
+        noise: trees.Tree = None,
     ) -> Tensor:
         """Return samples ``start … start + n - 1`` of the sequence of ``seed``.
 
@@ -91,6 +92,7 @@ class Sampling(Game):
             truncation: truncation of the latents, in (0, 1].
             ema: whether to use the averaged weights, if they exist.
             start: index of the first sample.
+            noise: a tree of [n, ...] that replaces the random noise of the generator's layers, if it has such noise.
 
         Returns:
             Float [n, ...]; images are in [-1, 1]. Sample i is bitwise the same for any ``n`` and ``start``.
@@ -98,7 +100,7 @@ class Sampling(Game):
         Raises:
             UserError: labels were given for an unconditional generator, or are outside 0 … K - 1.
         """
-        return torch.cat(list(self.sample_blocks(n, labels, latents, condition, seed, truncation, ema, start)))
+        return torch.cat(list(self.sample_blocks(n, labels, latents, condition, seed, truncation, ema, start, noise)))
 
     def sample_blocks(
         self,
@@ -110,6 +112,7 @@ class Sampling(Game):
         truncation: float = 1.0,
         ema: bool = True,
         start: int = 0,
+        noise: trees.Tree = None,
     ) -> Iterator[Tensor]:
         """Yield the samples of :meth:`sample` in blocks, in bounded memory."""
         seed = self.seed if seed is None else seed
@@ -121,11 +124,14 @@ class Sampling(Game):
             count = min(end, first + self.block) - position
             rows, offset = slice(position - start, position - start + count), position - first
             block = self.draw(seed, first, self.block, truncation)
-            given = Draw(trees.take(latents, rows), None, trees.take(condition, rows)).padded(offset, self.block)
+            parts = (trees.take(tree, rows) for tree in (condition, noise))
+            given = Draw(trees.take(latents, rows), None, *parts).padded(offset, self.block)
             if latents is not None:
                 block = replace(block, latents=given.latents)
             if condition is not None:
                 block = replace(block, condition=given.condition)
+            if noise is not None:
+                block = replace(block, noise=given.noise)
             if labels is not None and block.labels is not None:
                 block.labels[offset : offset + count] = labels[rows].cpu()
             with torch.no_grad(), torch.autocast(self.device.type, enabled=False), uncompiled():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from saddlepoint.networks.layers.spectral_norm import SpectralNorm, apply_spectral_norm
+from saddlepoint.networks.layers.spectral_norm import ImprovedSpectralNorm, SpectralNorm, apply_spectral_norm
 from saddlepoint.networks.layers.statistics import frozen_statistics
 
 LAYERS = {
@@ -153,3 +153,22 @@ def test_same_seed_same_vector() -> None:
         torch.manual_seed(5)
         vectors.append(SpectralNorm(weight).u)
     assert torch.equal(*vectors)
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_improved_normalization_keeps_the_initial_norm(name: str) -> None:
+    torch.manual_seed(0)
+    layer = LAYERS[name][0]()
+    original = layer.weight.detach().clone()
+    apply_spectral_norm(layer, ImprovedSpectralNorm)
+    np.testing.assert_allclose(layer.weight.detach(), original, rtol=1e-5, atol=1e-7)
+    with torch.no_grad():
+        layer.parametrizations.weight.original.mul_(3)
+    np.testing.assert_allclose(layer.weight.detach(), original, rtol=1e-5, atol=1e-7)
+    with torch.no_grad():
+        layer.parametrizations.weight.original.add_(torch.randn_like(original))
+    for _ in range(300):
+        layer(torch.randn(LAYERS[name][1]))
+    largest = np.linalg.svd(as_matrix(layer.eval().weight, name == "transposed"), compute_uv=False)[0]
+    expected = np.linalg.svd(as_matrix(original, name == "transposed"), compute_uv=False)[0]
+    np.testing.assert_allclose(largest, expected, rtol=1e-3)

@@ -31,7 +31,7 @@ class EqualizedRate(nn.Module):
         return weight * self.scale
 
 
-Layer = TypeVar("Layer", nn.Linear, nn.Conv2d, nn.ConvTranspose2d)
+Layer = TypeVar("Layer", bound=nn.Linear | nn.Conv2d | nn.ConvTranspose2d)
 
 
 def equalize(layer: Layer, gain: float = math.sqrt(2), multiplier: float = 1.0, bias: float = 0.0) -> Layer:

@@ -49,6 +49,18 @@ def init_fan_in(layer: nn.Conv2d | nn.Linear, gain: float = 1.0) -> None:
         nn.init.zeros_(layer.bias)
 
 
+def init_transformer(layer: nn.Module) -> None:
+    """Draw the weight of a linear layer from a truncated normal distribution of standard deviation 0.02; zero its bias.
+
+    As in the published code of Touvron et al. 2021, "Training data-efficient image transformers & distillation through
+    attention", arXiv:2012.12877. Other modules are not changed.
+    """
+    if isinstance(layer, nn.Linear):
+        nn.init.trunc_normal_(layer.weight, std=0.02)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
 def init_weights(network: nn.Module, kind: Init, scale: float) -> None:
     """Initialize the weights of convolutions and linear layers, and set their biases to zero.
 

@@ -13,7 +13,7 @@ from torch.nn.functional import conv2d, conv_transpose2d
 
 from saddlepoint.networks.layers.equalized import equalize
 from saddlepoint.networks.layers.filtered import blur
-from saddlepoint.networks.layers.precision import at_least_float32
+from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 
 
 class ModulatedConv2d(nn.Module):
@@ -24,7 +24,8 @@ class ModulatedConv2d(nn.Module):
         w'_{oik} = s_i · w_{oik},  w''_{oik} = w'_{oik} / √(Σ_{i,k} w'_{oik}² + ε).
 
     Since a convolution is linear, the input is scaled by s and the output by 1 / √(Σ w'² + ε) instead, which needs no
-    weights per sample. There is no bias and no activation. The learning rate is equalized.
+    weights per sample. There is no bias and no activation. The learning rate is equalized. Styles are computed in
+    float32 even under autocast.
 
     Args:
         inputs: number of input channels.
@@ -52,7 +53,9 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, w: Tensor) -> Tensor:
         """Map [N, inputs, H, W] and w [N, W] to [N, outputs, H, W], or to [N, outputs, 2H, 2W] with ``up``."""
-        style, weight = self.affine(w), self.weight * self.scale
+        with full_precision(w.device):
+            style = self.affine(at_least_float32(w))
+        weight = self.weight * self.scale
         x = x * style[:, :, None, None].to(x.dtype)
         if self.up:
             x = blur(conv_transpose2d(x, weight.transpose(0, 1), stride=2), padding=1, gain=4)
@@ -60,7 +63,8 @@ class ModulatedConv2d(nn.Module):
             x = conv2d(x, weight, padding=self.padding)
         if not self.demodulate:
             return x
-        energy = at_least_float32(style).square() @ weight.square().sum((2, 3)).T
+        with full_precision(w.device):
+            energy = style.square() @ weight.square().sum((2, 3)).T
         return x * (energy + 1e-8).rsqrt()[:, :, None, None].to(x.dtype)
 
     def extra_repr(self) -> str:

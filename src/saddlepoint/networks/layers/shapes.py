@@ -28,8 +28,13 @@ class Pyramid(NamedTuple):
     levels: int
 
 
-def image_pyramid(network: str, shape: Sequence[int]) -> Pyramid:
+def image_pyramid(network: str, shape: Sequence[int], largest: int = LARGEST) -> Pyramid:
     """Return the pyramid of images of shape (C, H, W), whose short side is base · 2^levels with a base of 4 to 7.
+
+    Args:
+        network: name of the network, for errors.
+        shape: (C, H, W).
+        largest: maximum length of a side.
 
     >>> image_pyramid("dcgan", (1, 28, 28))
     Pyramid(channels=1, height=7, width=7, levels=2)
@@ -47,16 +52,32 @@ def image_pyramid(network: str, shape: Sequence[int]) -> Pyramid:
             f"network '{network}' supports 1 to 4 channels, got {channels}", None, "choose images of 1 or 3 channels"
         )
     levels = _levels(min(height, width))
-    fits = all(SMALLEST <= side <= LARGEST and side % 2**levels == 0 for side in (height, width))
+    fits = all(SMALLEST <= side <= largest and side % 2**levels == 0 for side in (height, width))
     if not fits:
         raise UserError(
-            f"network '{network}' supports images of 8 to 128 px whose short side is 4 to 7 times a power of two "
+            f"network '{network}' supports images of 8 to {largest} px whose short side is 4 to 7 times a power of two "
             f"(8, 10, 12, 14, 16, 20, 24, 28, 32, …) and whose long side is a multiple of that power, got "
             f"{height}x{width}",
             "shape",
             f"set it to {_nearest(height, width)}",
         )
     return Pyramid(channels, height >> levels, width >> levels, levels)
+
+
+def channels_by_level(levels: int, base: int, width: int) -> list[int]:
+    """Return the channels of each level of a pyramid, coarsest first: min(base / side, width), at least 1.
+
+    The side is that of a square pyramid, 4 · 2^level px.
+
+    >>> channels_by_level(8, 16384, 512)
+    [512, 512, 512, 512, 256, 128, 64, 32, 16]
+
+    Args:
+        levels: number of halvings.
+        base: channels times side, at most.
+        width: channels, at most.
+    """
+    return [max(min(base // (4 << level), width), 1) for level in range(levels + 1)]
 
 
 def check_shape(network: str, shape: Sequence[int]) -> tuple[int, ...]:

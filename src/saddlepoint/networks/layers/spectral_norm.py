@@ -96,13 +96,41 @@ class SpectralNorm(nn.Module):
         return weight.flatten(1)
 
 
-def apply_spectral_norm(module: Module) -> Module:
+class ImprovedSpectralNorm(SpectralNorm):
+    """A parametrization W → σ(W_init) W / σ(W), which keeps the largest singular value that W had at first.
+
+    Lee et al. 2022, "ViTGAN: Training GANs with Vision Transformers", arXiv:2107.04589. u is initialized to
+    the singular vector itself, so that the initial weight is not changed.
+
+    Attributes:
+        scale: σ(W_init), a scalar.
+    """
+
+    scale: Tensor
+
+    def __init__(self, weight: Tensor, transposed: bool = False) -> None:
+        super().__init__(weight, transposed)
+        with torch.no_grad():
+            left, values, _ = torch.linalg.svd(self._matrix(weight), full_matrices=False)
+        self.u.copy_(left[:, 0])
+        self.register_buffer("scale", values[0].clone())
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """Return ``weight``, scaled to the initial value of its largest singular value."""
+        return super().forward(weight) * self.scale.to(weight.dtype)
+
+
+def apply_spectral_norm(module: Module, kind: type[SpectralNorm] = SpectralNorm) -> Module:
     """Apply :class:`SpectralNorm` to every convolution, linear layer and embedding, in place, and return the module.
 
     Layers with a parametrized weight are skipped.
+
+    Args:
+        module: a network.
+        kind: class of the parametrization.
     """
     for layer in list(module.modules()):
         if isinstance(layer, NORMALISED) and not parametrize.is_parametrized(layer, "weight"):
-            norm = SpectralNorm(layer.weight, transposed=isinstance(layer, TRANSPOSED))
+            norm = kind(layer.weight, transposed=isinstance(layer, TRANSPOSED))
             parametrize.register_parametrization(layer, "weight", norm)
     return module

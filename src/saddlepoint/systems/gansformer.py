@@ -1,0 +1,66 @@
+"""Hudson & Zitnick 2021, "Generative Adversarial Transformers", arXiv:2103.01209.
+
+The game is StyleGAN2's. What the latents attend to is shown during training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from saddlepoint.errors import UserError
+from saddlepoint.networks.gansformer import GANsformerGenerator
+from saddlepoint.systems.capabilities import Shown, rows_of
+from saddlepoint.systems.sampling import evaluating
+from saddlepoint.systems.stylegan2 import StyleGAN2
+from saddlepoint.types import Batch
+
+
+class GANsformer(StyleGAN2):
+    """StyleGAN2 with a generator whose local latents modulate regions of the image.
+
+    Args:
+        networks: ``generator``, a :class:`~saddlepoint.networks.GANsformerGenerator`, and ``discriminator``.
+        stylegan2: other arguments; see :class:`~saddlepoint.systems.stylegan2.StyleGAN2`.
+
+    Raises:
+        UserError: the generator has no local latents.
+    """
+
+    def __init__(self, networks: Mapping[str, nn.Module], **stylegan2: Any) -> None:
+        if not isinstance(networks.get("generator"), GANsformerGenerator):
+            problem = "GANsformer needs a generator with local latents"
+            raise UserError(problem, "networks.generator", "choose network gansformer")
+        super().__init__(networks, **stylegan2)
+
+    def attention(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """Return n samples, [n, C, H, W], and the regions of the local latents in the last layer with attention.
+
+        Returns:
+            The samples, and [n, k, H, W] in [0, 1], of which the largest value at each pixel is the region's.
+        """
+        draw = self.draw(seed, 0, n).to(self.device)
+        network: Any = self.network("generator")
+        with evaluating(network):
+            images, maps = network.synthesise_with_attention(self.styles(draw), draw.noise)
+        return images.clamp(-1, 1), interpolate(maps[-1], images.shape[2:])
+
+    def style_weight(self, ema: bool = True) -> Tensor:
+        """Return the weights [A, W] of the maps from local latents to values, and from the global one to scales."""
+        scales, network = super().style_weight(ema), cast(GANsformerGenerator, self.network("generator", ema))
+        values = torch.cat([scales[:0], *(part.value.weight.detach() for part in network.attentions.values())])
+        return torch.block_diag(*[values] * network.latents, scales)
+
+    @torch.no_grad()
+    def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
+        """Return samples, and a picture with each of some samples above the maps of its local latents."""
+        shown: dict[str, Shown] = dict(super().pictures(n, seed, held_out))
+        network: Any = self.network("generator")
+        if not network.attentions:
+            return shown
+        images, maps = self.attention(max(n // (network.latents + 1), 1), seed)
+        return shown | {"attention": rows_of(images, *(2 * maps - 1).unsqueeze(2).unbind(1))}
