@@ -16,7 +16,7 @@ from saddlepoint.networks import (
     ResNetGenerator,
 )
 from saddlepoint.networks.layers.attention import SelfAttention
-from saddlepoint.networks.layers.conditioning import VectorBatchNorm
+from saddlepoint.networks.layers.vector_norms import VectorBatchNorm
 
 K, Z, N = 3, 12, 4
 SHAPE = (3, 32, 32)

@@ -28,22 +28,14 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 
 from saddlepoint.errors import UserError
-from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning, NormKind
+from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning
 from saddlepoint.networks.layers.attention import Attention, attention_at, choose_sides
-from saddlepoint.networks.layers.conditioning import (
-    Conditional,
-    ConditionalSequential,
-    CriticLabels,
-    GeneratorLabels,
-    MakesNorms,
-    VectorBatchNorm,
-    classes_of,
-    required,
-)
+from saddlepoint.networks.layers.conditioning import ConditionalSequential, CriticLabels, required
 from saddlepoint.networks.layers.init import Init, init_weights
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.shapes import Pyramid, image_pyramid
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
+from saddlepoint.networks.layers.vector_norms import conditional_classes, joined, make_norms
 from saddlepoint.networks.resnet import DownBlock, FirstBlock, UpBlock
 from saddlepoint.types import CriticOutput
 
@@ -211,60 +203,6 @@ class BigGANDiscriminator(nn.Module):
         features = at_least_float32(hidden).sum((2, 3))
         output: CriticOutput = self.labels(self.logits(features), features, labels)
         return output
-
-
-class VectorNorms:
-    """Makes batch normalizations whose gains and biases are linear functions of a vector."""
-
-    def __init__(self, condition_dim: int) -> None:
-        self.condition_dim = condition_dim
-
-    def make_norm(self, norm: NormKind, channels: int) -> Conditional:
-        """Return a :class:`VectorBatchNorm`."""
-        return VectorBatchNorm(channels, self.condition_dim)
-
-
-def make_norms(num_classes: int, embedding_dim: int, latents: int) -> MakesNorms | None:
-    """Return what makes the norms of a generator's blocks; None if they are unconditional.
-
-    Args:
-        num_classes: number of classes; 0 for an unconditional generator.
-        embedding_dim: dimension of the shared embedding; 0 if there is none.
-        latents: dimension of the part of the latents that the norms depend on; 0 if they do not.
-
-    Raises:
-        UserError: the norms are to depend on latents and have a table of the classes.
-    """
-    if num_classes and not embedding_dim:
-        if latents:
-            raise UserError(
-                "hierarchical latents need a shared embedding of the labels",
-                "hierarchical",
-                "set it to false, or set network.generator.shared_embedding=true",
-            )
-        return GeneratorLabels("batchnorm", num_classes, latents)
-    return VectorNorms(embedding_dim + latents) if embedding_dim + latents else None
-
-
-def conditional_classes(conditioning: GeneratorConditioning, num_classes: int) -> int:
-    """Return the number of classes that the generator is conditioned on, 0 for ``none``.
-
-    Raises:
-        UserError: the kind of conditioning is not supported, or the data has no labels.
-    """
-    if conditioning not in ("none", "batchnorm"):
-        raise UserError(
-            f"BigGAN's generator does not support '{conditioning}'",
-            "conditioning",
-            "choose batchnorm or none: conditioning=projection or none",
-        )
-    return classes_of(conditioning, num_classes)
-
-
-def joined(*vectors: Tensor | None) -> Tensor | None:
-    """Return vectors [N, D_i] concatenated along the second dimension; None is left out."""
-    given = [vector for vector in vectors if vector is not None]
-    return torch.cat(given, 1) if len(given) > 1 else next(iter(given), None)
 
 
 def generator_channels(shape: Sequence[int], pyramid: Pyramid, width: int) -> list[int]:

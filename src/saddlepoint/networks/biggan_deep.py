@@ -24,15 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning
-from saddlepoint.networks.biggan import (
-    WIDEST,
-    attention_sides,
-    conditional_classes,
-    generator_channels,
-    initialize,
-    joined,
-    make_norms,
-)
+from saddlepoint.networks.biggan import WIDEST, attention_sides, generator_channels, initialize
 from saddlepoint.networks.layers.attention import Attention, attention_at, choose_sides
 from saddlepoint.networks.layers.conditioning import (
     Conditional,
@@ -46,6 +38,7 @@ from saddlepoint.networks.layers.init import Init
 from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
 from saddlepoint.networks.layers.shapes import image_pyramid
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
+from saddlepoint.networks.layers.vector_norms import conditional_classes, joined, make_norms
 from saddlepoint.types import CriticOutput
 
 BOTTLENECK = 4

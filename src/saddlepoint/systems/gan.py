@@ -198,7 +198,7 @@ class GAN(Sampling, Adversarial):
             UserError: the generator has no embedding of labels.
         """
         network: Any = self.network("generator", ema)
-        if not isinstance(getattr(network, "embedding", None), nn.Module):
+        if not hasattr(network, "embed") or network.embedding is None:
             raise UserError("this generator has no embedding of labels", "labels", "give one class")
         embedded: Tensor = network.embed(labels.to(self.device))
         return embedded

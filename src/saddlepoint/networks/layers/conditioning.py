@@ -62,25 +62,7 @@ class ConditionalBatchNorm(Conditional):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Normalize [N, C, H, W] or [N, C]; ``condition`` are the labels, long [N]."""
         labels = required(condition)
-        return _modulate(self.norm(x), self.gain[labels], self.bias[labels])
-
-
-class VectorBatchNorm(Conditional):
-    """Batch normalization whose gains and biases are linear functions of a vector c: y = (1 + W_γ c)(x - μ)/σ + W_β c.
-
-    Brock et al. 2019, arXiv:1809.11096, appendix B, where c is an embedding of the label and a part of the latents.
-    """
-
-    def __init__(self, channels: int, condition_dim: int) -> None:
-        super().__init__()
-        self.norm = nn.BatchNorm2d(channels, affine=False)
-        self.gain = nn.Linear(condition_dim, channels, bias=False)
-        self.bias = nn.Linear(condition_dim, channels, bias=False)
-
-    def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
-        """Normalize [N, C, H, W]; ``condition`` is c, [N, condition_dim]."""
-        c = required(condition)
-        return _modulate(self.norm(x), 1 + self.gain(c), self.bias(c))
+        return modulate(self.norm(x), self.gain[labels], self.bias[labels])
 
 
 class AdaIN(Conditional):
@@ -99,7 +81,7 @@ class AdaIN(Conditional):
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Normalize [N, C, H, W]; ``condition`` is the code of the style, [N, S]."""
         gain, bias = self.affine(required(condition)).chunk(2, dim=1)
-        return _modulate(instance_norm(x), 1 + gain, bias)
+        return modulate(instance_norm(x), 1 + gain, bias)
 
 
 class GeneratorLabels(nn.Module):
@@ -271,7 +253,7 @@ def required(condition: Tensor | None) -> Tensor:
     return condition
 
 
-def _modulate(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
+def modulate(x: Tensor, gain: Tensor, bias: Tensor) -> Tensor:
     """Return x·gain + bias in the precision of ``x``; gain and bias are [N, C]."""
     shape = (*gain.shape, *[1] * (x.dim() - 2))
     return torch.addcmul(bias.to(x.dtype).view(shape), x, gain.to(x.dtype).view(shape))
