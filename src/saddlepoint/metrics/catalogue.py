@@ -21,6 +21,7 @@ from saddlepoint.metrics.kernel import KernelDistance
 from saddlepoint.metrics.manifold import Manifolds
 from saddlepoint.metrics.memorisation import NearestTrain
 from saddlepoint.metrics.modes import ClassHistogram, ClassModes
+from saddlepoint.metrics.parzen import ParzenLogLikelihood
 from saddlepoint.metrics.spectrum import Spectrum
 
 METRICS: dict[str, type[Metric]] = {
@@ -42,6 +43,7 @@ METRICS: dict[str, type[Metric]] = {
         ClassificationAccuracy,
         IntraFrechet,
         Spectrum,
+        ParzenLogLikelihood,
     )
 }
 DEFAULT = ("fid", "is", "kid", "precision", "nearest_train", "duplicates", "class_kl", "modes", "class_agreement")

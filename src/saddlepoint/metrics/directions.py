@@ -43,6 +43,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
     "features": True,  # of images and their reconstructions
     # of likelihoods: log-likelihood bounds, and their negatives in nats and in bits per dimension
     "elbo": False,
+    "parzen_log_likelihood": False,  # of pixels under kernels around samples
     "nll": True,
     "bits_per_dim": True,
     # of codes and latents
