@@ -117,7 +117,8 @@ def test_a_quick_experiment_is_its_model_in_minutes(model: str) -> None:
     assert (scores.at_start, scores.every_images) == (True, 100_000_000)  # first and last only
     assert scores.n == (500 if model == "cyclegan" else 2_000)
     for group in ("norm", "conditioning", "minibatch", "regularizer", "features", "data"):
-        assert quick.get(group) == full.get(group), group
+        if (model, group) != ("r3gan", "regularizer"):  # its γ depends on the data (appendix D of the paper)
+            assert quick.get(group) == full.get(group), group
     assert (quick.loss == full.loss) == (model != "unrolled")
     assert {key for key in full.model if quick.model[key] != full.model[key]} <= {
         "discriminator_steps",

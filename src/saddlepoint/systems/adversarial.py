@@ -47,7 +47,8 @@ class Adversarial(Game):
         frozen_blocks: NonNegativeInt = 0,
         **game: Any,
     ) -> None:
-        freeze_blocks(networks["discriminator"], frozen_blocks)
+        if "discriminator" in networks:  # else the base class raises an error
+            freeze_blocks(networks["discriminator"], frozen_blocks)
         super().__init__(networks, **game)
         self.loss = loss
         self.augments = nn.ModuleDict(dict(augments or {}))
