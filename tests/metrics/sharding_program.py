@@ -14,7 +14,10 @@ from saddlepoint.metrics.sharding import shard
 AT = {
     "ema": True, "batchnorm": "running", "labels": "none", "images_seen": 640, "generator_updates": 9, "revision": "a",
 }  # fmt: skip
-METRICS = ("fid", "is", "kid", "precision", "nearest_train", "duplicates")
+METRICS = (
+    *("fid", "is", "kid", "precision", "nearest_train", "duplicates"),
+    *("authenticity", "data_copying", "fld", "spectrum"),
+)
 N = 300
 
 

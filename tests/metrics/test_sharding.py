@@ -65,12 +65,15 @@ def test_merged_samples_are_one() -> None:
             by_class[label] = Moments(4)
             by_class[label].update(rows[part][labels[part] == label])
         counts = torch.bincount(labels[part], minlength=3)
-        return Sample(moments, rows[part], label_counts=counts, labels=labels[part], class_moments=by_class)
+        own = {"labels": labels[part], "images": images[part]}
+        return Sample(moments, rows[part], label_counts=counts, class_moments=by_class, **own)
 
     nothing = Sample(moments=Moments(4))
+    images = torch.arange(50, dtype=torch.uint8).view(50, 1, 1, 1).expand(-1, 3, 8, 8)
     whole, merged = sample(slice(0, 50)), merge([sample(slice(0, 2)), nothing, sample(slice(2, 50))])
     assert torch.equal(merged.pool, rows)
     assert torch.equal(merged.labels, labels)
+    assert torch.equal(merged.images, images)
     assert torch.equal(merged.label_counts, whole.label_counts)
     torch.testing.assert_close(merged.moments.covariance, rows.double().T.cov(), rtol=1e-12, atol=0)
     for label in range(3):

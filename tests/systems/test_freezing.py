@@ -38,7 +38,6 @@ def frozen(network: nn.Module) -> set[str]:
             1,
             {f"blocks.0.{layer}.{kind}" for layer in ("conv1", "conv2", "skip") for kind in ("weight", "bias")},
         ),
-        (partial(DCGANDiscriminator, (1, 16, 16), 4), 0, set()),
     ],
 )
 def test_the_first_blocks_are_frozen(network: Network, count: int, names: set[str]) -> None:

@@ -47,9 +47,11 @@ class Adversarial(Game):
         frozen_blocks: NonNegativeInt = 0,
         **game: Any,
     ) -> None:
-        if "discriminator" in networks:  # else the base class raises an error
-            freeze_blocks(networks["discriminator"], frozen_blocks)
         super().__init__(networks, **game)
+        if frozen_blocks:
+            freeze_blocks(self.discriminator, frozen_blocks)
+            for player in self.players.values():
+                player.list_tensors()
         self.loss = loss
         self.augments = nn.ModuleDict(dict(augments or {}))
         self.check_parts({"loss": loss, **{f"augments.{name}": part for name, part in self.augments.items()}})

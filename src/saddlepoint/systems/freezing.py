@@ -19,13 +19,11 @@ def freeze_blocks(network: nn.Module, count: int) -> None:
 
     Args:
         network: the discriminator.
-        count: number of blocks.
+        count: number of blocks, >= 1.
 
     Raises:
         UserError: it has no sequence of blocks, or fewer.
     """
-    if count == 0:
-        return
     name = next((name for name in ("trunk", "blocks") if hasattr(network, name)), None)
     layers = getattr(network, name) if name is not None else None
     if not isinstance(layers, nn.Sequential | nn.ModuleList):
