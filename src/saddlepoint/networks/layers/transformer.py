@@ -111,7 +111,7 @@ class SelfModulatedNorm(Conditional):
     """Self-modulated layer normalization: SLN(h, w) = (1 + γ(w)) ⊙ (h - μ) / σ + β(w).
 
     Lee et al. 2022, arXiv:2107.04589, after Chen et al. 2019, "On Self Modulation for Generative Adversarial
-    Networks", arXiv:1810.01365. γ and β are learned affine maps, in float32 even under autocast; 1 is added to the gain.
+    Networks", arXiv:1810.01365. γ and β are learned affine maps, in float32 even under autocast.
     """
 
     def __init__(self, dim: int, condition_dim: int) -> None:
