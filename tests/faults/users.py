@@ -36,7 +36,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
     "progan": (
         *("network.width=4", "model.latent_dim=8", "model.ema_decay=0.9"),
-        *("model.stabilise_images=16", "model.fade_images=16"),
+        *("model.stabilise_images=50", "model.fade_images=1000"),
     ),
     "stylegan2": (
         *("network.width=4", "network.style_dim=8", "network.mapping_layers=2"),

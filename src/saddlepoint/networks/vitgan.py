@@ -20,7 +20,7 @@ from saddlepoint.networks.layers.activations import ScaledLeakyReLU
 from saddlepoint.networks.layers.conditioning import ConditionalSequential
 from saddlepoint.networks.layers.init import init_transformer
 from saddlepoint.networks.layers.modulated import ModulatedConv2d
-from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32
+from saddlepoint.networks.layers.precision import ScoreLayer, at_least_float32, full_precision
 from saddlepoint.networks.layers.shapes import check_image
 from saddlepoint.networks.layers.spectral_norm import ImprovedSpectralNorm, apply_spectral_norm
 from saddlepoint.networks.layers.styles import MappingNetwork, ToRGB
@@ -133,7 +133,8 @@ class ImplicitPatches(nn.Module):
         """Map tokens [N, D, h, w] to images [N, C, h · side, w · side]."""
         n, _, height, width = tokens.shape
         y = to_tokens(tokens).flatten(0, 1)
-        waves = torch.sin(self.waves(self.coordinates[None])).expand(y.shape[0], -1, -1, -1)
+        with full_precision(y.device):
+            waves = torch.sin(self.waves(self.coordinates[None])).expand(y.shape[0], -1, -1, -1)
         hidden = torch.sin(self.hidden(waves, y) + self.hidden_bias)
         patches = self.output(hidden, y)
         pixels = patches.flatten(1).unflatten(0, (n, height, width)).permute(0, 3, 1, 2)

@@ -14,6 +14,7 @@ from torch.nn.functional import interpolate
 
 from saddlepoint.errors import UserError
 from saddlepoint.networks.gansformer import GANsformerGenerator
+from saddlepoint.networks.layers.bipartite import BipartiteAttention
 from saddlepoint.systems.capabilities import Shown, rows_of
 from saddlepoint.systems.sampling import evaluating
 from saddlepoint.systems.stylegan2 import StyleGAN2
@@ -52,7 +53,8 @@ class GANsformer(StyleGAN2):
     def style_weight(self, ema: bool = True) -> Tensor:
         """Return the weights [A, W] of the maps from local latents to values, and from the global one to scales."""
         scales, network = super().style_weight(ema), cast(GANsformerGenerator, self.network("generator", ema))
-        values = torch.cat([scales[:0], *(part.value.weight.detach() for part in network.attentions.values())])
+        layers = [module.value for module in network.modules() if isinstance(module, BipartiteAttention)]
+        values = torch.cat([scales[:0], *(layer.weight.detach() for layer in layers)])
         return torch.block_diag(*[values] * network.latents, scales)
 
     @torch.no_grad()

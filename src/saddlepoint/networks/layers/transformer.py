@@ -111,7 +111,7 @@ class SelfModulatedNorm(Conditional):
     """Self-modulated layer normalization: SLN(h, w) = (1 + γ(w)) ⊙ (h - μ) / σ + β(w).
 
     Lee et al. 2022, arXiv:2107.04589, after Chen et al. 2019, "On Self Modulation for Generative Adversarial
-    Networks", arXiv:1810.01365. γ and β are learned affine maps, and 1 is added to the gain, as in :class:`AdaIN`.
+    Networks", arXiv:1810.01365. γ and β are learned affine maps, in float32 even under autocast.
     """
 
     def __init__(self, dim: int, condition_dim: int) -> None:
@@ -122,7 +122,9 @@ class SelfModulatedNorm(Conditional):
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Normalize tokens [N, L, D]; ``condition`` is w, [N, W]."""
-        gain, bias = self.affine(required(condition)).unsqueeze(1).chunk(2, dim=-1)
+        w = required(condition)
+        with full_precision(w.device):
+            gain, bias = self.affine(at_least_float32(w)).unsqueeze(1).chunk(2, dim=-1)
         return layer_norm(x, (self.dim,)) * (1 + gain) + bias
 
 
