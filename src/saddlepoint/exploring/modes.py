@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -10,22 +10,19 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from saddlepoint import randomness, trees
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.drawing import Drawing
 from saddlepoint.evaluation.pictures import nearest_training
-from saddlepoint.exploring import completing, directions, inputs, noise, paths, styles
+from saddlepoint.exploring import completing, directions, inputs, noise, styles, walks
 from saddlepoint.metrics.quantise import quantise
-from saddlepoint.systems.capabilities import EmbedsLabels, Generates, HasLatents, HasStyles, Traverses, rows_of
+from saddlepoint.systems.capabilities import HasStyles, Traverses, rows_of
 from saddlepoint.tracking import pictures
 
 TRUNCATIONS = (1.0, 0.8, 0.6, 0.4, 0.2)
 """The truncations of the rows of ``mode=truncation``."""
 REACH = 3.0
 """Latents are moved along directions by up to this number of standard deviations of the prior."""
-JITTER = 0.25
-"""Range of the uniform noise that is added to the latents of ``mode=arithmetic`` (Radford et al., figure 7)."""
 
 
 @dataclass(frozen=True)
@@ -63,77 +60,18 @@ def reconstruct(config: DictConfig, restored: Restored) -> Result:
 
 
 def interpolate(config: DictConfig, restored: Restored) -> Result:
-    """Return closed paths; each row leads to the next.
-
-    They are paths through the latents of samples, through encoded ``inputs``, or, with several ``labels``, through the
-    embeddings of these classes with the same latents.
-    """
-    columns = config.columns or 8
-    rows = max(2, config.n // columns)
-    labels = [] if config.labels is None else noise.classes(config.labels, restored, config.mode)
-    if config.inputs is None and len(labels) > 1:
-        samples = _between_classes(config, restored, labels, columns)
-    elif config.inputs is None:
-        system = _with_latents(restored)
-        anchors = _latents(system, config.seed, rows)
-        path: paths.Path = config.path or ("slerp" if system.prior == "normal" else "lerp")
-        samples = system.sample(
-            rows * columns,
-            labels=noise.one_class(config, restored, rows * columns),
-            latents=paths.loop(anchors, columns, path),
-            seed=config.seed,
-            ema=config.ema,
-            noise=_one_noise(system, config.seed, rows * columns),
-        )
-    else:
-        encoder = inputs.encoder(restored, "inputs")
-        images = inputs.read(config.inputs, config.fit, restored, rows)
-        if len(images) < 2:
-            raise UserError(f"{config.inputs} holds one image", "inputs", "give two or more to interpolate between")
-        anchors = encoder.encode(images, ema=config.ema).cpu()
-        samples = encoder.decode(paths.loop(anchors, columns, config.path or "slerp"), ema=config.ema)
-    return _checked("interpolated samples", samples, columns, restored)
-
-
-def _between_classes(config: DictConfig, restored: Restored, labels: Sequence[int], columns: int) -> Tensor:
-    """Return samples of the same latents along the lines between the embeddings of classes."""
-    system = _with_latents(restored)
-    if not isinstance(system, EmbedsLabels):
-        raise UserError("this model has no embedding of labels", "labels", "give one class")
-    anchors = system.embed_labels(torch.tensor(labels), ema=config.ema).cpu()
-    condition = paths.loop(anchors, columns, config.path or "lerp")
-    latents = _latents(system, config.seed, 1).expand(len(condition), -1)
-    return system.sample(len(condition), latents=latents, condition=condition, seed=config.seed, ema=config.ema)
+    """Return closed paths between samples, images or classes; each row leads to the next."""
+    return _checked("interpolated samples", *walks.interpolate(config, restored), restored)
 
 
 def arithmetic(config: DictConfig, restored: Restored) -> Result:
-    """Return a - b + c of the mean latents of three rows of samples, followed by samples nearby.
-
-    Radford et al. 2016, arXiv:1511.06434, section 6.3.2. The last column of rows a, b and c is the sample of the mean.
-    """
-    system = _with_latents(restored)
-    terms = [list(term) for term in config.terms]
-    if len(terms) != 3 or len({len(term) for term in terms}) != 1 or not terms[0]:
-        raise UserError("needs three lists of equal length", "terms", "give indices, as in [[0,1,2],[3,4,5],[6,7,8]]")
-    drawn = _latents(system, config.seed, max(map(max, terms)) + 1)
-    groups = [drawn[term] for term in terms]
-    means = [group.mean(0, keepdim=True) for group in groups]
-    result = means[0] - means[1] + means[2]
-    random = randomness.generator("cpu", config.seed, "arithmetic")
-    nearby = result + torch.empty(len(terms[0]), result.shape[1]).uniform_(-JITTER, JITTER, generator=random)
-    rows = [torch.cat(parts) for parts in (*zip(groups, means, strict=True), (result, nearby))]
-    latents = torch.cat(rows)
-    labels = noise.one_class(config, restored, len(latents))
-    layers = _one_noise(system, config.seed, len(latents))
-    samples = system.sample(
-        len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema, noise=layers
-    )
-    return _checked("samples", samples, len(rows[0]), restored)
+    """Return a - b + c of the mean latents of three rows of samples, followed by samples nearby."""
+    return _checked("samples", *walks.arithmetic(config, restored), restored)
 
 
 def truncation(config: DictConfig, restored: Restored) -> Result:
     """Return samples with stronger truncation of the latents in each row; a column has the same latents before."""
-    system = _with_latents(restored)
+    system = walks.system_of(restored)
     columns = config.columns or max(1, config.n // len(TRUNCATIONS))
     labels = None if config.labels is None else noise.one_class(config, restored, columns)
     rows = []
@@ -145,7 +83,7 @@ def truncation(config: DictConfig, restored: Restored) -> Result:
 
 def nearest(config: DictConfig, restored: Restored) -> Result:
     """Return samples above the training images that are nearest to them in pixels."""
-    _generator(restored)
+    walks.generator(restored)
     drawn = noise.draw(config, restored)
     _check_finite(drawn.samples, restored)
     samples = quantise(drawn.samples)
@@ -156,7 +94,7 @@ def nearest(config: DictConfig, restored: Restored) -> Result:
 
 def traverse(config: DictConfig, restored: Restored) -> Result:
     """Return samples along one direction in each row: of codes, by SeFa, of components, of axes, or of classes."""
-    system = _with_latents(restored)
+    system = walks.system_of(restored)
     columns = config.columns or 10
     rows = max(1, config.n // columns)
     along = config.along or ("codes" if isinstance(restored.system, Traverses) else "sefa")
@@ -173,7 +111,7 @@ def traverse(config: DictConfig, restored: Restored) -> Result:
         return _checked("samples", torch.cat(parts), columns, restored)
     if isinstance(system, HasStyles) and along in ("sefa", "pca") and config.labels is None:
         return _checked("samples", styles.traverse(config, restored, along, rows, columns, REACH), columns, restored)
-    origin = _latents(system, config.seed, 1)
+    origin = walks.latents_of(system, config.seed, 1)
     if along == "labels":
         found = directions.labels(
             inputs.encoder(restored, "along"), inputs.training_data(restored, config.plugins), config.ema
@@ -183,7 +121,7 @@ def traverse(config: DictConfig, restored: Restored) -> Result:
     reach = REACH * directions.deviation(system.prior)
     latents = (origin + torch.linspace(-reach, reach, columns).view(-1, 1) * found.unsqueeze(1)).flatten(0, 1)
     labels = noise.one_class(config, restored, len(latents))
-    layers = _one_noise(system, config.seed, len(latents))
+    layers = walks.one_noise(system, config.seed, len(latents))
     samples = system.sample(
         len(latents), labels=labels, latents=latents, seed=config.seed, ema=config.ema, noise=layers
     )
@@ -259,33 +197,6 @@ def make(config: DictConfig, restored: Restored) -> Result:
     drawing.check(restored.system)
     with drawing.statistics(restored.system, config.seed, config.ema):
         return MODES[config.mode](config, restored)
-
-
-def _generator(restored: Restored) -> Generates:
-    return noise.generator(restored, "mode", "leave it out, and set inputs to the path of images")
-
-
-def _with_latents(restored: Restored) -> HasLatents:
-    """Return the system.
-
-    Raises:
-        UserError: if it does not generate samples from latents.
-    """
-    system = _generator(restored)
-    if not isinstance(system, HasLatents):
-        name = restored.about["choices"]["model"]
-        raise UserError(f"model={name} has no latents", "mode", "choose grid, nearest or complete")
-    return system
-
-
-def _latents(system: HasLatents, seed: int, n: int) -> Tensor:
-    latents: Tensor = system.draw(seed, 0, n).latents
-    return latents
-
-
-def _one_noise(system: HasLatents, seed: int, n: int) -> trees.Tree:
-    """Return the noise of the first sample n times, so that samples differ only in latents; None without noise."""
-    return trees.map_tree(lambda x: x.expand(n, *x.shape[1:]), system.draw(seed, 0, 1).noise)
 
 
 def _images(kind: str, samples: Tensor, columns: int | None, arrays: Mapping[str, Tensor]) -> Result:
