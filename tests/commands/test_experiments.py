@@ -101,7 +101,8 @@ def test_every_model_has_a_quick_experiment() -> None:
 def test_a_quick_experiment_is_its_model_in_minutes(model: str) -> None:
     """It overrides the choices of the data, and does not change the objective, except that of the unrolled GAN.
 
-    γ of GANsformer is smaller, as images are, and ProGAN grows sooner. TransGAN's batches are equal.
+        if (model, group) != ("r3gan", "regularizer"):  # its γ depends on the data (appendix D of the paper)
+            assert quick.get(group) == full.get(group), group
     """
     data = "binarised_mnist" if model in BINARISED else "mnist"
     data = {"pix2pix": "facades", "cyclegan": "unpaired_mnist"}.get(model, data)
@@ -119,6 +120,9 @@ def test_a_quick_experiment_is_its_model_in_minutes(model: str) -> None:
     for group in ("norm", "conditioning", "minibatch", "regularizer", "features", "data"):
         if (model, group) != ("r3gan", "regularizer"):  # its γ depends on the data (appendix D of the paper)
             assert quick.get(group) == full.get(group), group
+        if (model, group) == ("r3gan", "regularizer"):
+            continue
+        assert quick.get(group) == full.get(group), group
     assert (quick.loss == full.loss) == (model != "unrolled")
     assert {key for key in full.model if quick.model[key] != full.model[key]} <= {
         "discriminator_steps",
@@ -129,6 +133,7 @@ def test_a_quick_experiment_is_its_model_in_minutes(model: str) -> None:
         "stabilise_images",
         "fade_images",
         "generator_batch_multiple",
+        "ema_half_life",
     }
 
 
