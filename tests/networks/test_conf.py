@@ -38,6 +38,7 @@ OTHERS = {
     "vitgan": ["network.width=12"],
     "gansformer": ["network.width=4", "network.generator.latents=2"],
     "vitgan_dcgan": ["network.width=12", "network.discriminator.width=4"],
+    "vitgan_stylegan2": ["network.width=12", "network.discriminator.width=4"],
     "unet_patchgan": ["+data.columns.inputs=[2,32,32]"],
     "cyclegan": ["+data.columns.a=[2,32,32]", "+data.columns.b=[1,32,32]"],
 }
@@ -101,7 +102,7 @@ def test_networks_of_other_roles_are_built_from_their_files() -> None:
     for name in ("progan", "stylegan2"):
         grown = build(name)
         assert grown["discriminator"](grown["generator"](z)).logits.shape == (2,)
-    for name, *more in (["transgan"], ["vitgan"], ["gansformer"], ["vitgan_dcgan", "+norm=none"]):
+    for name, *more in (["transgan"], ["vitgan"], ["gansformer"], ["vitgan_stylegan2"], ["vitgan_dcgan", "+norm=none"]):
         networks = build(name, *more)
         assert networks["discriminator"](networks["generator"](z)).logits.shape == (2,)
     pix2pix = build("unet_patchgan", "network.width=4")
