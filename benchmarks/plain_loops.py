@@ -18,7 +18,7 @@ from torchvision import transforms
 
 from saddlepoint.compilation import compile_networks
 from saddlepoint.losses import Hinge, Relativistic
-from saddlepoint.networks.layers.statistics import uses_batch_statistics
+from saddlepoint.networks.layers.statistics import compares_samples
 from saddlepoint.systems import GAN
 
 
@@ -57,7 +57,7 @@ class BareLoop:
         self.hinge, self.paired = isinstance(system.loss, Hinge), isinstance(system.loss, Relativistic)
         self.penalties = {name: (part.weight, part.interval) for name, part in system.regularizers.items()}
         assert self.penalties.keys() <= {"r1", "r2", "orthogonal"}, "the bare loop has no other penalties"
-        self.together = not uses_batch_statistics(self.D)
+        self.together = not compares_samples(self.D)
         self.batches, self.turns, self.updates = self.endless(), 0, 0
 
     def endless(self) -> Iterator[tuple[Tensor, Tensor | None]]:

@@ -62,8 +62,25 @@ DCGAN = Case("DCGAN-32", ["model=dcgan", *IMAGES, "network.width=32", "batch_siz
 SNGAN = Case("SNGAN-32", ["model=sngan", *IMAGES, "network.width=16", "batch_size=32"], 10, True)
 SAGAN = Case("SAGAN-32", ["model=sagan", *IMAGES, "network.width=16", "batch_size=32"], 4)
 BIGGAN = Case("BigGAN-32", ["model=biggan", *IMAGES, "network.width=8", "batch_size=32", "model.accumulate=1"], 4)
+STYLEGAN2 = Case(
+    "StyleGAN2-32",
+    [
+        *("model=stylegan2", *IMAGES, "network.width=32", "network.base=512", "network.style_dim=64", "batch_size=16"),
+        *("model.mixing=0", "regularizer=[r1]", "regularizer.r1.weight=1", "regularizer.r1.interval=16"),
+    ],
+    16,
+)
+R3GAN = Case(
+    "R3GAN-32",
+    [
+        *("model=r3gan", *IMAGES, "network.width=64", "network.flat_up_to=8", "network.blocks=1", "batch_size=16"),
+        *("regularizer=[r3gan]", "augment=[]", "optimizer=r3gan_adam"),
+        *("model.ema_half_life=null", "model.ema_decay=0.999"),
+    ],
+    4,
+)
 POINTS = Case("MLP on points", ["model=gan", "data=gaussians", "network.width=32", "batch_size=64"], 100)
-CASES = {case.name: case for case in (DCGAN, SNGAN, SAGAN, BIGGAN, POINTS)}
+CASES = {case.name: case for case in (DCGAN, SNGAN, SAGAN, BIGGAN, STYLEGAN2, R3GAN, POINTS)}
 
 
 class TakingTurns(pl.Callback):
