@@ -75,7 +75,7 @@ REFUSED = {
     **dict.fromkeys([(model, "gaussians") for model in ("bigan", "aae", "vaegan")], "needs a network '.*encoder'"),
     **{
         (model, data): "needs labels, and the data has none"
-        for model in ("acgan", "cgan", "msgan", "projgan")
+        for model in ("acgan", "biggan", "cgan", "msgan", "projgan", "sagan")
         for data in NO_LABELS
     },
 }
@@ -152,9 +152,12 @@ def test_every_model_builds_on_every_data_set_of_its_kind(model: str, data: str)
             images = system.translate(torch.zeros(3, *about.columns[source]), name, ema=False)
             assert images.shape == (3, *about.columns[target])
     if can == [Generates] and model not in OF_IMAGES:
-        judged = system.networks["discriminator"](torch.zeros(4, *about.shape), torch.arange(4))
+        judged = system.networks["discriminator"](
+            torch.zeros(4, *about.shape), torch.arange(4) % max(about.num_classes, 1)
+        )
         judgements = 4 // config.minibatch.packing
-        assert judged.logits.shape == (judgements,)
+        assert judged.logits.shape[0] == judgements
+        assert judged.logits.dim() == (4 if model == "patchgan" and about.is_image else 1)
         assert judged.features.shape[0] == judgements
         assert judged.logits.isfinite().all()
 

@@ -8,7 +8,6 @@ from saddlepoint.errors import UserError
 from saddlepoint.losses import LeastSquares
 from saddlepoint.networks import MultiScaleDiscriminator
 from saddlepoint.networks.multiscale import halved
-from saddlepoint.types import CriticOutput
 
 
 def test_each_scale_is_a_patch_discriminator_of_a_reduced_image() -> None:
@@ -32,10 +31,8 @@ def test_a_loss_is_the_mean_over_scales() -> None:
     real, fake = torch.randn(3, 1, 20, 20), torch.randn(3, 1, 20, 20)
     loss = LeastSquares()
     parts = [
-        loss.discriminator(CriticOutput(critic.critics[0](real).logits), CriticOutput(critic.critics[0](fake).logits)),
-        loss.discriminator(
-            CriticOutput(critic.critics[1](halved(real)).logits), CriticOutput(critic.critics[1](halved(fake)).logits)
-        ),
+        loss.discriminator(critic.critics[0](real), critic.critics[0](fake)),
+        loss.discriminator(critic.critics[1](halved(real)), critic.critics[1](halved(fake))),
     ]
     torch.testing.assert_close(loss.discriminator(critic(real), critic(fake)), sum(parts) / 2)
 

@@ -233,6 +233,7 @@ def other_games(options: Mapping[str, Any]) -> dict[str, tuple[Game, type[Batch]
         "generator": GANsformerGenerator(x, 6, 2, 4, 16, 2),
         "discriminator": StyleGAN2Discriminator(x, 4, 16),
     }
+    torch.manual_seed(1)  # weights that do not depend on the networks above
     cyclegan: dict[str, nn.Module] = {
         "generator_ab": TranslationGenerator(x, 3, 2, 1),
         "generator_ba": TranslationGenerator(y, 1, 2, 1),

@@ -336,7 +336,9 @@ def composed(model: str) -> DictConfig:
         if model in COLUMNS:
             config.data.columns = {name: list(shape) for name, shape in COLUMNS[model].items()}
         if "latent_dim" in config.model:
-            config.model.latent_dim = {"infogan": 14, "gansformer": 17}.get(model, 3)  # 12 are codes; 17 latents
+            config.model.latent_dim = {"infogan": 14, "gansformer": 17, "biggan": 4}.get(
+                model, 3
+            )  # 12 are codes; 17 latents; 2 parts
         config.network = shrunk(OmegaConf.to_container(config.network))
     return config
 

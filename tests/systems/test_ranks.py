@@ -87,8 +87,8 @@ def test_a_turn_of_two_players_on_two_ranks_equals_the_whole_batchs(found: list[
 @pytest.mark.parametrize(
     "name",
     [
-        *("vae", "pixelcnn", "infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "progan", "stylegan2"),
-        *("vae", "pixelcnn", "infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "transgan", "vitgan", "gansformer"),
+        *("vae", "pixelcnn", "infogan", "bigan", "aae", "vaegan", "lapgan", "gran"),
+        *("progan", "stylegan2", "transgan", "vitgan", "gansformer"),
         *("pix2pix", "pix2pix without noise", "cyclegan"),
     ],
 )

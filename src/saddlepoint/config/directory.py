@@ -44,7 +44,7 @@ def options(group: str, folder: str | None = None) -> list[str]:
     """Return the choices of a group, including those in subfolders, sorted.
 
     >>> options("norm"), options("experiment")[0]
-    (['batch', 'layer', 'none', 'spectral'], 'compare/augment')
+    (['batch', 'layer', 'none', 'spectral', 'spectral_both'], 'cifar10/biggan')
     """
     places = [source / group for source in _sources(folder)]
     names = {file.relative_to(place).with_suffix("").as_posix() for place in places for file in place.rglob("*.yaml")}
