@@ -33,6 +33,9 @@ MINUTES = 4.0
 WHY = {
     "vae": "its samples are the decoder's means, which are blurred",
     "began": "about two thirds of its samples are ones",
+    "progan": "digits, of which many are not real ones; images are fully grown after 24,000",
+    "stylegan2": "blurred strokes after few steps",
+    "vitgan": "two or three modes after few steps",
     "unrolled": "perceptrons, each of whose updates looks ahead through two steps of D",
 }
 """Reasons why a model is less than ten times better than untrained."""
