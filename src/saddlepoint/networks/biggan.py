@@ -58,7 +58,23 @@ INIT_STD = 0.02
 """Standard deviation of the initial weights with ``init="normal"``."""
 
 
-class BigGANGenerator(nn.Module):
+class EmbedsLabels(nn.Module):
+    """A generator with a shared embedding of the labels, or with ``embedding = None``."""
+
+    embedding: nn.Embedding | None
+
+    def embed(self, labels: Tensor) -> Tensor:
+        """Return the embeddings e(y), [N, E], of labels, long [N]; embeddings are returned unchanged.
+
+        Without a shared embedding, the labels are returned.
+        """
+        if labels.is_floating_point() or self.embedding is None:
+            return labels
+        embedded: Tensor = self.embedding(labels)
+        return embedded
+
+
+class BigGANGenerator(EmbedsLabels):
     """A linear layer, residual blocks that double the size, BatchNorm, ReLU, a 3×3 convolution and tanh.
 
     Attributes:
@@ -140,13 +156,6 @@ class BigGANGenerator(nn.Module):
         for index, stage in enumerate(self.stages):
             hidden = stage(hidden, joined(condition, *others[index : index + 1]))
         return torch.tanh(at_least_float32(self.output(relu(self.norm(hidden)))))
-
-    def embed(self, labels: Tensor) -> Tensor:
-        """Return the embeddings e(y), [N, E], of labels, long [N]; without a shared embedding, the labels."""
-        if labels.is_floating_point() or self.embedding is None:
-            return labels
-        embedded: Tensor = self.embedding(labels)
-        return embedded
 
 
 class BigGANDiscriminator(nn.Module):

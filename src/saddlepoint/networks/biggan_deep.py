@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, interpolate, relu
 
 from saddlepoint.kinds import DiscriminatorConditioning, GeneratorConditioning
-from saddlepoint.networks.biggan import WIDEST, attention_sides, generator_channels, initialize
+from saddlepoint.networks.biggan import WIDEST, EmbedsLabels, attention_sides, generator_channels, initialize
 from saddlepoint.networks.layers.attention import Attention, attention_at, choose_sides
 from saddlepoint.networks.layers.conditioning import (
     Conditional,
@@ -48,7 +48,7 @@ BLOCKS = 2
 """Number of blocks for each size."""
 
 
-class BigGANDeepGenerator(nn.Module):
+class BigGANDeepGenerator(EmbedsLabels):
     """A linear layer, two bottleneck blocks for each size, BatchNorm, ReLU, a 3×3 convolution and tanh."""
 
     def __init__(
@@ -104,13 +104,6 @@ class BigGANDeepGenerator(nn.Module):
         assert condition is not None
         hidden = self.blocks(self.project(condition).unflatten(1, self.base), condition)
         return torch.tanh(at_least_float32(self.output(relu(self.norm(hidden)))))
-
-    def embed(self, labels: Tensor) -> Tensor:
-        """Return the embeddings e(y), [N, E], of labels, long [N]; embeddings are returned unchanged."""
-        if labels.is_floating_point() or self.embedding is None:
-            return labels
-        embedded: Tensor = self.embedding(labels)
-        return embedded
 
 
 class BigGANDeepDiscriminator(nn.Module):

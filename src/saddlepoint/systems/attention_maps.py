@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -21,19 +20,18 @@ MARK = (1.0, -1.0, -1.0)
 """Color of the query position: red."""
 
 
-def pictures(system: Sampling, network: nn.Module, seed: int, **options: Any) -> Mapping[str, Shown]:
+def pictures(system: Sampling, network: nn.Module, seed: int) -> Mapping[str, Shown]:
     """Return a picture of the attention of each self-attention layer; none if the network has no such layer.
 
     Args:
         system: the system.
         network: the network that generates the samples.
         seed: seed of the samples.
-        options: other arguments of :meth:`~saddlepoint.systems.sampling.Sampling.sample`.
     """
     if not any(isinstance(layer, SelfAttention) for layer in network.modules()):
         return {}
     with recorded_weights(network) as found:
-        images = system.sample(COLUMNS, seed=seed, **options)
+        images = system.sample(COLUMNS, seed=seed)
     names = ["attention"] if len(found) == 1 else [f"attention_{size[0]}px" for _, size in found]
     return {name: picture(images, *one) for name, one in zip(names, found, strict=True)}
 
