@@ -34,11 +34,9 @@ WHY = {
     "vae": "its samples are the decoder's means, which are blurred",
     "began": "about two thirds of its samples are ones",
     "patchgan": "patches of 16 px do not show whole digits",
-    "gran": "gray images: the discriminator wins with these settings",
     "gansformer": "few modes after few steps",
     "transgan": "spots, not yet digits, after few steps",
     "progan": "digits, of which many are not real ones; images are fully grown after 24,000",
-    "stylegan2": "blurred strokes after few steps",
     "vitgan": "two or three modes after few steps",
     "unrolled": "perceptrons, each of whose updates looks ahead through two steps of D",
 }
