@@ -63,6 +63,25 @@ def test_resuming_from_a_position_gives_the_same_batches(images, flip):
         _same(whole[step:], MemoryLoader(table(images, LABELS), start=step * 8, **options))
 
 
+def test_binarised_images_are_drawn_anew_in_each_epoch(images):
+    binarised = Rows({"images": images}, LABELS, binarised=(6, 5, 3))
+    options = {"batch_size": 10, "seed": 2, "stop": 200, "flip": True}
+    whole = list(MemoryLoader(binarised, **options))
+    assert all(set(batch.images.unique().tolist()) == {-1, 1} for batch in whole)
+    _same(whole, WorkerLoader(binarised, num_workers=2, **options))
+    _same(whole[6:], MemoryLoader(binarised, start=60, **options))
+    certain = (images == 0) | (images == 255)
+    unflipped = {**options, "flip": False}
+    first, second = (
+        torch.cat([batch.images for batch in islice(MemoryLoader(binarised, start=at, **unflipped), 5)])[rows]
+        for at, rows in ((at, IndexStream(50, 2).take(at, 50).argsort()) for at in (0, 50))
+    )
+    assert not torch.equal(first, second)
+    always = certain.permute(0, 3, 1, 2)
+    assert torch.equal(first[always], (images.permute(0, 3, 1, 2)[always] / 127.5 - 1))
+    assert torch.equal(first[always], second[always])
+
+
 def test_start_is_called_when_iteration_begins(images):
     position = 0
     loader = MemoryLoader(table(images), batch_size=8, seed=2, start=lambda: position, stop=64)

@@ -1,11 +1,11 @@
-"""Crops, flips and normalisation against naive loops, and random draws against their distributions."""
+"""Crops, flips, binarisation and normalisation against naive loops, and random draws against their distributions."""
 
 import numpy as np
 import pytest
 import torch
 from scipy import stats
 
-from saddlepoint.data.transforms import corners, crop, flips, mirror, normalise
+from saddlepoint.data.transforms import binarise, corners, crop, flips, mirror, normalise, thresholds
 
 
 @pytest.fixture
@@ -28,6 +28,17 @@ def test_mirror_turns_the_chosen_rows_only(images):
     mirrored = mirror(images, flip)
     assert torch.equal(mirrored[1], images[1])
     assert torch.equal(mirrored[0], images[0][:, [4, 3, 2, 1, 0]])
+
+
+def test_an_intensity_is_above_its_threshold_with_its_probability():
+    intensities = torch.arange(256, dtype=torch.uint8).view(1, 16, 16, 1)
+    limits = thresholds(0, 0, 4000, (16, 16, 1))
+    white = binarise(intensities.expand(4000, -1, -1, -1), limits)
+    assert set(white.unique().tolist()) == {0, 255}
+    expected = torch.arange(256, dtype=torch.float64).view(16, 16, 1) / 255
+    error = (white.eq(255).double().mean(0) - expected).abs()
+    assert (error <= 5 * (expected * (1 - expected) / 4000).sqrt()).all()  # exact for 0 and 255
+    assert torch.equal(thresholds(0, 777, 100, (16, 16, 1)), limits[777:877])
 
 
 def test_flips_are_fair_and_keyed_by_position():

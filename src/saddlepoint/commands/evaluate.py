@@ -82,16 +82,15 @@ def _print(cards: list[ScoreCard], title: str, seeds: int) -> None:
     table.add_column("score")
     if truncated:
         table.add_column("truncation", justify="right")
-    for heading in ("value", f"± over {seeds} seeds" if seeds > 1 else "", "", "real", "n"):
+    for heading in ("value", *([f"± over {seeds} seeds"] if seeds > 1 else []), "", "real", "n"):
         table.add_column(heading, justify="right")
     table.add_column("against")
     for card in cards:
         better = "lower is better" if lower_is_better(card.metric) else "higher is better"
-        spread = f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if seeds > 1 and card.interval else ""
+        spread = [f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if card.interval else ""] if seeds > 1 else []
         truncation = [f"{card.truncation or 1:g}"] if truncated else []
-        table.add_row(
-            card.metric, *truncation, short(card.value), spread, better, card.real_shown, f"{card.n:,}", card.reference
-        )
+        values = [short(card.value), *spread, better, card.real_shown, f"{card.n:,}", card.reference]
+        table.add_row(card.metric, *truncation, *values)
     out = console(width=130)
     out.print(table)
     for card in cards:

@@ -101,16 +101,20 @@ class Columns:
     def tables(self, split: Split, margin: int, in_memory: bool) -> list[Rows[Any]]:
         """Return a split's tables for a loader, either decoded or with files that are decoded row by row on access."""
 
-        def column(name: str, values: Column) -> Readable:
+        def column(table: Table, name: str, values: Column) -> Readable:
+            if name in table.intensities:
+                intensities = cast(Pixels, table.intensities[name])
+                return torch.tensor(self.fits[name].larger(margin).arrays(intensities, self.info.name))
             if isinstance(values, Stored) and not in_memory:
                 return DecodedRows(values, self.fits[name].larger(margin))
             return self.whole(split, name, margin)
 
         return [
             Rows(
-                {name: column(name, values) for name, values in table.columns.items()},
+                {name: column(table, name, values) for name, values in table.columns.items()},
                 self._conditions(split, table),
                 _blocks(next(iter(table.columns.values()))),
+                next((self.fits[name].shape for name in table.intensities), None),
             )
             for table in self.contents.splits[split]
         ]

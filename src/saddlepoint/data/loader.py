@@ -1,7 +1,7 @@
 """Two loaders with bitwise identical batches: one for tables in memory, one that decodes in worker processes.
 
-Order, crops and flips depend only on the position, which is the number of images consumed by all ranks. Both loaders
-crop, flip and normalise on the training device.
+Order, crops, flips and random binarisation depend only on the position, which is the number of images consumed by all
+ranks. Both loaders crop, flip, binarise and normalise on the training device.
 """
 
 from __future__ import annotations
@@ -52,11 +52,13 @@ class Rows(Generic[C_co]):
         labels: of the rows, long [N], or None; at most one table of a loader has labels.
         blocks: numbers of consecutive rows that should be read together, see
             :class:`~saddlepoint.data.stream.IndexStream`, or None.
+        binarised: shape (H, W, C) of the batches' images if they are binarised at random, else None.
     """
 
     columns: Mapping[str, C_co]
     labels: Tensor | None = None
     blocks: Sequence[int] | None = None
+    binarised: Sequence[int] | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -122,7 +124,8 @@ class _Loader:
         draws = options["seed"], options.get("flip", False), self.jitter
         names = [next(iter(table.columns)) if len(tables) > 1 else "" for table in tables]
         self.streams = [
-            Stream(len(table), *draws, name, table.blocks) for table, name in zip(tables, names, strict=True)
+            Stream(len(table), *draws, name, table.blocks, table.binarised)
+            for table, name in zip(tables, names, strict=True)
         ]
         self._start = options.get("start", 0)
 
@@ -153,13 +156,15 @@ class _Loader:
         return batch
 
     def _transformed(self, values: Tensor, drawn: Draws) -> Tensor:
-        """Return rows as network inputs: images cropped, mirrored and normalised; points unchanged."""
+        """Return rows as network inputs: images cropped, mirrored, binarised and normalised; points unchanged."""
         if values.dim() != 4:
             return values
         if drawn.corners is not None:
             values = transforms.crop(values, drawn.corners, self.jitter)
         if drawn.flips is not None:
             values = transforms.mirror(values, drawn.flips)
+        if drawn.thresholds is not None:
+            values = transforms.binarise(values, drawn.thresholds)
         return transforms.normalise(values)
 
 

@@ -1,4 +1,4 @@
-"""Random draws for the rows of a table: order, flips and crops, each a function of the position alone."""
+"""Random draws for the rows of a table: order, flips, crops and thresholds, each a function of the position alone."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ class Draws(NamedTuple):
         indices: of the rows, long [n].
         flips: whether each row is mirrored, bool [n], or None.
         corners: the top left corner of each crop, long [n, 2], or None.
+        thresholds: of the values of images that are binarised, uint8 [n, H, W, C], or None.
     """
 
     indices: Tensor
     flips: Tensor | None
     corners: Tensor | None
+    thresholds: Tensor | None
 
 
 class IndexStream:
@@ -101,6 +103,7 @@ class Stream:
         jitter: largest offset of a crop in pixels; 0 for no crops.
         name: distinguishes the draws of several tables; empty if there is only one.
         blocks: of rows, see :class:`IndexStream`.
+        binarised: shape (H, W, C) of images that are binarised at random, or None.
     """
 
     def __init__(
@@ -111,16 +114,19 @@ class Stream:
         jitter: int = 0,
         name: str = "",
         blocks: Sequence[int] | None = None,
+        binarised: Sequence[int] | None = None,
     ):
-        self.seed, self.flip, self.jitter, self.name = seed, flip, jitter, name
+        self.seed, self.flip, self.jitter, self.name, self.binarised = seed, flip, jitter, name, binarised
         self.indices = IndexStream(n, seed, self._purpose("order"), blocks)
 
     def draw(self, start: int, count: int) -> Draws:
         """Return the draws at positions ``start … start + count - 1``, on the CPU."""
+        at, binarised = (self.seed, start, count), self.binarised
         return Draws(
             self.indices.take(start, count),
-            transforms.flips(self.seed, start, count, self._purpose("flip")) if self.flip else None,
-            transforms.corners(self.seed, start, count, self.jitter, self._purpose("crop")) if self.jitter else None,
+            transforms.flips(*at, self._purpose("flip")) if self.flip else None,
+            transforms.corners(*at, self.jitter, self._purpose("crop")) if self.jitter else None,
+            None if binarised is None else transforms.thresholds(*at, binarised, self._purpose("threshold")),
         )
 
     def _purpose(self, what: str) -> str:

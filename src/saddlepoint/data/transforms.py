@@ -1,6 +1,8 @@
-"""Crops, flips and normalisation of the pixels of a batch, computed on the training device."""
+"""Crops, flips, binarisation and normalisation of the pixels of a batch, computed on the training device."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,6 +26,23 @@ def mirror(pixels: Tensor, flip: Tensor) -> Tensor:
     # synchronise with the GPU.
     mask = flip.to(torch.uint8).neg()[:, None, None, None]
     return pixels ^ ((pixels ^ pixels.flip(2)) & mask)
+
+
+def thresholds(seed: int, start: int, count: int, shape: Sequence[int], purpose: str = "threshold") -> Tensor:
+    """Return random thresholds for the values of the rows at positions ``start …``, uint8 [count, *shape] on the CPU.
+
+    They are uniform on 0 … 254, so that an intensity i is above its threshold with probability i / 255.
+    """
+
+    def draw(n: int, random: torch.Generator) -> Tensor:
+        return torch.randint(255, (n, *shape), generator=random, dtype=torch.uint8)
+
+    return rows(draw, seed, purpose, start, count)
+
+
+def binarise(pixels: Tensor, limits: Tensor) -> Tensor:
+    """Return 255 where pixels, uint8 [N, H, W, C], are above their thresholds, and 0 elsewhere."""
+    return (pixels > limits).to(torch.uint8).neg()
 
 
 def corners(seed: int, start: int, count: int, jitter: int, purpose: str = "crop") -> Tensor:

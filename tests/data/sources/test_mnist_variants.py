@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from saddlepoint.data import MNIST, BinarisedMNIST, DataModule, UnpairedMNIST
+from saddlepoint.data.sources.base import chosen_rows
 from saddlepoint.data.sources.binarised_mnist import drawn
+from saddlepoint.data.stream import IndexStream
 
 
 @pytest.fixture
@@ -94,10 +96,27 @@ def test_binarised_splits(root, binarisation):
     assert (train[0] == 0).all()
 
 
+def test_dynamic_binarisation_redraws_training_images_only(root):
+    plain, static = (DataModule(source) for source in (MNIST(root), BinarisedMNIST(root)))
+    data = DataModule(BinarisedMNIST(root, "dynamic"), fraction=0.5)
+    for split in ("train", "held_out"):
+        rows = torch.from_numpy(chosen_rows(40, 0.5)) if split == "train" else slice(None)
+        assert torch.equal(data.arrays(split).samples, static.arrays(split).samples[rows])
+    data.configure(batch_size=20, seed=0, stop=20 * 400)
+    batches = [batch.images for batch in data.train_dataloader()]
+    assert set(batches[0].unique().tolist()) == {-1, 1}
+    order = [IndexStream(20, 0).take(20 * epoch, 20).argsort() for epoch in range(400)]
+    share = torch.stack([batch[rows] for batch, rows in zip(batches, order, strict=True)]).gt(0).double().mean(0)
+    intensities = plain.arrays("train").samples[chosen_rows(40, 0.5)]
+    inner = (intensities.shape[2] - 28) // 2
+    expected = intensities[:, :, inner : inner + 28, inner : inner + 28].double() / 255
+    assert ((share - expected).abs() <= 5 * (expected * (1 - expected) / 400).sqrt()).all()
+
+
 def test_binarisations_never_share_scores(root):
-    infos = [DataModule(BinarisedMNIST(root, kind)).info for kind in ("static", "threshold")]
-    assert infos[0].name != infos[1].name
-    assert infos[0].fingerprint != infos[1].fingerprint
+    infos = [DataModule(BinarisedMNIST(root, kind)).info for kind in ("static", "dynamic", "threshold")]
+    assert len({info.name for info in infos}) == 3
+    assert len({info.fingerprint for info in infos}) == 3
 
 
 def test_real_static_binarisation_is_fixed(mnist):

@@ -110,10 +110,13 @@ class Table:
         columns: by name, in the order of :data:`saddlepoint.types.BATCHES`. Images are uint8 [N, H, W, C], or on disk;
             points and embeddings are float32 [N, D].
         labels: int64 [N], or None.
+        intensities: images, uint8 [N, H, W, C], that training reads in place of the column of that name. Each time that
+            a row is read, its values are drawn anew: 255 with probability intensity / 255, else 0.
     """
 
     columns: Mapping[str, Column]
     labels: Labels | None = None
+    intensities: Mapping[str, Array] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
@@ -121,7 +124,8 @@ class Table:
     def take(self, rows: NDArray[np.int64]) -> Table:
         """Return the rows of the given indices."""
         columns = {name: taken(column, rows) for name, column in self.columns.items()}
-        return Table(columns, None if self.labels is None else self.labels[rows])
+        intensities = {name: column[rows] for name, column in self.intensities.items()}
+        return Table(columns, None if self.labels is None else self.labels[rows], intensities)
 
 
 def taken(column: C, rows: NDArray[np.int64]) -> C:
@@ -212,7 +216,7 @@ def digest(parts: Iterable[bytes | str | NDArray[np.generic]]) -> str:
 
 
 def digest_of(splits: Mapping[Split, Sequence[Table]]) -> str:
-    """Return a hash of the values and labels of tables of arrays."""
+    """Return a hash of the values, intensities and labels of tables of arrays."""
     return digest(
         part
         for name, tables in sorted(splits.items())
@@ -224,6 +228,7 @@ def digest_of(splits: Mapping[Split, Sequence[Table]]) -> str:
                 for column in table.columns.values()
                 if not isinstance(column, FileColumn)
             ),
+            *table.intensities.values(),
             "no labels" if table.labels is None else table.labels,
         )
     )

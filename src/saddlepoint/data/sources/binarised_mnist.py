@@ -12,7 +12,7 @@ from saddlepoint.data.sources.mnist import MNIST, digits
 from saddlepoint.data.store import given_path
 from saddlepoint.types import Split
 
-Binarisation = Literal["static", "threshold"]
+Binarisation = Literal["static", "dynamic", "threshold"]
 
 STREAMS: dict[Split, int] = {"train": 0, "held_out": 1}
 CHUNK = 1000  # images per draw, to limit memory
@@ -28,9 +28,12 @@ class BinarisedMNIST(Source):
     (``binarized_mnist_train.amat``, Larochelle & Murray 2011), which also splits off 10,000 images for validation.
     Likelihoods are therefore not exactly comparable with published ones.
 
+    ``dynamic`` draws each pixel of a training image anew, with the same probability, each time that it is read (Burda
+    et al. 2016, arXiv:1509.00519). Held-out images, and training images in evaluations, are those of ``static``.
+
     Args:
         root: the folder that contains ``MNIST/raw``; missing files are downloaded by torchvision.
-        binarisation: ``static`` as above, or ``threshold``: white for intensities of at least 128.
+        binarisation: ``static`` or ``dynamic`` as above, or ``threshold``: white for intensities of at least 128.
     """
 
     def __init__(self, root: str, binarisation: Binarisation = "static"):
@@ -44,8 +47,9 @@ class BinarisedMNIST(Source):
         splits: dict[Split, list[Table]] = {}
         for split, stream in STREAMS.items():
             images, labels = digits(mnist, split)
-            white = drawn(images, stream) if self.binarisation == "static" else images >= 128
-            splits[split] = [Table({"images": np.where(white, np.uint8(255), np.uint8(0))}, labels)]
+            white = images >= 128 if self.binarisation == "threshold" else drawn(images, stream)
+            redrawn = {"images": images} if (self.binarisation, split) == ("dynamic", "train") else {}
+            splits[split] = [Table({"images": np.where(white, np.uint8(255), np.uint8(0))}, labels, redrawn)]
         return Contents(splits, mnist.class_names, digest_of(splits))
 
 
