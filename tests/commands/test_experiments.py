@@ -101,7 +101,8 @@ def test_every_model_has_a_quick_experiment() -> None:
 def test_a_quick_experiment_is_its_model_in_minutes(model: str) -> None:
     """It overrides the choices of the data, and does not change the objective, except that of the unrolled GAN.
 
-    γ of R3GAN and GANsformer depends on the data and on the size of the images.
+    γ of R3GAN, StyleGAN2 and GANsformer depends on the data and on the size of the images; StyleGAN2 has no path length
+    regularisation, as in its settings for CIFAR-10.
     """
     data = "binarised_mnist" if model in BINARISED else "mnist"
     data = {"pix2pix": "facades", "cyclegan": "unpaired_mnist"}.get(model, data)
@@ -117,7 +118,7 @@ def test_a_quick_experiment_is_its_model_in_minutes(model: str) -> None:
     assert (scores.at_start, scores.every_images) == (True, 100_000_000)  # first and last only
     assert scores.n == (500 if model == "cyclegan" else 2_000)
     for group in ("norm", "conditioning", "minibatch", "regularizer", "features", "data"):
-        if (model, group) != ("r3gan", "regularizer"):
+        if (model, group) not in (("r3gan", "regularizer"), ("stylegan2", "regularizer")):
             assert quick.get(group) == full.get(group), group
     assert (quick.loss == full.loss) == (model != "unrolled")
     assert {key for key in full.model if quick.model[key] != full.model[key]} <= {
