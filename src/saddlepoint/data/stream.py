@@ -121,12 +121,12 @@ class Stream:
 
     def draw(self, start: int, count: int) -> Draws:
         """Return the draws at positions ``start … start + count - 1``, on the CPU."""
-        at, binarised = (self.seed, start, count), self.binarised
+        at = self.seed, start, count
         return Draws(
             self.indices.take(start, count),
             transforms.flips(*at, self._purpose("flip")) if self.flip else None,
             transforms.corners(*at, self.jitter, self._purpose("crop")) if self.jitter else None,
-            None if binarised is None else transforms.thresholds(*at, binarised, self._purpose("threshold")),
+            transforms.thresholds(*at, self.binarised, self._purpose("threshold")) if self.binarised else None,
         )
 
     def _purpose(self, what: str) -> str:
