@@ -138,6 +138,10 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16"),
     "lapgan": ("network.levels=2", "network.width=4", "network.units=16", "model.training=together"),
     "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
+    "sagan": ("network.width=4",),
+    "biggan": ("network.width=4", "model.latent_dim=8", "model.accumulate=2"),
+    "r3gan": ("network.width=8", "network.blocks=1", "model.latent_dim=8"),
+    "patchgan": ("network.width=4", "network.generator.width=4"),
     "progan": (
         *("network.width=4", "model.latent_dim=8", "model.ema_decay=0.9"),
         *("model.stabilise_images=8", "model.fade_images=8"),
@@ -167,7 +171,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
 """Models that are no GAN from latents, with settings for runs of a second."""
 SLOW = (
     *("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "progan", "stylegan2", "gansformer", "transgan"),
-    *("vitgan", "row_lstm", "diagonal_bilstm"),
+    *("vitgan", "row_lstm", "diagonal_bilstm", "sagan", "biggan", "r3gan", "patchgan"),
 )
 OF_OTHER_GAMES = ("batch_size=8", "budget.images=24", "features=random", "logger=none", "callbacks.samples.n=6")
 

@@ -34,6 +34,10 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
     "vaegan": ("network.width=4", "network.units=16", "network.discriminator.units=16", "model.ema_decay=0.9"),
     "lapgan": ("network.levels=2", "network.width=4", "network.units=16", "model.ema_decay=0.9"),
     "gran": ("network.steps=2", "network.width=4", "network.discriminator.width=4", "network.generator.units=8"),
+    "sagan": ("network.width=4", "model.ema_decay=0.9"),
+    "biggan": ("network.width=4", "model.latent_dim=8", "model.accumulate=2", "model.ema_decay=0.9"),
+    "r3gan": ("network.width=8", "network.blocks=1", "model.latent_dim=8"),
+    "patchgan": ("network.width=4", "network.generator.width=4", "model.ema_decay=0.9"),
     "progan": (
         *("network.width=4", "model.latent_dim=8", "model.ema_decay=0.9"),
         *("model.stabilise_images=50", "model.fade_images=1000"),
@@ -60,7 +64,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
         "network.discriminator_b.receptive_field=1",
     ),
 }
-"""Models that are no GAN from latents, each with settings whose rounds take some milliseconds."""
+"""Models beside those of test_kills.py, each with settings whose rounds take some milliseconds."""
 WAIT = 90.0
 """Timeout in seconds for anything that a process is expected to do."""
 AT_ONCE = 3

@@ -59,10 +59,14 @@ class GANsformer(StyleGAN2):
 
     @torch.no_grad()
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
-        """Return samples, and a picture with each of some samples above the maps of its local latents."""
+        """Return samples, and a picture with each of some samples above the maps of its local latents.
+
+        White is the largest value in the maps of a sample.
+        """
         shown: dict[str, Shown] = dict(super().pictures(n, seed, held_out))
         network: Any = self.network("generator")
         if not network.attentions:
             return shown
         images, maps = self.attention(max(n // (network.latents + 1), 1), seed)
-        return shown | {"attention": rows_of(images, *(2 * maps - 1).unsqueeze(2).unbind(1))}
+        scaled = 2 * maps / maps.amax((1, 2, 3), keepdim=True) - 1
+        return shown | {"attention": rows_of(images, *scaled.unsqueeze(2).unbind(1))}
