@@ -33,10 +33,7 @@ MINUTES = 4.0
 WHY = {
     "vae": "its samples are the decoder's means, which are blurred",
     "began": "about two thirds of its samples are ones",
-    "patchgan": "patches of 16 px do not show whole digits",
-    "gansformer": "few modes after few steps",
     "transgan": "spots, not yet digits, after few steps",
-    "progan": "digits, of which many are not real ones; images are fully grown after 24,000",
     "vitgan": "two or three modes after few steps",
     "unrolled": "perceptrons, each of whose updates looks ahead through two steps of D",
 }
