@@ -29,13 +29,13 @@ def build(generator: Any = None, **options: Any) -> GANsformer:
     return GANsformer(networks, loss=NonSaturating(), latent_dim=12, optimizers=optimizers)
 
 
-def test_the_picture_has_a_map_of_each_latent_below_each_sample() -> None:
+def test_the_picture_has_a_map_of_each_latent_beside_each_sample() -> None:
     system = build()
     shown = system.pictures(16, 5, None)
     picture = shown["attention"]
     assert isinstance(picture, Picture)
-    assert picture.columns == 4
-    rows = picture.samples.unflatten(0, (-1, 4))
+    assert picture.columns == 1 + 3
+    rows = picture.samples.unflatten(0, (-1, 4)).transpose(0, 1)
     assert rows.shape == (1 + 3, 4, *SHAPE)
     np.testing.assert_allclose(rows[0], system.sample(4, seed=5), atol=1e-5)
     sums = ((rows[1:] + 1) / 2).sum(0)  # the maps of a pixel sum to 1, before they are scaled

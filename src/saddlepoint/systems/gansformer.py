@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from saddlepoint.errors import UserError
 from saddlepoint.networks.gansformer import GANsformerGenerator
 from saddlepoint.networks.layers.bipartite import BipartiteAttention
-from saddlepoint.systems.capabilities import Shown, rows_of
+from saddlepoint.systems.capabilities import Picture, Shown
 from saddlepoint.systems.sampling import evaluating
 from saddlepoint.systems.stylegan2 import StyleGAN2
 from saddlepoint.types import Batch
@@ -59,7 +59,7 @@ class GANsformer(StyleGAN2):
 
     @torch.no_grad()
     def pictures(self, n: int, seed: int, held_out: Batch | None) -> Mapping[str, Shown]:
-        """Return samples, and a picture with each of some samples above the maps of its local latents.
+        """Return samples, and a picture with a row for each of some samples: the sample and its local latents' maps.
 
         White is the largest value in the maps of a sample.
         """
@@ -68,5 +68,6 @@ class GANsformer(StyleGAN2):
         if not network.attentions:
             return shown
         images, maps = self.attention(max(n // (network.latents + 1), 1), seed)
-        scaled = 2 * maps / maps.amax((1, 2, 3), keepdim=True) - 1
-        return shown | {"attention": rows_of(images, *scaled.unsqueeze(2).unbind(1))}
+        scaled = (2 * maps / maps.amax((1, 2, 3), keepdim=True) - 1).unsqueeze(2)
+        rows = torch.cat([images.unsqueeze(1), scaled.expand(-1, -1, images.shape[1], -1, -1)], 1)
+        return shown | {"attention": Picture(rows.flatten(0, 1), columns=rows.shape[1])}
