@@ -71,12 +71,16 @@ BENCHMARKS = {
         runs="stacked",
     ),
     "stacked_r3gan": Benchmark(
-        "Stacked MNIST, 1000 modes, small ResNets, 320,000 images",
-        "experiment=modes/stacked_r3gan logger=none",
-        {"R3GAN": ""},
+        "Stacked MNIST, 1000 modes, 160,000 images",
+        "budget.images=160_000 logger=none",
+        {
+            "DCGAN": "experiment=modes/stacked",
+            "RpGAN + R1 + R2": "experiment=modes/stacked model=rpgan",
+            "R3GAN, small ResNets": "experiment=modes/stacked_r3gan",
+        },
     ),
     "stacked_ablation": Benchmark(
-        "Stacked MNIST, 1000 modes, width 16, 160,000 images, one change at a time",
+        "Stacked MNIST, 1000 modes, 160,000 images, one change at a time",
         "experiment=modes/stacked budget.images=160_000 logger=none",
         {
             "RpGAN + R1 + R2": "model=rpgan",
@@ -93,6 +97,7 @@ BENCHMARKS = {
             "DCGAN, no BatchNorm in D": "norm=none",
             "DCGAN, no BatchNorm in G": "norm.generator=none",
         },
+        runs="stacked_r3gan",
     ),
 }
 
