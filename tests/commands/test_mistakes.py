@@ -53,6 +53,8 @@ COMMAND_LINE = {
     "optimizer.schedule=stairs": "optimizer.schedule: input should be 'constant', 'linear', ",
     "optimizer.gradient_clip=-1": "optimizer.gradient_clip: input should be greater than 0, got -1",
     "data.fit=squash": "data.fit: input should be 'pad', 'crop' or 'resize', got 'squash'",
+    "data.channels=2": "data.channels: input should be 1, 3 or 4, got 2",
+    "data.image_size=0": "data.image_size: input should be greater than 0, got 0",
     "data.num_workers=-1": "data.num_workers: input should be greater than or equal to 0, got -1",
     "callbacks.scores.n=3 callbacks.scores.splits=4": "callbacks.scores.splits: 3 samples cannot be split into 4 parts",
     # incompatible settings

@@ -60,5 +60,15 @@ def test_masks_that_cannot_be_used(tmp_path: Path, value: int | None, problem: s
 def test_a_mask_that_does_not_exist(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="does not exist"):
         hidden("middle", 8, 8)
-    with pytest.raises(UserError, match="does not exist"):
+    with pytest.raises(UserError, match="is not a file"):
         hidden(str(tmp_path), 8, 8)
+
+
+def test_a_mask_of_another_aspect_ratio(tmp_path: Path) -> None:
+    pixels = np.zeros((8, 16), dtype=np.uint8)
+    pixels[2:] = 255
+    Image.fromarray(pixels).save(tmp_path / "mask.png")
+    with pytest.raises(UserError, match="has 8x16 px, another aspect ratio than the images' 8x8") as caught:
+        hidden(str(tmp_path / "mask.png"), 8, 8)
+    assert caught.value.key == "mask"
+    assert (hidden(str(tmp_path / "mask.png"), 4, 8).numpy() == [[False] * 8, *[[True] * 8] * 3]).all()

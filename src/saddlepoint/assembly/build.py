@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from saddlepoint import processes, randomness
 from saddlepoint.assembly.parts import GROUPS, located, part
-from saddlepoint.config.check import check_parts
+from saddlepoint.config.check import check_parts, check_values
 from saddlepoint.config.signatures import signature_of
 from saddlepoint.config.targets import resolve_target
 from saddlepoint.data import DataModule
@@ -45,6 +45,8 @@ def build_data(config: DictConfig) -> tuple[DataModule, DataInfo]:
     Raises:
         UserError: if the data are missing or damaged, or need other settings.
     """
+    content = OmegaConf.to_container(config.data, resolve=False)
+    check_values(config, "data", content, config.plugins)  # type: ignore[arg-type]
     data: DataModule = part(config.data, config.plugins)
     try:
         info = data.inspect()

@@ -63,7 +63,7 @@ def check_parts(
     for path, part in parts:  # all keys before all values: a misspelt key can also make a value invalid elsewhere
         _check_keys(path, part, provided.get(path, set()), read, plugins)
     for path, part in parts:
-        _check_values(config, path, part, plugins)
+        check_values(config, path, part, plugins)
 
 
 def _check_group(group: str, node: dict[str, Any], read: set[str]) -> None:
@@ -158,7 +158,12 @@ def _check_keys(path: str, part: dict[str, Any], provided: set[str], read: set[s
             raise UserError(f"missing key, required by {part['_target_']}", f"{path}.{missing[0]}")
 
 
-def _check_values(config: DictConfig, path: str, part: dict[str, Any], plugins: Sequence[str]) -> None:
+def check_values(config: DictConfig, path: str, part: Mapping[str, Any], plugins: Sequence[str]) -> None:
+    """Check the types and ranges of the values of one part.
+
+    Raises:
+        UserError: for the first invalid value.
+    """
     for key, parameter in signature_of(resolve_target(part["_target_"], plugins, path)).items():
         if key in part and parameter.annotation is not parameter.empty:
             value = OmegaConf.select(config, f"{path}.{key}", throw_on_missing=False)

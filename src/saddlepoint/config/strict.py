@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from saddlepoint.config import mistakes
 from saddlepoint.errors import UserError, suggestion
 
-TYPES = ("str", "int", "float", "bool", "list", "literal")
+TYPES = ("str", "int", "float", "bool", "list", "literal", "constrained-float")
 
 
 def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
@@ -34,15 +34,29 @@ def check_schema(config: DictConfig, schema: type[BaseModel]) -> None:
 
 
 def _first_mistake(error: ValidationError, schema: type[BaseModel]) -> UserError:
-    mistake = error.errors()[0]
-    # Pydantic appends the types of a union and positions in lists, as in ("labels", "str") and ("format", 0).
-    parts = takewhile(lambda part: isinstance(part, str) and part.partition("[")[0] not in TYPES, mistake["loc"])
-    key = ".".join(map(str, parts))
+    mistakes = error.errors()
+    path = _path(mistakes[0]["loc"])
+    # Of the alternatives of a union, the one that is followed furthest is meant: of a list, its wrong element.
+    mistake = max((one for one in mistakes if _path(one["loc"]) == path), key=lambda one: len(one["loc"]))
+    key = ".".join(path)
     if mistake["type"] == "extra_forbidden":
         return UserError("unknown key", key, suggestion(str(mistake["loc"][-1]), _fields(schema, mistake["loc"][:-1])))
     if mistake["type"] == "missing":
         return UserError("missing key", key)
     return wrong_value(key, mistake["input"], mistake["msg"])
+
+
+def _path(location: Sequence[str | int]) -> list[str]:
+    """Return the keys of a location, to which Pydantic appends the types of a union and positions in lists.
+
+    >>> _path(("labels", "str")), _path(("format", 0))
+    (['labels'], ['format'])
+    """
+    return [str(part) for part in takewhile(_is_key, location)]
+
+
+def _is_key(part: str | int) -> bool:
+    return isinstance(part, str) and part.partition("[")[0] not in TYPES
 
 
 def _fields(schema: type[BaseModel], path: Sequence[str | int]) -> list[str]:

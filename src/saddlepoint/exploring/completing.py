@@ -13,6 +13,7 @@ from torch import Tensor
 from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.exploring import inputs
+from saddlepoint.metrics.status_line import status_line
 from saddlepoint.systems.capabilities import Completes
 
 HALVES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
@@ -29,23 +30,29 @@ def hidden(mask: str, height: int, width: int) -> Tensor:
     """Return which pixels are hidden, bool [H, W].
 
     Args:
-        mask: a key of :data:`HALVES`, or an image file in which the hidden pixels are white, of any size.
+        mask: a key of :data:`HALVES`, or an image file in which the hidden pixels are white, of any size with the
+            aspect ratio H : W.
         height: H.
         width: W.
 
     Raises:
-        UserError: if the file cannot be read, or hides no pixel or all of them.
+        UserError: if the file cannot be read, has another aspect ratio, or hides no pixel or all of them.
     """
     if mask in HALVES:
         y, x = torch.meshgrid((torch.arange(height) + 0.5) / height, (torch.arange(width) + 0.5) / width, indexing="ij")
         return HALVES[mask](y, x)
     if not Path(mask).is_file():
-        raise UserError(f"'{mask}' does not exist", "mask", f"choose {', '.join(HALVES)}, or the path of an image")
+        problem = f"'{mask}' {'is not a file' if Path(mask).exists() else 'does not exist'}"
+        raise UserError(problem, "mask", f"choose {', '.join(HALVES)}, or the path of an image")
     try:
         with Image.open(mask) as image:
+            size = image.height, image.width
             gray = image.convert("L").resize((width, height), Image.Resampling.NEAREST)
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
         raise UserError(f"'{mask}' is not an image", "mask", "give a black image with white hidden pixels") from None
+    if size[0] * width != size[1] * height:
+        problem = f"'{mask}' has {size[0]}x{size[1]} px, another aspect ratio than the images' {height}x{width}"
+        raise UserError(problem, "mask", f"make it {height}x{width}, or a multiple")
     pixels = torch.tensor(list(gray.tobytes())).view(height, width) >= 128
     if bool(pixels.all()) or not bool(pixels.any()):
         problem = f"'{mask}' hides {'all pixels' if pixels.all() else 'no pixel'}"
@@ -73,5 +80,7 @@ def complete(config: DictConfig, restored: Restored) -> tuple[Tensor, Tensor, Te
     else:
         originals = inputs.read(config.inputs, config.fit, restored, config.n)
     occluded = torch.where(missing, torch.zeros(()), originals)
-    completed = system.complete(occluded, ~missing[None, None], seed=config.seed, ema=config.ema).cpu()
+    with status_line() as status:
+        status.add_task(f"completing {len(originals):,} image{'s' * (len(originals) > 1)}", total=None)
+        completed = system.complete(occluded, ~missing[None, None], seed=config.seed, ema=config.ema).cpu()
     return occluded, completed, originals

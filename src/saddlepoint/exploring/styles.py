@@ -13,6 +13,7 @@ from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.exploring import inputs
 from saddlepoint.exploring.directions import descending
+from saddlepoint.metrics.status_line import status_line
 from saddlepoint.systems.capabilities import Draw, HasStyles
 
 SAMPLES = 512
@@ -118,7 +119,13 @@ def project(config: DictConfig, restored: Restored) -> inputs.Made:
         images = inputs.held_out(config, restored)
     else:
         images = inputs.read(config.inputs, config.fit, restored, config.n)
-    styles = torch.cat([system.project(part, config.seed, config.ema) for part in images.split(system.block)])
+    found = []
+    with status_line() as status:
+        task = status.add_task(f"projecting {len(images):,} image{'s' * (len(images) > 1)}", total=len(images))
+        for some in images.split(system.block):
+            found.append(system.project(some, config.seed, config.ema))
+            status.advance(task, len(some))
+    styles = torch.cat(found)
     with torch.no_grad():
         return inputs.Made(images, synthesised(system, styles, None, config.ema), styles[:, 0].cpu())
 

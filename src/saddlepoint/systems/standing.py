@@ -25,6 +25,7 @@ from saddlepoint.systems.game import Game
 
 BATCHES = 100
 """Number of forward passes, as in the paper; each has the system's block of samples."""
+NO_BATCH_NORM = "this generator has no batch normalization"
 
 
 @contextmanager
@@ -49,6 +50,8 @@ def standing_statistics(
     assert isinstance(system, Generates)
     networks = [system.network(role, ema) for role in system.networks]
     norms = [norm for network in networks for norm in network.modules() if isinstance(norm, BATCH_NORMS)]
+    if not norms:
+        raise UserError(NO_BATCH_NORM, "batchnorm", "leave it out")
     modes = [norm.training for norm in norms]
     used: dict[Any, tuple[Any, list[torch.Tensor]]] = {}
 
@@ -73,7 +76,7 @@ def standing_statistics(
             for norm, training in zip(norms, modes, strict=True):
                 norm.train(training)
         if not used:
-            raise UserError("this generator has no batch normalization", "batchnorm", "leave it out")
+            raise UserError(NO_BATCH_NORM, "batchnorm", "leave it out")
         yield
     finally:
         for changed, (momentum, buffers) in used.items():
