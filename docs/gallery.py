@@ -33,8 +33,8 @@ MINUTES = 4.0
 WHY = {
     "vae": "its samples are the decoder's means, which are blurred",
     "began": "about two thirds of its samples are ones",
-    "transgan": "spots, not yet digits, after few steps",
-    "vitgan": "two or three modes after few steps",
+    "transgan": "spots, not yet digits, after few steps; 742 after ten minutes with two discriminator steps",
+    "vitgan": "two or three modes after few steps; 889 after ten minutes with StyleGAN2's discriminator",
     "unrolled": "perceptrons, each of whose updates looks ahead through two steps of D",
 }
 """Reasons why a model is less than ten times better than untrained."""
