@@ -168,7 +168,7 @@ OTHER_GAMES: dict[str, tuple[str, ...]] = {
         *(f"network.discriminator_{domain}.receptive_field=1" for domain in ("a", "b")),
     ),
 }
-"""Models that are no GAN from latents, with settings for runs of a second."""
+"""Models whose game or networks are not DCGAN's, with settings for runs of a second."""
 SLOW = (
     *("infogan", "bigan", "aae", "vaegan", "lapgan", "gran", "progan", "stylegan2", "gansformer", "transgan"),
     *("vitgan", "row_lstm", "diagonal_bilstm", "sagan", "biggan", "r3gan", "patchgan"),
