@@ -178,7 +178,7 @@ def kept(benchmark: str, table: str) -> list[str]:
 
 def write() -> None:
     """Put the table of all finished runs into the page."""
-    head = "| | model | seeds | modes | high quality | KL from uniform | more modes than the row above, 95 % |"
+    head = "| | model | seeds | modes | high quality | KL from uniform | modes minus first row's, 95 % |"
     before, rest = PAGE.read_text().split(BEGIN)
     earlier, after = rest.split(END)
     lines = (line for name in BENCHMARKS for line in rows(name) or kept(name, earlier))

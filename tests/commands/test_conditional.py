@@ -176,7 +176,7 @@ def test_a_resumed_run_ends_where_an_unbroken_one_does(run: Callable[..., Path],
             ("conditioning.generator=batchnorm",),
             "conditioning.discriminator: the generator is conditioned on labels (batchnorm) and",
         ),
-        (("conditioning.generator=film",), "conditioning.generator: input should be 'none', 'concat'"),
+        (("conditioning.generator=animation",), "conditioning.generator: input should be 'none', 'concat'"),
         (
             ("regularizer=[auxiliary_classifier]",),
             "conditioning.discriminator: AuxiliaryClassifier needs a discriminator with an auxiliary classifier",

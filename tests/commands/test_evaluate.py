@@ -86,7 +86,7 @@ def test_mistakes_in_what_is_held_against_are_one_line(invoke: Any, arguments: t
 
 def test_a_requested_score_that_the_model_cannot_have_is_named(refuse: Callable[..., str], trained: Path) -> None:
     line = refuse("evaluate", f"checkpoint={trained}", "data=digits", "metrics=[cas]", "out=x.jsonl")
-    assert line == "metrics: cas: no score for this model and these data; leave it out"
+    assert line == "metrics: none of cas applies to this model and data; leave it out"
 
 
 def test_features_in_two_dimensions(invoke: Any, refuse: Any, trained: Path, tmp_path: Path) -> None:

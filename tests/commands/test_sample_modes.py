@@ -174,21 +174,21 @@ def test_models_without_latents_have_no_modes_of_latents(refuse: Callable[..., s
     )
 
 
-def test_a_film_of_samples_and_one_of_training(invoke: Any, trained: Path, tmp_path: Path) -> None:
+def test_an_animation_of_samples_and_one_of_training(invoke: Any, trained: Path, tmp_path: Path) -> None:
     checkpoint = f"checkpoint={trained}"
     assert invoke("sample", checkpoint, "mode=interpolate", "n=8", "columns=4", "format=[gif,mp4]", "fps=5").code == 0
-    with Image.open(tmp_path / "samples" / "samples.gif") as film:
-        assert film.size == (256, 256)
-        assert film.info["duration"] == 200
-    with av.open(tmp_path / "samples" / "samples.mp4") as film:
-        assert sum(1 for _ in film.decode(video=0)) == 8
+    with Image.open(tmp_path / "samples" / "samples.gif") as animation:
+        assert animation.size == (256, 256)
+        assert animation.info["duration"] == 200
+    with av.open(tmp_path / "samples" / "samples.mp4") as animation:
+        assert sum(1 for _ in animation.decode(video=0)) == 8
     outcome = invoke("sample", checkpoint, "mode=animate", "out=training")
     assert outcome.code == 0, outcome.err
     moments = sorted((trained / "samples").glob("samples-*.png"))
     assert f"{len(moments)} pictures of training: training/samples.gif" in outcome.out
-    with Image.open(tmp_path / "training" / "samples.gif") as film, Image.open(moments[0]) as first:
-        assert film.size == (first.width, first.height + 16)
-        shown = np.asarray(film.convert("L"))[: first.height]
+    with Image.open(tmp_path / "training" / "samples.gif") as animation, Image.open(moments[0]) as first:
+        assert animation.size == (first.width, first.height + 16)
+        shown = np.asarray(animation.convert("L"))[: first.height]
         assert np.abs(shown.astype(int) - np.asarray(first.convert("L"))).max() <= 2
 
 
@@ -203,12 +203,12 @@ REFUSED = {
     "mode=arithmetic terms=[[0],[1]]": (
         "terms: needs three lists of equal length; give indices, as in [[0,1,2],[3,4,5],[6,7,8]]"
     ),
-    "mode=animate format=[grid]": "format: mode=animate writes films, not grid; choose gif or mp4",
-    "mode=animate format=png": "format: mode=animate writes films, not png; choose gif or mp4",
+    "mode=animate format=[grid]": "format: mode=animate writes animations, not grid; choose gif or mp4",
+    "mode=animate format=png": "format: mode=animate writes animations, not png; choose gif or mp4",
     "mode=nearest export=x": "mode: it is for samples, not for export=DIR; leave it out",
     "mode=complete mask=middle": "mask: 'middle' does not exist; choose top, bottom, left, right, centre, or",
     "mask=top": "mask: mode=grid does not use it; leave it out",
-    "mode=film": "or 'animate', got 'film'",
+    "mode=animation": "or 'animate', got 'animation'",
     "fps=0": "fps: input should be greater than or equal to 0.1, got 0",
     "fps=60": "fps: input should be less than or equal to 50, got 60",
     "n=100000000000": "n: input should be less than or equal to 10000000, got 100000000000",

@@ -1,4 +1,4 @@
-"""Features in two dimensions: principal components against NumPy, neighbours kept by t-SNE, and the figures."""
+"""Features in two dimensions: principal components against NumPy, neighbours by t-SNE and UMAP, and the figures."""
 
 from __future__ import annotations
 
@@ -32,16 +32,19 @@ def test_pca_is_that_of_the_real_images() -> None:
     np.testing.assert_allclose(np.abs(found), np.abs(expected), atol=1e-3)
 
 
-def test_tsne_keeps_neighbours_and_is_seeded() -> None:
+@pytest.mark.parametrize("kind", ["tsne", "umap"])
+def test_neighbours_are_kept_and_the_method_is_seeded(kind: Embedding) -> None:
+    if kind == "umap":
+        pytest.importorskip("umap", reason="the extra umap is not installed")
     samples, real = clusters()
-    found = embed("tsne", samples, real, 3)
+    found = embed(kind, samples, real, 3)
     assert found.shape == (150, 2)
     assert trustworthiness(torch.cat([samples, real]).numpy(), found.numpy()) > 0.9
-    assert torch.equal(found, embed("tsne", samples, real, 3))
+    assert torch.equal(found, embed(kind, samples, real, 3))
     cluster = torch.cat([torch.arange(60) % 2, torch.arange(90) % 3])
     distances = torch.cdist(found, found).fill_diagonal_(torch.inf)
     assert (cluster[distances.argmin(1)] == cluster).all()
-    assert embed("tsne", samples[:2], real[:2], 0).isfinite().all()  # fewer points than the perplexity
+    assert embed(kind, samples[:2], real[:2], 0).isfinite().all()  # fewer points than the perplexity or neighbours
 
 
 @pytest.mark.parametrize("kind", ["tsne", "pca"])

@@ -58,6 +58,7 @@ def test_a_translation_is_scored_as_pairs_and_as_a_set(pix2pix: Pix2Pix, pairs: 
     [
         ("psnrr", "metrics: unknown metric 'psnrr'; did you mean 'psnr'?"),
         ("elbo", "metrics: none of elbo applies to this model and data; leave it out"),
+        ("cas", "metrics: none of cas applies to this model and data; leave it out"),  # samples have no labels
     ],
 )
 def test_metrics_that_do_not_apply_are_refused(gan: GAN, digits: DataModule, metric: str, line: str) -> None:

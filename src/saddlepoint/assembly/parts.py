@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from saddlepoint.config.references import followed
 from saddlepoint.config.signatures import signature_of
 from saddlepoint.config.targets import resolve_target
 from saddlepoint.errors import UserError
@@ -82,12 +82,5 @@ def located(error: UserError, path: str, raw: Any) -> UserError:
         key = f"optimizer.{argument}"
     else:
         key = f"{path}.{error.key}"
-    while isinstance(value := _at(raw, key), str) and (match := re.fullmatch(r"\$\{([\w.]+)\}", value)):
-        key = match[1]
+    key = followed(raw, key)
     return error.at(SHOWN_AS.get(".".join(key.split(".")[:2]), key))
-
-
-def _at(node: Any, key: str) -> Any:
-    for name in key.split("."):
-        node = node.get(name) if isinstance(node, dict) else None
-    return node

@@ -25,6 +25,7 @@ from saddlepoint.tracking.truncation import scores_by_truncation
 from saddlepoint.writing import append_json_line, whole
 
 REMEDY = "set out to a file that can be written"
+BETTER = {True: "lower is better", False: "higher is better", None: "near 0 is better"}
 
 
 def run(config: DictConfig) -> None:
@@ -86,7 +87,7 @@ def _print(cards: list[ScoreCard], title: str, seeds: int) -> None:
         table.add_column(heading, justify="right")
     table.add_column("against")
     for card in cards:
-        better = "lower is better" if lower_is_better(card.metric) else "higher is better"
+        better = BETTER[lower_is_better(card.metric)]
         spread = [f"{(card.interval[1] - card.interval[0]) / 2:.2g}" if card.interval else ""] if seeds > 1 else []
         truncation = [f"{card.truncation or 1:g}"] if truncated else []
         values = [short(card.value), *spread, better, card.real_shown, f"{card.n:,}", card.reference]

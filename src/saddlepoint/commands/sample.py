@@ -15,15 +15,16 @@ from saddlepoint.assembly.restore import find, restore
 from saddlepoint.commands import sweep
 from saddlepoint.config.directory import config_directory
 from saddlepoint.errors import UserError
-from saddlepoint.exploring import films, history, modes
+from saddlepoint.exploring import animations, history, modes
 from saddlepoint.exploring.modes import Result
 from saddlepoint.export import export
+from saddlepoint.metrics.status_line import status_line
 from saddlepoint.terminal import say
 from saddlepoint.tracking import pictures
 from saddlepoint.writing import whole
 
 REMEDY = "set out to a folder that can be written"
-FILMS = {"gif": films.write_gif, "mp4": films.write_mp4}
+ANIMATIONS = {"gif": animations.write_gif, "mp4": animations.write_mp4}
 
 
 def run(config: DictConfig) -> None:
@@ -33,7 +34,7 @@ def run(config: DictConfig) -> None:
         frames = history.frames(config.checkpoint)
         out = sweep.own_folder(config.out)
         with writing.folder(out, _names(config, formats), REMEDY), writing.explained(out, REMEDY):
-            written = _write_films(config, formats, out, frames)
+            written = _write_animations(config, formats, out, frames)
         say(f"{len(frames)} pictures of training: " + ", ".join(map(str, written)))
         return
     if config.export is not None:
@@ -41,7 +42,9 @@ def run(config: DictConfig) -> None:
     restored = restore(find(config.checkpoint), config.device, config.plugins)
     if config.export is not None:
         folder = sweep.own_folder(config.export)
-        files = export.write(restored, folder, config.ema, config.plugins)
+        with status_line(transient=True) as status:
+            status.add_task("exporting", total=None)  # seconds to minutes for ONNX
+            files = export.write(restored, folder, config.ema, config.plugins)
         say(f"{folder}: {', '.join(files)}")
         return
     if not restored.info.is_image and (images := [form for form in formats if form not in ("grid", "npz")]):
@@ -75,10 +78,10 @@ def _check(config: DictConfig) -> list[str]:
         raise UserError("it is for samples from noise, not for inputs=PATH", unused[0], "leave it out")
     formats = [config.format] if isinstance(config.format, str) else list(config.format or ())
     formats = formats or (["gif"] if config.mode == "animate" else ["grid"])
-    if config.mode == "animate" and (still := [form for form in formats if form not in FILMS]):
-        raise UserError(f"mode=animate writes films, not {still[0]}", "format", "choose gif or mp4")
+    if config.mode == "animate" and (still := [form for form in formats if form not in ANIMATIONS]):
+        raise UserError(f"mode=animate writes animations, not {still[0]}", "format", "choose gif or mp4")
     if "mp4" in formats:
-        films.check_mp4()
+        animations.check_mp4()
     return formats
 
 
@@ -90,7 +93,7 @@ def _names(config: DictConfig, formats: list[str]) -> Iterator[str]:
         yield from (f"{i:06d}.png" for i in range(config.n))
     if "npz" in formats:
         yield "samples.npz"
-    yield from (f"samples.{form}" for form in FILMS if form in formats)
+    yield from (f"samples.{form}" for form in ANIMATIONS if form in formats)
 
 
 def _write(config: DictConfig, formats: list[str], out: Path, result: Result) -> list[Path]:
@@ -110,13 +113,13 @@ def _write(config: DictConfig, formats: list[str], out: Path, result: Result) ->
         arrays = {"images": samples.permute(0, 2, 3, 1)} if samples.dim() == 4 else {"points": samples}
         with whole(written[-1]) as file:
             np.savez(file, **{name: tensor.numpy() for name, tensor in {**arrays, **result.arrays}.items()})  # type: ignore[arg-type]
-    if any(form in FILMS for form in formats):
-        written += _write_films(config, formats, out, [films.frame(image) for image in samples])
+    if any(form in ANIMATIONS for form in formats):
+        written += _write_animations(config, formats, out, [animations.frame(image) for image in samples])
     return written
 
 
-def _write_films(config: DictConfig, formats: list[str], out: Path, frames: list[Image.Image]) -> list[Path]:
-    chosen = [form for form in FILMS if form in formats]
+def _write_animations(config: DictConfig, formats: list[str], out: Path, frames: list[Image.Image]) -> list[Path]:
+    chosen = [form for form in ANIMATIONS if form in formats]
     for form in chosen:
-        FILMS[form](out / f"samples.{form}", frames, config.fps)
+        ANIMATIONS[form](out / f"samples.{form}", frames, config.fps)
     return [out / f"samples.{form}" for form in chosen]

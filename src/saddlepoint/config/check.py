@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from saddlepoint.config.overrides import parse
+from saddlepoint.config.references import followed
 from saddlepoint.config.schema import ConditioningConfig, MinibatchConfig, NormConfig
 from saddlepoint.config.signatures import signature_of
 from saddlepoint.config.strict import wrong_value
@@ -63,7 +64,10 @@ def check_parts(
     for path, part in parts:  # all keys before all values: a misspelt key can also make a value invalid elsewhere
         _check_keys(path, part, provided.get(path, set()), read, plugins)
     for path, part in parts:
-        check_values(config, path, part, plugins)
+        try:
+            check_values(config, path, part, plugins)
+        except UserError as error:
+            raise error.at(followed(raw, error.key or path)) from None
 
 
 def _check_group(group: str, node: dict[str, Any], read: set[str]) -> None:

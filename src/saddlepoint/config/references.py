@@ -1,4 +1,4 @@
-"""The interpolations that a config of a checkpoint or an export may contain."""
+"""The interpolations of a config: which a checkpoint or an export may contain, and the keys that they refer to."""
 
 from __future__ import annotations
 
@@ -44,6 +44,27 @@ def check_references(node: Any, path: str = "") -> None:
                 key,
                 "write the value itself",
             )
+
+
+def followed(raw: Any, key: str) -> str:
+    """Return the key whose value a key has: its own, or that to which its interpolation refers.
+
+    Args:
+        raw: the config as plain containers, unresolved.
+        key: a key of the config.
+
+    >>> followed({"norm": {"generator": "batch"}, "network": {"norm": "${norm.generator}"}}, "network.norm")
+    'norm.generator'
+    """
+    while isinstance(value := _at(raw, key), str) and (match := re.fullmatch(r"\$\{([\w.]+)\}", value)):
+        key = match[1]
+    return key
+
+
+def _at(node: Any, key: str) -> Any:
+    for name in key.split("."):
+        node = node.get(name) if isinstance(node, dict) else None
+    return node
 
 
 def _leaves(node: Any, path: str) -> Iterator[tuple[str, Any]]:

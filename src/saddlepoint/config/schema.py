@@ -282,7 +282,7 @@ class EvaluateConfig(Strict):
     metrics: list[str] | None
     truncation: Truncation | Annotated[list[Truncation], Field(min_length=1)]
     batchnorm: Literal["running", "standing"]
-    embedding: Literal["tsne", "pca"] | None
+    embedding: Literal["tsne", "umap", "pca"] | None
     ema: bool
     importance: NonNegativeInt = 0
     out: str | None

@@ -7,7 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 from saddlepoint.assembly.build import PROVIDED
 from saddlepoint.assembly.restore import find, restore
 from saddlepoint.config.check import check_parts
-from saddlepoint.evaluation import checkpoints, files
+from saddlepoint.evaluation import checkpoints, embedding, files
 from saddlepoint.evaluation.subject import Subject
 
 
@@ -23,6 +23,7 @@ def subject_of(config: DictConfig, features_off: bool) -> Subject:
     """
     named = {key: config[key] for key in ("data", "features") if config.get(key) is not None}
     check_parts(OmegaConf.create(named), PROVIDED, config.plugins)
+    embedding.check(config.embedding)
     if config.samples is not None or config.reference is not None:
         return files.subject(config, features_off)
     return checkpoints.subject(config, restore(find(config.checkpoint), config.device, config.plugins), features_off)

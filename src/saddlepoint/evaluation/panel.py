@@ -104,7 +104,8 @@ def _sets(
 ) -> list[Judge]:
     if extractor is None or not data.info.is_image:
         return []
-    wanted = None if names is None else [name for name in names if _is_set_metric(name)]
+    kept = _set_metrics(_has_labels(system))
+    wanted = None if names is None else [name for name in names if name in kept]
     if wanted == []:
         return []
     judges: list[Judge] = []
@@ -172,9 +173,19 @@ def _of(names: Sequence[str] | None, suffix: str) -> list[str] | None:
     return [name.removesuffix(suffix) if suffix else name for name in names]
 
 
-def _is_set_metric(name: str) -> bool:
-    known = {score for metric in catalogue.METRICS.values() for score in (metric.name, *metric.also)}
-    return name in known
+def _has_labels(system: Game) -> bool:
+    """Return whether samples are conditioned on labels."""
+    return isinstance(system, Generates) and system.draw_sample_labels(0, 0, 1) is not None
+
+
+def _set_metrics(labelled: bool) -> list[str]:
+    """Return the names of metrics of sets of samples; those of labels only if samples have labels."""
+    return [
+        score
+        for metric in catalogue.METRICS.values()
+        if labelled or not metric.needs & {"labels", "class_moments"}
+        for score in (metric.name, *metric.also)
+    ]
 
 
 def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
@@ -184,7 +195,7 @@ def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
         UserError: otherwise.
     """
     known = [
-        *(score for metric in catalogue.METRICS.values() for score in (metric.name, *metric.also)),
+        *_set_metrics(labelled=True),
         *likelihood.NAMES,
         *pairs.FIGURES,
         *(f"{RECONSTRUCTION}{name}" for name in (*pairs.FIGURES, "features")),

@@ -1,4 +1,4 @@
-"""The pictures of a run's samples during training, as frames of a film."""
+"""The pictures of a run's samples during training, as frames of an animation."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def frames(checkpoint: str) -> list[Image.Image]:
         raise UserError(
             f"no pictures of samples in {run / 'samples'}",
             "checkpoint",
-            "choose a run that was trained with callbacks.samples.every_images",
+            "give the folder of a run that has some (callbacks.samples.every_images), or a checkpoint in that folder",
         )
     return [_captioned(found[images], f"{images:,} images") for images in sorted(found)]
 

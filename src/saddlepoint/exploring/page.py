@@ -18,7 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from torch import Tensor
 
 from saddlepoint.errors import UserError
-from saddlepoint.exploring import films
+from saddlepoint.exploring import animations
 from saddlepoint.exploring.explorer import SLIDERS, WAY, Explorer, Shown, View
 from saddlepoint.systems.capabilities import Encodes, HasLatents, Translates
 from saddlepoint.tracking import pictures
@@ -223,7 +223,7 @@ def explained() -> Iterator[None]:
 
 def url(images: Tensor, columns: int = 1) -> str:
     """Return one image or a grid, uint8 [N, C, H, W], as the data URL of a picture."""
-    return data_url(films.frame(images[0]) if len(images) == 1 else pictures.grid(images, columns))
+    return data_url(animations.frame(images[0]) if len(images) == 1 else pictures.grid(images, columns))
 
 
 def data_url(picture: Image.Image) -> str:

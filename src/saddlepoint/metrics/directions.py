@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from saddlepoint.errors import UserError, suggestion
 
-LOWER_IS_BETTER: dict[str, bool] = {
+LOWER_IS_BETTER: dict[str, bool | None] = {
     # of sets of samples
     "fid": True,
     "fid_infinity": True,
@@ -17,7 +17,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
     "nearest_train": False,
     "memorised": True,
     "authenticity": False,
-    "data_copying": False,  # below 0 for copies
+    "data_copying": None,  # below 0 for copies, above 0 for samples far from the data
     "fld": True,
     "duplicates": True,
     "support": False,
@@ -51,7 +51,7 @@ LOWER_IS_BETTER: dict[str, bool] = {
     "nearest_neighbour_accuracy": False,
     "code_energy_distance": True,
 }
-"""The direction of every score by name; :func:`register_score` adds to it."""
+"""The direction of every score by name, None if values near 0 are better; :func:`register_score` adds to it."""
 
 PREFIX = "reconstruction_"
 """The prefix of scores of reconstructions, such as ``reconstruction_psnr``."""
@@ -72,8 +72,8 @@ def register_score(name: str, lower_is_better: bool) -> None:
         raise ValueError(f"score '{name}' is already registered with lower_is_better={not lower_is_better}")
 
 
-def lower_is_better(score: str) -> bool:
-    """Return the direction of a score, given its full name.
+def lower_is_better(score: str) -> bool | None:
+    """Return the direction of a score, given its full name; None if values near 0 are better.
 
     >>> lower_is_better("fid_classifier"), lower_is_better("is"), lower_is_better("duplicates_pixels")
     (True, False, True)
@@ -90,3 +90,18 @@ def lower_is_better(score: str) -> bool:
             return lower
     remedy = suggestion(plain, LOWER_IS_BETTER) or f"choose from {', '.join(LOWER_IS_BETTER)}"
     raise UserError(f"unknown score '{score}'", None, remedy)
+
+
+def improves(score: str, value: float, best: float) -> bool:
+    """Return whether ``value`` is better than ``best``.
+
+    >>> improves("fid", 10.0, 12.0), improves("is", 10.0, 12.0), improves("data_copying", 1.0, -2.0)
+    (True, False, True)
+
+    Raises:
+        UserError: the score is unknown.
+    """
+    lower = lower_is_better(score)
+    if lower is None:
+        return abs(value) < abs(best)
+    return value < best if lower else value > best

@@ -58,7 +58,7 @@ class LAPGANGenerator(nn.Module):
 
         Args:
             shape: (C, H, W) of any size.
-            levels: number of levels, of which the coarsest is not less than 2 px.
+            levels: number of levels; the sides of the coarsest are at least 2 px.
             latent_dim: dimension of z_K, the latents of the coarsest level. The others are planes of noise.
             width: channels of the convolutions of the finer levels.
             units: units of the hidden layers of the coarsest level.

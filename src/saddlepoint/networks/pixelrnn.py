@@ -103,10 +103,10 @@ class DiagonalBiLSTM(nn.Module):
     """Two LSTMs along the diagonals of the image, from the upper left and from the upper right (section 3.2).
 
     The state of a pixel depends on those of its left (right) and upper neighbours. The state from the right is taken
-    from the row above, since that of the pixel's own row has seen pixels that come after it. Both states together
-    depend on all pixels before, which the paper calls a full field, except for the last channel of the last pixel of
-    the row above: mask A hides it from the features of that pixel, and only those of pixels to its right would have it.
-    Pixels that are at most 3 columns away see it through the first convolution.
+    from the row above, since in the pixel's own row it depends on later pixels. Together, the states depend on
+    all previous pixels (which the paper calls a full field), except for the last channel of the last pixel of the row
+    above: mask A hides it from the features of that pixel, and there is no pixel to its right. Only pixels within 3
+    columns depend on it, through the first convolution.
     """
 
     def __init__(self, hidden: int, channels: int) -> None:

@@ -219,7 +219,7 @@ def _columns(runs: Sequence[Run]) -> list[Column]:
 
 
 def direction(metric: str) -> bool | None:
-    """Return whether lower is better, or None for a score of a plugin, whose direction only the plugin knows."""
+    """Return whether lower is better; None if neither is, or for a score of a plugin, whose direction is not known."""
     try:
         return lower_is_better(metric)
     except UserError:

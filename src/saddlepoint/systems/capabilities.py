@@ -205,7 +205,7 @@ class HasStyles(HasLatents, Protocol):
         """Return the styles [N, L, W] of a draw."""
 
     def from_styles(self, styles: Tensor, noise: trees.Tree = None, ema: bool = True) -> Tensor:
-        """Return images [N, C, H, W] of styles [N, L, W]; without noise, if there is none."""
+        """Return images [N, C, H, W] of styles [N, L, W]; no noise if ``noise`` is None."""
 
     def style_weight(self, ema: bool = True) -> Tensor:
         """Return the weight [A, W] of all linear maps from styles to the scales of channels."""

@@ -45,7 +45,7 @@ def draw(
         random: random number generator.
         components: number K of Gaussians of the mixture, or of parts of the swiss roll.
         labels: part of the prior that each code is drawn from, long [n] in 0 … K; label K stands for the whole prior.
-            None is the same for all codes. Not for ``gaussian``, which has one part.
+            None draws all codes from the whole prior. Ignored for ``gaussian``.
         truncation: truncation of the Gaussian, in (0, 1].
     """
     if prior == "gaussian":

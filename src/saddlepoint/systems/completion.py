@@ -1,4 +1,4 @@
-"""Completion of images of which some pixels are missing, by models that are not autoregressive.
+"""Completion of images with missing pixels, by models that are not autoregressive.
 
 Yeh et al. 2017, "Semantic Image Inpainting with Deep Generative Models", arXiv:1607.07539: by a search in the latents.
 Rezende et al. 2014, "Stochastic Backpropagation and Approximate Inference in Deep Generative Models", arXiv:1401.4082,

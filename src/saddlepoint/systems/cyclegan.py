@@ -48,8 +48,8 @@ class CycleGAN(Translating):
         loss: the adversarial objectives of D and G; least squares in the paper.
         cycle_weight: the paper's λ.
         identity_weight: λ_id, relative to ``cycle_weight``; requires images of the same shape in both domains.
-        adversarial_weight: weight of the generators' adversarial objective. The default of 2 makes up for the factor ½
-            of ``LeastSquares``, which the paper's objective lacks. The paper halves D's objective, so D's are equal.
+        adversarial_weight: weight of the generators' adversarial objective. The default of 2 cancels the factor ½ of
+            ``LeastSquares``. In the paper, only D's objective has this factor.
         pool_size: number of generated images in each discriminator's pool.
         game: see :class:`~saddlepoint.systems.game.Game`.
     """

@@ -42,7 +42,7 @@ class GANsformer(StyleGAN2):
         """Return n samples, [n, C, H, W], and the regions of the local latents in the last layer with attention.
 
         Returns:
-            The samples, and [n, k, H, W] in [0, 1], of which the largest value at each pixel is the region's.
+            The samples, and [n, k, H, W] in [0, 1]; a pixel belongs to the region of its largest value.
         """
         draw = self.draw(seed, 0, n).to(self.device)
         network: Any = self.network("generator")

@@ -42,8 +42,8 @@ class LAPGAN(Sampling):
     D_k and a turn of G_k for each level, from the coarsest to the finest.
 
     - ``training="independent"`` (the paper): l_k is always of real images, so no level depends on another one.
-    - ``training="together"``: generated images are of an l_k that the coarser generators have generated, as in
-      sampling; so a level learns to continue what they generate. Gradients do not flow from one level to another.
+    - ``training="together"``: for generated images, l_k comes from the coarser generators, as in sampling, so each
+      level learns to refine their output. Gradients do not flow from one level to another.
 
     Args:
         networks: ``generator`` and ``discriminator``, each with its ``levels``.

@@ -13,7 +13,7 @@ from typing import Any
 from PIL import Image
 
 from saddlepoint.metrics.cards import BEST, REAL, ScoreCard
-from saddlepoint.metrics.directions import lower_is_better
+from saddlepoint.metrics.directions import improves
 from saddlepoint.systems.progress import Progress
 from saddlepoint.tracking.run_logger import RunLogger
 from saddlepoint.writing import append_json_line, read_json_lines, write_atomically
@@ -131,7 +131,7 @@ class RunRecord:
     def _improves(self, card: ScoreCard) -> bool:
         if self.best is None:
             return math.isfinite(card.value)
-        return card.value < self.best.value if lower_is_better(card.metric) else card.value > self.best.value
+        return improves(card.metric, card.value, self.best.value)
 
     def state(self) -> dict[str, Any]:
         """Return the scores as plain containers, to be saved in a checkpoint."""
