@@ -11,10 +11,13 @@ from torch import nn
 from saddlepoint.data import DataModule, Digits
 from saddlepoint.errors import UserError
 from saddlepoint.exploring import directions
-from saddlepoint.losses.nonsaturating import NonSaturating
+from saddlepoint.losses import NonSaturating, Wasserstein
 from saddlepoint.networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from saddlepoint.networks.mlp import MLPDiscriminator, MLPGenerator
-from saddlepoint.systems.gan import GAN
+from saddlepoint.networks.progan import ProGANDiscriminator, ProGANGenerator
+from saddlepoint.networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from saddlepoint.regularizers import AuxiliaryClassifier
+from saddlepoint.systems import GAN, ProGAN, StyleGAN2
 
 Z = 6
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -40,6 +43,35 @@ def test_sefas_directions_are_singular_vectors_of_the_first_layer(conditioning: 
     found = directions.sefa(system).double().numpy()
     np.testing.assert_allclose(np.abs((found * expected).sum(1)), 1, atol=1e-4)
     np.testing.assert_allclose(found @ found.T, np.eye(Z), atol=1e-5)
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("kind", ["progan", "stylegan2"])
+def test_sefas_directions_where_latents_are_normalized_first(kind: str, classes: int) -> None:
+    """By ProGAN together with the label; a StyleGAN2 has noise besides latents."""
+    torch.manual_seed(1)
+    labels: Any = {"conditioning": "concat" if classes else "none", "num_classes": classes}
+    critic: Any = dict(labels)
+    if classes:
+        critic["conditioning"] = "auxiliary" if kind == "progan" else "projection"
+    settings: Any = {"latent_dim": Z, "optimizers": dict.fromkeys(("generator", "discriminator"), SGD)}
+    system: GAN
+    if kind == "progan":
+        networks = {
+            "generator": ProGANGenerator((1, 8, 8), Z, 8, **labels),
+            "discriminator": ProGANDiscriminator((1, 8, 8), 4, **critic),
+        }
+        parts = {"auxiliary_classifier": AuxiliaryClassifier()} if classes else {}
+        system = ProGAN(networks, loss=Wasserstein(), regularizers=parts, **settings)
+        weight = system.generator.first[1].weight.flatten(1)[:Z].T
+    else:
+        generator = StyleGAN2Generator((1, 8, 8), Z, 8, 8, mapping_layers=2, **labels)
+        networks = {"generator": generator, "discriminator": StyleGAN2Discriminator((1, 8, 8), 4, **critic)}
+        system = StyleGAN2(networks, loss=NonSaturating(), **settings)
+        weight = generator.mapping.layers[0].weight[:, :Z]
+    expected = np.linalg.svd(weight.detach().double().numpy())[2]
+    found = directions.sefa(system).double().numpy()
+    np.testing.assert_allclose(np.abs((found * expected).sum(1)), 1, atol=1e-4)
 
 
 class Linear(MLPGenerator):

@@ -133,6 +133,11 @@ def test_completions_leave_their_input_unchanged() -> None:
 
 def test_images_that_are_not_binary_are_refused() -> None:
     system = system_of("pixelcnn", (1, 3, 3))
+    known = torch.arange(9).view(1, 1, 3, 3) < 6
+    gray = torch.where(known, 0.5, 1.0)
+    with pytest.raises(UserError, match=r"^images: the model is one of black and white pixels"):
+        system.complete(gray, known)
+    system.complete(gray, ~known)  # those that are drawn do not matter
     with pytest.raises(UserError, match="black and white") as caught:
         system.log_likelihood(torch.zeros(1, 1, 3, 3))
     assert caught.value.key == "network.likelihood"

@@ -11,7 +11,14 @@ from torch import nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses import NonSaturating
-from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, MLPDiscriminator, ResNetDiscriminator
+from saddlepoint.networks import (
+    DCGANDiscriminator,
+    DCGANGenerator,
+    MLPDiscriminator,
+    ProGANDiscriminator,
+    ResNetDiscriminator,
+    StyleGAN2Discriminator,
+)
 from saddlepoint.systems import GAN
 from saddlepoint.systems.freezing import freeze_blocks
 from saddlepoint.types import CriticOutput
@@ -44,6 +51,18 @@ def test_the_first_blocks_are_frozen(network: Network, count: int, names: set[st
     built = network()
     freeze_blocks(built, count)
     assert frozen(built) == names
+
+
+@pytest.mark.parametrize(
+    ("network", "first"),
+    [(StyleGAN2Discriminator, "blocks.0."), (ProGANDiscriminator, "blocks.1.")],  # in the order of the forward pass
+)
+def test_networks_that_convert_colors_first(network: type[nn.Module], first: str) -> None:
+    built = network((1, 16, 16), 4)
+    freeze_blocks(built, 1)
+    names = {name for name, _ in built.named_parameters() if name.startswith(("from_rgb.", first))}
+    assert frozen(built) == names
+    assert {name.partition(".")[0] for name in names} == {"from_rgb", "blocks"}
 
 
 def test_labels_are_trained_and_all_blocks_can_be_frozen() -> None:

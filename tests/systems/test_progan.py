@@ -152,6 +152,9 @@ def test_a_restored_system_in_a_fade_keeps_its_moments_and_level() -> None:
         mine.load_state_dict(copy.deepcopy(theirs.state_dict()))
     other.on_load_checkpoint({"progress": system.progress.state()})
     assert torch.equal(other.sample(3), system.sample(3))
+    for name, network in other.networks.items():
+        assert (network.level, network.fading) == (1, True), name
+    assert torch.equal(other.discriminator(images()).logits, system.discriminator(images()).logits)
     for one in (system, other):
         one.progress.images_seen = 908
         one.round(ImageBatch(images()))

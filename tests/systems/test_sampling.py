@@ -135,7 +135,9 @@ def test_seed_truncation_and_ema_are_passed_on() -> None:
 
 
 def test_rows_of_classes_share_a_tree_of_latents() -> None:
-    samples = split(Transparent(16).sample_classes([2, 0, 4], 7, seed=3))
+    samples = split(Transparent(16).sample_classes([2, 0, 4], 7, seed=3, truncation=0.5))
+    assert (samples["truncation"] == 0.5).all()
+    assert torch.equal(samples["noise"], table()["noise"][:21])
     assert torch.equal(samples["codes"], table()["codes"][:7].repeat(3, 1))
     assert samples["labels"].flatten().tolist() == [2.0] * 7 + [0.0] * 7 + [4.0] * 7
 

@@ -82,5 +82,8 @@ def complete(config: DictConfig, restored: Restored) -> tuple[Tensor, Tensor, Te
     occluded = torch.where(missing, torch.zeros(()), originals)
     with status_line() as status:
         status.add_task(f"completing {len(originals):,} image{'s' * (len(originals) > 1)}", total=None)
-        completed = system.complete(occluded, ~missing[None, None], seed=config.seed, ema=config.ema).cpu()
+        try:
+            completed = system.complete(occluded, ~missing[None, None], seed=config.seed, ema=config.ema).cpu()
+        except UserError as error:
+            raise error.at("inputs" if error.key == "images" else error.key) from None
     return occluded, completed, originals

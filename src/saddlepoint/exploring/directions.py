@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -23,11 +24,16 @@ AT_ONCE = 250
 """Number of samples that are encoded at a time."""
 
 
+class _Found(Exception):  # noqa: N818 - not an error
+    """Ends a forward pass after the first layer that depends on the latents."""
+
+
 def sefa(system: Game, ema: bool = True) -> Tensor:
     """Return the eigenvectors of AᵀA in descending order of eigenvalue, where A is the weight of the first layer.
 
     Shen & Zhou 2021, "Closed-Form Factorization of Latent Semantics in GANs", arXiv:2007.06600, equation 5. A is found
-    from the layer's outputs for unit vectors, so that it includes any normalization of the weight.
+    from the layer's outputs for positive and negative unit vectors, so that it includes any normalization of the weight
+    or of the latents, and no bias.
 
     Returns:
         Float [Z, Z]; rows are unit vectors.
@@ -39,25 +45,25 @@ def sefa(system: Game, ema: bool = True) -> Tensor:
     if export is None or export.inputs["latents"].dim() != 2:
         raise UserError("this model has no layer that maps a vector of latents", "along", "set it to pca")
     dim = export.inputs["latents"].shape[1]
-    probes = torch.cat([torch.zeros(1, dim), torch.eye(dim)])
-    labels = torch.zeros(dim + 1, dtype=torch.long)
-    inputs = [{"latents": probes, "labels": labels}[name].to(system.device) for name in export.inputs]
-    outputs: list[Tensor] = []
+    probes = {"latents": torch.cat([torch.eye(dim), -torch.eye(dim)]), "labels": torch.zeros(2 * dim, dtype=torch.long)}
+    inputs = [probes[name].to(system.device) for name in export.inputs if name in probes]
+    found: list[Tensor] = []
 
-    def keep(module: nn.Module, inputs: Any, output: Tensor) -> None:
-        outputs.append(output.detach())
+    def compare(module: nn.Module, inputs: Any, output: Tensor) -> None:
+        columns = (output[:dim] - output[dim:]).flatten(1).double()  # row i is a multiple of A's column i
+        if columns.any():  # not a layer of the labels
+            found.append(columns)
+            raise _Found
 
     linear = [module for module in export.network.modules() if isinstance(module, nn.Linear | nn.ConvTranspose2d)]
-    hooks = [module.register_forward_hook(keep) for module in linear]
+    hooks = [module.register_forward_hook(compare) for module in linear]
     try:
-        with torch.no_grad(), evaluating(export.network):
+        with torch.no_grad(), evaluating(export.network), suppress(_Found):
             export.network(*inputs)
     finally:
         for hook in hooks:
             hook.remove()
-    changes = ((output[1:] - output[:1]).flatten(1).double() for output in outputs)
-    columns = next(change for change in changes if change.any())  # row i is A's column i; not a layer of the labels
-    return descending(columns @ columns.T)
+    return descending(found[0] @ found[0].T)
 
 
 def pca(system: HasLatents, seed: int, ema: bool = True) -> Tensor:

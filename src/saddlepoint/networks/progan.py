@@ -55,6 +55,7 @@ class Growing(nn.Module):
         super().__init__()
         self.levels, self.level, self.fading = levels, levels, False
         self.register_buffer("grown", torch.tensor([float(levels), 1.0]))
+        self.register_load_state_dict_post_hook(_as_loaded)
 
     def grow(self, level: int, alpha: float) -> None:
         """Set the newest level and its weight α, in [0, 1], relative to the level below."""
@@ -69,6 +70,13 @@ class Growing(nn.Module):
     def extra_repr(self) -> str:
         """Show the level."""
         return f"level={self.level} of {self.levels}, fading={self.fading}"
+
+
+def _as_loaded(network: nn.Module, keys: object) -> None:
+    """Set the level to the one that was loaded."""
+    assert isinstance(network, Growing)
+    level, alpha = network.grown.tolist()
+    network.grow(int(level), alpha)
 
 
 class ProGANGenerator(Growing):

@@ -91,7 +91,13 @@ class Autoregressive(Sampling):
             known: bool [1 or N, 1, H, W].
             seed: of the draws.
             ema: whether to use the averaged weights, if they exist.
+
+        Raises:
+            UserError: the model is one of binary images, and known pixels are not black or white.
         """
+        if self.binary and not bool((images.abs() == 1).logical_or(~known.to(images.device)).all()):
+            problem = "the model is one of black and white pixels, and these images have other intensities"
+            raise UserError(problem, "images", "make them black and white")
         uniform = self.draw(seed, 0, len(images)).latents.to(self.device)
         return self.fill(images.to(self.device).clone(), known.to(self.device), uniform, ema)
 

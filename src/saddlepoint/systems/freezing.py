@@ -9,13 +9,15 @@ from torch import nn
 
 from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.conditioning import CriticLabels
+from saddlepoint.networks.progan import Growing
 
 
 def freeze_blocks(network: nn.Module, count: int) -> None:
     """Freeze the weights of the first blocks of a discriminator, and of what comes before them.
 
     The blocks are the layers with weight matrices or kernels in the network's ``trunk`` or ``blocks``: convolutions,
-    linear layers or residual blocks. Normalization between frozen blocks is frozen too; running statistics are not.
+    linear layers or residual blocks, in the order of the forward pass. Normalization between frozen blocks is frozen
+    too; running statistics are not.
 
     Args:
         network: the discriminator.
@@ -24,11 +26,12 @@ def freeze_blocks(network: nn.Module, count: int) -> None:
     Raises:
         UserError: it has no sequence of blocks, or fewer.
     """
-    name = next((name for name in ("trunk", "blocks") if hasattr(network, name)), None)
-    layers = getattr(network, name) if name is not None else None
+    children = dict(network.named_children())
+    layers = children.get("trunk", children.get("blocks"))
     if not isinstance(layers, nn.Sequential | nn.ModuleList):
         raise UserError(f"{type(network).__name__} has no sequence of blocks", "frozen_blocks", "set it to 0")
-    blocks = [layer for layer in layers if any(parameter.dim() > 1 for parameter in layer.parameters())]
+    ordered = [*layers][::-1] if isinstance(network, Growing) else [*layers]  # a network that grows has the last first
+    blocks = [layer for layer in ordered if any(parameter.dim() > 1 for parameter in layer.parameters())]
     if count > len(blocks):
         problem = f"{type(network).__name__} has {len(blocks)} blocks, and {count} are to be frozen"
         raise UserError(problem, "frozen_blocks", f"set it to {len(blocks)} or less")
@@ -38,7 +41,7 @@ def freeze_blocks(network: nn.Module, count: int) -> None:
             break
         if not isinstance(child, CriticLabels):
             child.requires_grad_(False)
-    for layer in layers:
+    for layer in ordered:
         if layer is trained:
             break
         layer.requires_grad_(False)

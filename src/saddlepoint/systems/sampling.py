@@ -160,7 +160,7 @@ class Sampling(Game):
         drawn = self.draw(self.seed if seed is None else seed, 0, columns, truncation).latents
         latents = trees.map_tree(lambda tensor: tensor.repeat(len(labels), *[1] * (tensor.dim() - 1)), drawn)
         rows = torch.tensor(labels).repeat_interleave(columns)
-        return self.sample(len(rows), rows, latents, ema=ema)
+        return self.sample(len(rows), rows, latents, seed=seed, truncation=truncation, ema=ema)
 
     def learn_labels(self, counts: Tensor) -> None:
         """Set the label distribution of samples to that of the training data.
