@@ -54,12 +54,12 @@ WRONG = {
     ),
     "loss.label_smoothing=2": ("loss.label_smoothing", "input should be less than or equal to 1, got 2", None),
     "network.width=wide": (
-        "network.generator.width",
+        "network.width",
         "input should be a valid integer, unable to parse string as an integer, got 'wide'",
         None,
     ),
-    "network.width='4'": ("network.generator.width", "input should be a number, got '4'", None),
-    "network.width=true": ("network.generator.width", "input should be a number, got True", None),
+    "network.width='4'": ("network.width", "input should be a number, got '4'", None),
+    "network.width=true": ("network.width", "input should be a number, got True", None),
     "loss._target_=saddlepoint.losses.Hinges": (
         "loss._target_",
         "target 'saddlepoint.losses.Hinges' is not allowed",

@@ -24,7 +24,7 @@ class Coder:
     def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
         raise AssertionError("not asked for")
 
-    def infer_codes(self, samples: Tensor) -> Tensor:
+    def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
         return (samples[:, 0, 3, 3] > 0).long() + 2 * (samples[:, 0, 5, 2] > 0).long()
 
 

@@ -19,22 +19,24 @@ class Normal:
     device, averages, averaged, networks = torch.device("cpu"), {}, (), {}
     progress = Progress()
 
-    def __init__(self, exact: bool = False) -> None:
-        self.exact = exact
+    def __init__(self, exact: bool = False, levels: int | None = None, density: bool = False) -> None:
+        self.exact, self.levels, self.density = exact, levels, density
 
     def likelihood_is_exact(self) -> bool:
         return self.exact
 
-    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
+    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0, ema: bool = True) -> LogLikelihood:
         nats = torch.distributions.Normal(0.0, 1.0).log_prob(samples).flatten(1).double().sum(1)
         if self.exact:
             return LogLikelihood(nats, "exact", samples[0].numel(), levels=256)
-        return LogLikelihood(nats - 10 / (1 + importance), "iwae" if importance else "elbo", samples[0].numel())
+        kind, nats = ("iwae" if importance else "elbo"), nats - 10 / (1 + importance) - (0 if ema else 1)
+        return LogLikelihood(nats, kind, samples[0].numel(), self.levels, self.density)  # type: ignore[arg-type]
 
 
-def scored(data: DataModule, exact: bool = False, **settings: object) -> dict[str, object]:
-    judge = LikelihoodJudge(data, Settings(**settings), exact)  # type: ignore[arg-type]
-    return {card.metric: card for card in judge.score(Normal(exact))}  # type: ignore[arg-type]
+def scored(data: DataModule, system: Normal | None = None, **settings: object) -> dict[str, object]:
+    system = system or Normal()
+    judge = LikelihoodJudge(data, Settings(**settings), system.exact)  # type: ignore[arg-type]
+    return {card.metric: card for card in judge.score(system)}  # type: ignore[arg-type]
 
 
 def test_bounds_in_nats() -> None:
@@ -55,14 +57,23 @@ def test_bounds_in_nats() -> None:
 def test_bits_of_binarised_data(monkeypatch: pytest.MonkeyPatch) -> None:
     data = DataModule(Digits())
     monkeypatch.setattr(data.source, "binarisation", "static", raising=False)
-    cards = scored(data, n=100, importance=9)
+    cards = scored(data, Normal(levels=2), n=100, importance=9)
     assert cards["bits_per_dim"].value == pytest.approx(cards["nll"].value / (64 * math.log(2)))  # type: ignore[attr-defined]
     assert cards["nll"].binarisation == "static"  # type: ignore[attr-defined]
+    density = scored(data, Normal(density=True), n=100)
+    assert density.keys() == {"elbo"}  # a density has no bits
+    assert density["elbo"].binarisation == "none, density"  # type: ignore[attr-defined]
+
+
+def test_the_weights_that_were_asked_for_are_scored() -> None:
+    data = DataModule(Digits())
+    averaged, raw = (scored(data, n=100, ema=ema)["elbo"] for ema in (True, False))
+    assert averaged.value - raw.value == pytest.approx(1)  # type: ignore[attr-defined]
 
 
 def test_exact_values_have_no_bound() -> None:
     data = DataModule(Digits())
-    cards = scored(data, exact=True, n=200, importance=4)
+    cards = scored(data, Normal(exact=True), n=200, importance=4)
     samples = data.batch("held_out", 0, 200).samples.double()
     nats = 0.5 * samples.square().flatten(1).sum(1) + 32 * math.log(2 * math.pi)
     assert cards.keys() == {"nll", "bits_per_dim"}

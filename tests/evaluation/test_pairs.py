@@ -135,6 +135,10 @@ def test_lpips_where_its_network_lies_at_hand(monkeypatch: pytest.MonkeyPatch, t
     torch.manual_seed(0)
     torch.save(torchvision.models.alexnet().state_dict(), folder / pairs.LPIPS_WEIGHTS)
     assert figures_for((1, 64, 64), ["lpips"]) == ["lpips"]
+    assert "lpips" not in figures_for((1, 30, 64), None)
+    with pytest.raises(UserError, match="gray or RGB images of 31 px or more"):
+        figures_for((4, 64, 64), ["lpips"])
+    assert pairs.lpips(images(0, 1, 1, 31, 31), images(1, 1, 1, 31, 31)).isfinite().all()
     x, y = images(0, 2, 1, 64, 64), images(1, 2, 1, 64, 64)
     assert pairs.lpips(x, x).abs().max() < 1e-6
     assert (pairs.lpips(x, y) > 1e-4).all()

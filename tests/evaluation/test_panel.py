@@ -51,6 +51,7 @@ def test_a_translation_is_scored_as_pairs_and_as_a_set(pix2pix: Pix2Pix, pairs: 
     assert found.monitor == "l1"
     assert kinds(panel(pix2pix, pairs, Settings(metrics=["l1"]), RandomFeatures()).judges) == [TranslationJudge]
     assert kinds(assistants(pix2pix, pairs, RandomFeatures()).judges) == [Assistant, Judge]
+    assert kinds(assistants(pix2pix, pairs, RandomFeatures(), ["l1"]).judges) == [Judge]  # as on rank 0
 
 
 @pytest.mark.parametrize(

@@ -120,9 +120,16 @@ def test_mistakes_are_named(digits: DataModule, options: dict[str, Any], line: s
     assert str(caught.value) == line
 
 
-def test_one_held_out_image_is_too_few(tmp_path: Path) -> None:
-    images(tmp_path, train=20, held_out=1)
-    with pytest.raises(UserError, match=r"has 1 held-out image\(s\), and scores need at least two; add images"):
+@pytest.mark.parametrize(
+    ("train", "held_out", "line"),
+    [
+        (20, 1, r"has 1 held-out image\(s\), and scores need at least two; add images"),
+        (1, 5, "has 1 training image, and"),
+    ],
+)
+def test_one_image_is_too_few(tmp_path: Path, train: int, held_out: int, line: str) -> None:
+    images(tmp_path, train=train, held_out=held_out)
+    with pytest.raises(UserError, match=line):
         set_judge(RandomFeatures(), DataModule(ImageSet(str(tmp_path), splits=True)), settings(n=10))
 
 

@@ -102,6 +102,15 @@ def test_two_protocols_are_never_in_one_column(
     assert [(found.mean, found.n) for found in means if found is not None] == [(6.0, 2), (6.0, 1)]
 
 
+def test_bounds_of_different_numbers_of_importance_samples_are_not_in_one_column(
+    card: Any, write_run: Any, tmp_path: Path
+) -> None:
+    for seed, k in enumerate((50.0, 5000.0)):
+        write_run(tmp_path / str(seed), seed=seed, cards=[card(90.0, 64, "nll") | {"beside": {"importance": k}}])
+    columns = arrange(find(str(tmp_path)).runs).columns
+    assert [column.title for column in columns] == ["nll (importance=50)", "nll (importance=5000)"]
+
+
 def test_the_number_of_samples_of_the_worst_class_does_not_separate_runs(
     card: Any, write_run: Any, tmp_path: Path
 ) -> None:

@@ -97,6 +97,13 @@ def test_bound_below_importance_weighted_bound_below_the_exact_likelihood() -> N
     assert truth - many.nats.mean() < 0.1 < truth - elbo.nats.mean()
 
 
+def test_only_binary_images_have_probabilities() -> None:
+    """With other intensities, the Bernoulli decoder takes them as probabilities; a Gaussian's value is a density."""
+    system, x = build(), samples(4)
+    density = system.log_likelihood(x.sign())
+    assert (density.levels, density.density) == (None, True)
+
+
 def test_the_bound_is_tight_for_the_true_posterior() -> None:
     system, x = build(), samples(500)
     W, b = system.decoder.mean.weight.detach(), system.decoder.mean.bias.detach()

@@ -90,14 +90,17 @@ def _alone(config: DictConfig, restored: Restored) -> Judge:
     n = config.n or scoring["n"]
     if scoring["kind"] == "points":
         return PointJudge(scoring["means"], scoring["std"], scoring["reference"], n, config.seed, config.ema)
+    too_large = UserError(
+        f"the real statistics of features={scoring['features']} are too large for checkpoints",
+        "checkpoint",
+        f"add data={data} to compute them or read them from the cache",
+    )
     if scoring["reference"] is None:
-        raise UserError(
-            f"the real statistics of features={scoring['features']} are too large for checkpoints",
-            "checkpoint",
-            f"add data={data} to compute them or read them from the cache",
-        )
+        raise too_large
     extractor = extractor_from_state(scoring["extractor"], cache_directory())
     reference = RealStatistics.from_state(scoring["reference"])
+    if not reference.header["metrics"]:
+        raise too_large
     splits = config.splits or default_splits(n)
     metrics = list(config.metrics or reference.header["metrics"])
     if n != reference.header["n"]:

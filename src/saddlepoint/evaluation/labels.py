@@ -34,7 +34,7 @@ class CodeJudge(HeldOutJudge):
         inferred, labels = [], []
         for batch in self.batches():
             assert batch.labels is not None
-            inferred.append(system.infer_codes(batch.samples.to(system.device)).cpu())
+            inferred.append(system.infer_codes(batch.samples.to(system.device), self.settings.ema).cpu())
             labels.append(batch.labels.cpu())
         right, majority = assignment_accuracy(torch.cat(inferred), torch.cat(labels))
         seconds = time.perf_counter() - begin

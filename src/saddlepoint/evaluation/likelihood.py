@@ -22,10 +22,11 @@ class LikelihoodJudge(HeldOutJudge):
 
     - ``elbo``: the evidence lower bound;
     - ``nll``: the negative of the exact log-likelihood, or of the importance-weighted bound of ``importance`` samples;
-    - ``bits_per_dim``: the best of these, negated and divided by log 2 and the number of values, for discrete pixels:
-      binarised data, or 8-bit images under a model of 256 intensities.
+    - ``bits_per_dim``: the best of these, negated and divided by log 2 and the number of values, for probabilities of
+      discrete pixels: of binary images, or of 8-bit images under a model of 256 intensities.
 
-    A card states the bound and the binarisation; scores that differ in these are not comparable.
+    A card states the bound and the binarisation, or that the value is a density; scores that differ in these are not
+    comparable.
 
     Args:
         data: the data set whose held-out split is used.
@@ -51,24 +52,28 @@ class LikelihoodJudge(HeldOutJudge):
             values, about, seconds = self._bound(system, k)
         if "nll" in self.wanted and (k or self.exact):
             cards.append(self._card(system, "nll", -values, about, seconds, k))
-        discrete = self.binarisation is not None or about.levels is not None
-        if "bits_per_dim" in self.wanted and discrete:
+        if "bits_per_dim" in self.wanted and about.levels is not None:
             bits = -values / (about.values * math.log(2))
             cards.append(self._card(system, "bits_per_dim", bits, about, seconds, k))
         return cards
 
     def _bound(self, system: Game, importance: int) -> tuple[Tensor, LogLikelihood, float]:
-        """Return the log-likelihoods [N], those of the first batch, and the time in seconds."""
+        """Return the log-likelihoods [N], those of one batch, and the time in seconds."""
         assert isinstance(system, HasLikelihood)
         begin, parts = time.perf_counter(), []
         for index, batch in enumerate(self.batches()):
             samples = batch.samples.to(system.device)
-            parts.append(system.log_likelihood(samples, importance, self.settings.seed + index))
-        return torch.cat([part.nats.cpu() for part in parts]), parts[0], time.perf_counter() - begin
+            parts.append(system.log_likelihood(samples, importance, self.settings.seed + index, self.settings.ema))
+        about = next((part for part in parts if part.levels is None), parts[0])  # one gray image is enough
+        return torch.cat([part.nats.cpu() for part in parts]), about, time.perf_counter() - begin
 
     def _card(
         self, system: Game, metric: str, values: Tensor, about: LogLikelihood, seconds: float, importance: int = 0
     ) -> ScoreCard:
         beside = {"importance": float(importance)} if importance else None
-        binarisation = self.binarisation or (f"none, {about.levels} intensities" if about.levels else None)
+        binarisation = self.binarisation
+        if about.density:
+            binarisation = "none, density"
+        elif binarisation is None and about.levels is not None:
+            binarisation = f"none, {about.levels} intensities"
         return self.card(system, metric, values, seconds, bound=about.kind, binarisation=binarisation, beside=beside)

@@ -28,6 +28,8 @@ MEAN_OF = 10_000
 """Number of training targets that the mean target is computed from."""
 SMALLEST_FOR_MS_SSIM = 161
 """Minimum of the shorter side in pixels: the window of 11 is applied to the image halved four times."""
+SMALLEST_FOR_LPIPS = 31
+"""Minimum of the shorter side in pixels for AlexNet."""
 LPIPS_WEIGHTS = "alexnet-owt-7be5be79.pth"
 """File name of torchvision's AlexNet, which torchmetrics' LPIPS searches for in torch.hub's folder."""
 
@@ -88,6 +90,7 @@ def figures_for(shape: Sequence[int], metrics: Sequence[str] | None) -> list[str
         UserError: a requested figure is not available.
     """
     small = min(shape[1:]) < SMALLEST_FOR_MS_SSIM
+    for_lpips = min(shape[1:]) >= SMALLEST_FOR_LPIPS and shape[0] in (1, 3)
     for name in metrics or ():
         if name == "ms_ssim" and small:
             raise UserError(
@@ -95,12 +98,17 @@ def figures_for(shape: Sequence[int], metrics: Sequence[str] | None) -> list[str
                 "metrics",
                 "use ssim",
             )
+        if name == "lpips" and not for_lpips:
+            problem = f"lpips needs gray or RGB images of {SMALLEST_FOR_LPIPS} px or more"
+            raise UserError(problem, "metrics", "use ssim")
         if name == "lpips" and not has_lpips_weights():
             folder = Path(torch.hub.get_dir()) / "checkpoints"
             raise UserError("lpips needs torchvision's AlexNet", "metrics", f"put {LPIPS_WEIGHTS} into {folder}")
     wanted = list(FIGURES) if metrics is None else [name for name in FIGURES if name in metrics]
     missing = {"ms_ssim"} if small else set()
-    return [name for name in wanted if name not in missing | (set() if has_lpips_weights() else {"lpips"})]
+    if not for_lpips or not has_lpips_weights():
+        missing.add("lpips")
+    return [name for name in wanted if name not in missing]
 
 
 class PairJudge(HeldOutJudge):

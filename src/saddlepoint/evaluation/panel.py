@@ -62,10 +62,19 @@ def panel(system: Game, data: DataModule, settings: Settings, extractor: Feature
     return Panel(judges)
 
 
-def assistants(system: Game, data: DataModule, extractor: FeatureExtractor | None) -> Panel:
-    """Build the judges of ranks other than 0, each of which processes a share of a set of samples."""
+def assistants(
+    system: Game, data: DataModule, extractor: FeatureExtractor | None, metrics: Sequence[str] | None = None
+) -> Panel:
+    """Build the judges of ranks other than 0, each of which processes a share of a set of samples.
+
+    Args:
+        system: as for :func:`panel`.
+        data: likewise.
+        extractor: likewise.
+        metrics: likewise, of the settings.
+    """
     judges: list[Judge] = []
-    if extractor is not None and data.info.is_image:
+    if extractor is not None and data.info.is_image and _wanted_of_sets(system, metrics) != []:
         judges += [Assistant(samples, type(extractor), cache_directory()) for samples, _ in _sources(system, data)]
     # Rank 0 computes the other scores alone. If it has any, the other ranks need a judge to evaluate at the same times.
     alone = (
@@ -104,8 +113,7 @@ def _sets(
 ) -> list[Judge]:
     if extractor is None or not data.info.is_image:
         return []
-    kept = _set_metrics(_has_labels(system))
-    wanted = None if names is None else [name for name in names if name in kept]
+    wanted = _wanted_of_sets(system, names)
     if wanted == []:
         return []
     judges: list[Judge] = []
@@ -115,6 +123,12 @@ def _sets(
         fresh = copy.deepcopy(extractor)  # each set needs features that are prepared for its own images
         judges.append(set_judge(fresh, samples.real(data), own, samples, most, suffix))
     return judges
+
+
+def _wanted_of_sets(system: Game, names: Sequence[str] | None) -> list[str] | None:
+    """Return the requested metrics of sets of samples that apply to a system; None if none are requested by name."""
+    kept = _set_metrics(_has_labels(system))
+    return None if names is None else [name for name in names if name in kept]
 
 
 def _sources(system: Game, data: DataModule) -> list[tuple[Samples, str]]:

@@ -180,6 +180,8 @@ def _by_number(path: Path) -> tuple[int, str]:
 
 def matching(place: str) -> list[Path]:
     """Return the paths that match a pattern, or the path itself if it exists."""
+    if Path(place).exists():
+        return [Path(place)]
     return sorted(map(Path, glob.glob(place, recursive=True)))  # noqa: PTH207, since Path.glob takes no absolute pattern
 
 

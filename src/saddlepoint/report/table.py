@@ -36,11 +36,14 @@ class Protocol(NamedTuple):
     seeds: int
     truncation: float | None = None
     batchnorm: str | None = None
+    importance: int | None = None
 
     @classmethod
     def of(cls, card: Card) -> Protocol:
         """Return the protocol of a score card."""
-        protocol = cls(*(getattr(card, name) for name in cls._fields))
+        protocol = cls(*(getattr(card, name, None) for name in cls._fields))
+        if card.beside and "importance" in card.beside:
+            protocol = protocol._replace(importance=int(card.beside["importance"]))
         protocol = protocol._replace(batchnorm="standing" if card.batchnorm == "standing" else None)
         return protocol._replace(n=None) if card.metric.startswith(OF_A_CLASS) else protocol
 

@@ -81,9 +81,9 @@ class SemiSupervisedAAE(AAE):
         return Draw(torch.cat([z, y.to(z.dtype)], 1), truncation=truncation)
 
     @torch.no_grad()
-    def infer_codes(self, samples: Tensor) -> Tensor:
-        """Return the most likely class, long [N], of samples [N, ...], by the averaged weights if they exist."""
-        return self.encode(samples)[:, self.latent_dim :].argmax(1)
+    def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
+        """Return the most likely class, long [N], of samples [N, ...]; by the averaged weights, if wanted and there."""
+        return self.encode(samples, ema)[:, self.latent_dim :].argmax(1)
 
     @property
     def traversable(self) -> int:

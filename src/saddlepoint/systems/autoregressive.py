@@ -128,16 +128,17 @@ class Autoregressive(Sampling):
         return True
 
     @torch.no_grad()
-    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
+    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0, ema: bool = True) -> LogLikelihood:
         """Return the exact log p(x) of each sample.
 
         Args:
             samples: [N, C, H, W]; their intensities are rounded to the nearest that the model knows.
             importance: ignored, since the value is exact.
             seed: likewise.
+            ema: whether to use the averaged weights, if they exist.
         """
         self.check(samples)
-        network = self.network("decoder")
+        network = self.network("decoder", ema)
         with evaluating(network), torch.autocast(samples.device.type, enabled=False):
             nats = nats_of(network(samples), samples).double().flatten(1).sum(1)
         return LogLikelihood(nats, "exact", samples[0].numel(), levels=2 if self.binary else 256)

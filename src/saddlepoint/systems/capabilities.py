@@ -128,12 +128,14 @@ class LogLikelihood(NamedTuple):
         kind: exact log-likelihood, evidence lower bound, or importance-weighted bound.
         values: number of dimensions of a sample, for conversion to bits per dimension.
         levels: number of intensities if it is the probability of discrete pixels by the model's definition, else None.
+        density: whether it is a probability density.
     """
 
     nats: Tensor
     kind: Literal["exact", "elbo", "iwae"]
     values: int
     levels: int | None = None
+    density: bool = False
 
 
 @runtime_checkable
@@ -254,7 +256,7 @@ class HasLikelihood(Protocol):
     def likelihood_is_exact(self) -> bool:
         """Return whether log-likelihoods are exact, not bounds."""
 
-    def log_likelihood(self, samples: Tensor, importance: int = 1, seed: int = 0) -> LogLikelihood:
+    def log_likelihood(self, samples: Tensor, importance: int = 1, seed: int = 0, ema: bool = True) -> LogLikelihood:
         """Return log-likelihoods of samples [N, ...], or a bound from ``importance`` samples."""
 
 
@@ -274,7 +276,7 @@ class Traverses(Protocol):
 class InfersCodes(Protocol):
     """Infers discrete codes from samples, whose agreement with labels can be measured."""
 
-    def infer_codes(self, samples: Tensor) -> Tensor:
+    def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
         """Return the most likely category, long [N], of samples [N, ...]."""
 
 

@@ -137,8 +137,11 @@ class InfoGAN(GAN):
         return Draw(self.codes.keyed(seed, start, count))
 
     @torch.no_grad()
-    def infer_codes(self, samples: Tensor) -> Tensor:
-        """Return the most likely category of the first categorical code, long [N], of samples [N, ...]."""
+    def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
+        """Return the most likely category of the first categorical code, long [N], of samples [N, ...].
+
+        The networks have no averaged weights, so ``ema`` is ignored.
+        """
         with evaluating(self.discriminator, self.recognition):
             output: CriticOutput = self.discriminator(samples, None)
             inferred: Tensor = self.recognition(output.features).categorical[0].argmax(1)

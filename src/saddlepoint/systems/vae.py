@@ -129,7 +129,7 @@ class VAE(Reconstructing):
         return False
 
     @torch.no_grad()
-    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0) -> LogLikelihood:
+    def log_likelihood(self, samples: Tensor, importance: int = 0, seed: int = 0, ema: bool = True) -> LogLikelihood:
         """Return a lower bound on log p(x) for each sample.
 
         With k = 0 it is the evidence lower bound (estimator B with one draw). With k > 0 it is the importance-weighted
@@ -140,10 +140,11 @@ class VAE(Reconstructing):
             samples: [N, ...].
             importance: the number k of importance samples.
             seed: seed of the draws of z.
+            ema: whether to use the averaged weights, if they exist.
         """
         n, values = len(samples), samples[0].numel()
         random = randomness.generator(samples.device, seed, "importance")
-        encoder, decoder = self.network("encoder"), self.network("decoder")
+        encoder, decoder = self.network("encoder", ema), self.network("decoder", ema)
         with evaluating(encoder, decoder), torch.autocast(samples.device.type, enabled=False):
             mean, log_variance = encoder(samples)
             size = max(1, AT_ONCE // (n * values))
@@ -162,7 +163,9 @@ class VAE(Reconstructing):
                 nats = torch.cat(log_weights).logsumexp(0) - math.log(importance)
             else:
                 nats = log_p[0].double() - kl_to_standard_normal(mean.double(), log_variance.double())
-        return LogLikelihood(nats, "iwae" if importance else "elbo", values)
+        density = self.likelihood == "gaussian"
+        binary = not density and bool((samples.abs() == 1).all())  # other intensities are taken as probabilities
+        return LogLikelihood(nats, "iwae" if importance else "elbo", values, 2 if binary else None, density)
 
     def exports(self, ema: bool = True) -> Mapping[str, Export]:
         """Return the encoder and the decoder."""

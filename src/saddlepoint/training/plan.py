@@ -122,9 +122,9 @@ def build_judge(config: DictConfig, system: Game, data: DataModule, trainer: pl.
     extractor = build.build_extractor(config)
     if extractor is not None:
         extractor.to(trainer.strategy.root_device)
-    if processes.rank() > 0:
-        return assistants(system, data, extractor)
     metrics = None if scores.metrics is None else list(scores.metrics)
+    if processes.rank() > 0:
+        return assistants(system, data, extractor, metrics)
     try:
         return panel(system, data, Settings(scores.n, scores.seed, scores.splits, metrics), extractor)
     except UserError as error:

@@ -89,6 +89,13 @@ def test_the_same_data_as_local_shards_and_each_is_requested_once(tmp_path: Path
     assert file.digest == local.digest
 
 
+def test_addresses_that_differ_in_the_query(tmp_path: Path, server: Server) -> None:
+    """The server ignores the query, so that each shard has the same images."""
+    pattern = server.address("train-000000.tar?part={0..2}")
+    found = WebDataset(pattern, cache_dir=str(tmp_path / "b")).open()
+    assert sum(len(tables[0].columns["images"].names) for tables in found.splits.values()) == 3 * IMAGES  # type: ignore[union-attr]
+
+
 def test_an_epoch_by_two_ranks_with_workers_requests_each_shard_once_and_keeps_the_limit(
     tmp_path: Path, server: Server
 ) -> None:

@@ -88,7 +88,9 @@ class WebDataset(Source):
 
     def _store(self, pattern: str, key: str) -> Tars:
         locations = _locations(pattern, key)
-        parts = [str(one).partition("?")[0] for one in locations]
+        parts = [str(one).partition("?")[0] if "://" in str(one) else str(one) for one in locations]
+        if len(set(parts)) < len(parts):  # URLs that differ in the query
+            parts = [str(one) for one in locations]
         folder = os.path.commonpath([posixpath.dirname(one) for one in parts])
         named = {posixpath.relpath(part, folder): one for part, one in zip(parts, locations, strict=True)}
         store = Tars(Path(pattern), index_shards(named, self.cache / "shards", self.downloads))
