@@ -41,7 +41,7 @@ class Protocol(NamedTuple):
     @classmethod
     def of(cls, card: Card) -> Protocol:
         """Return the protocol of a score card."""
-        protocol = cls(*(getattr(card, name, None) for name in cls._fields))
+        protocol = cls(**{name: getattr(card, name) for name in cls._fields if name != "importance"})
         if card.beside and "importance" in card.beside:
             protocol = protocol._replace(importance=int(card.beside["importance"]))
         protocol = protocol._replace(batchnorm="standing" if card.batchnorm == "standing" else None)
