@@ -32,6 +32,11 @@ def test_a_gan_on_images_needs_an_extractor(gan: GAN, digits: DataModule) -> Non
     assert assistants(gan, digits, None).judges == []
 
 
+def test_a_metric_can_be_named_by_its_score(gan: GAN, digits: DataModule) -> None:
+    found = panel(gan, digits, Settings(n=50, metrics=["kid_random", "fid"]), RandomFeatures())
+    assert [card.metric for card in found.score(gan)] == ["kid_random", "fid_random"]
+
+
 def test_a_gan_on_points(point_gan: GAN) -> None:
     data = DataModule(Gaussians("ring"))
     found = panel(point_gan, data, Settings(), None)

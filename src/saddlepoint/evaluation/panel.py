@@ -126,9 +126,17 @@ def _sets(
 
 
 def _wanted_of_sets(system: Game, names: Sequence[str] | None) -> list[str] | None:
-    """Return the requested metrics of sets of samples that apply to a system; None if none are requested by name."""
-    kept = _set_metrics(_has_labels(system))
-    return None if names is None else [name for name in names if name in kept]
+    """Return the metrics of sets of samples that are requested by their names, or by those of their scores.
+
+    Args:
+        system: the system, to which the others do not apply.
+        names: such as ``fid`` or ``fid_classifier``; None for the default metrics, for which None is returned.
+    """
+    if names is None:
+        return None
+    known = sorted(_set_metrics(_has_labels(system)), key=len, reverse=True)
+    found = (next((one for one in known if f"{name}_".startswith(f"{one}_")), None) for name in names)
+    return list(dict.fromkeys(one for one in found if one is not None))
 
 
 def _sources(system: Game, data: DataModule) -> list[tuple[Samples, str]]:

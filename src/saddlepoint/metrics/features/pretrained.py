@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 import urllib.request
+import warnings
 from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -153,6 +154,9 @@ class PretrainedFeatures(FeatureExtractor):
             ) from error
         if hashlib.sha256(data).hexdigest() != self.official:
             raise UserError(f"the sha256 of the file at {self.url} is not {self.official}", "weights", REMEDY)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, data)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(path, data)
+        except OSError as error:
+            warnings.warn(f"cannot cache {path}: {error.strerror}; it will be downloaded again", stacklevel=2)
         return data
