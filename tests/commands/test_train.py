@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -52,11 +53,13 @@ def test_frozen_blocks_keep_the_weights_of_the_source(
     options = (*tiny, "run.dir=run", "logger=none", "features=none", "model.frozen_blocks=1")
     line = refuse("train", *options)
     assert line == "model.frozen_blocks: blocks with random weights would be frozen; set init_from"
-    source = trained / "checkpoints" / "last.ckpt"
+    source = Path(shutil.copy(trained / "checkpoints" / "last.ckpt", tmp_path / "source.ckpt"))
     outcome = invoke("train", *options, f"init_from={source}", "budget.images=128")
     assert outcome.code == 0, outcome.err
+    source.rename(tmp_path / "moved.ckpt")  # a resumed run does not need it
     outcome = invoke("train", "resume=run", "budget.images=256")
     assert outcome.code == 0, outcome.err
+    source = tmp_path / "moved.ckpt"
     before, after = (load(path)["state_dict"] for path in (source, tmp_path / "run" / "checkpoints" / "last.ckpt"))
     own = {key for key in after if key.startswith("discriminator.") and torch.equal(after[key], before[key])}
     assert own == {"discriminator.trunk.0.weight", "discriminator.trunk.0.bias"}

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from saddlepoint.losses import EBGAN, MMD, NonSaturating
+from saddlepoint.networks import AutoencoderDiscriminator, DCGANDiscriminator, DCGANGenerator
+from saddlepoint.systems import GAN
 from saddlepoint.systems.completion import blended, by_reconstruction, by_search
+from saddlepoint.systems.sampling import evaluating
 
 
 def mask_of(*missing: tuple[int, int], size: int = 5) -> Tensor:
@@ -136,3 +141,17 @@ def test_reconstructions_are_repeated_with_the_known_pixels_put_back() -> None:
     assert torch.equal(found[known.expand_as(found)], images[known.expand_as(images)])
     assert [x[0, 0, 1, 1].item() for x in rounds] == [0, 0.5, 0.75]
     assert found[0, 0, 1, 1] == 0.875
+
+
+def test_energies_are_low_for_real_samples_and_untrained_logits_are_not_used() -> None:
+    shape, sgd = (1, 8, 8), partial(torch.optim.SGD, lr=0.1)
+    x = torch.rand(3, *shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    for network, loss, sign in (
+        (DCGANDiscriminator(shape, 4, norm="none"), NonSaturating(), 1),
+        (AutoencoderDiscriminator(shape, 4), EBGAN(), -1),
+        (DCGANDiscriminator(shape, 4, norm="none"), MMD(), 0),
+    ):
+        networks: dict[str, nn.Module] = {"generator": DCGANGenerator(shape, 6, 4), "discriminator": network}
+        system = GAN(networks, loss, latent_dim=6, optimizers=dict.fromkeys(networks, sgd))
+        with evaluating(network):
+            torch.testing.assert_close(system.realism(x, None), sign * network(x, None).logits)

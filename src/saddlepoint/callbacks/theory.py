@@ -22,6 +22,7 @@ from saddlepoint.metrics.densities import (
 )
 from saddlepoint.networks.layers.statistics import compares_samples
 from saddlepoint.systems.capabilities import Generates
+from saddlepoint.systems.encoders import FrozenEncoder
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import theory
 from saddlepoint.tracking.record import RunRecord
@@ -132,6 +133,8 @@ class Theory(OverBudget):
         critic = system.networks.get("discriminator")
         if critic is None or compares_samples(critic):
             return None  # as with BatchNorm, D(x) depends on the other samples of the batch
+        if isinstance(system.frozen_encoder, FrozenEncoder):
+            return None  # D judges codes
         to_logits = probability_logits(getattr(system, "loss", None))
         if to_logits is None:
             return None

@@ -31,13 +31,15 @@ class Drawing:
         """Check that the system generates samples that can be drawn in this way.
 
         Raises:
-            UserError: it does not, or has no latents that could be truncated.
+            UserError: it does not, or its latents cannot be truncated.
         """
         key = "batchnorm" if self.truncation == 1 else "truncation"
         if self != RUNNING and not isinstance(system, Generates):
             raise UserError("this model does not generate samples from noise", key, "leave it out")
-        if self.truncation != 1 and not isinstance(system, HasLatents):
-            raise UserError("this model has no latents", key, "leave it out")
+        if self.truncation != 1:
+            if not isinstance(system, HasLatents):
+                raise UserError("this model has no latents", key, "leave it out")
+            system.draw(0, 0, 1, self.truncation)  # refused by systems with codes
 
     def statistics(self, system: Game, seed: int, ema: bool) -> AbstractContextManager[None]:
         """Return a context in which BatchNorm has these statistics."""

@@ -18,7 +18,7 @@ from saddlepoint.data.images import decode
 from saddlepoint.data.transforms import normalise
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.pictures import nearest_training
-from saddlepoint.exploring import directions, inputs, paths
+from saddlepoint.exploring import directions, inputs, paths, walks
 from saddlepoint.metrics.quantise import quantise
 from saddlepoint.systems.capabilities import Encodes, HasLatents, Translates, rows_of
 from saddlepoint.tracking import pictures
@@ -120,7 +120,13 @@ class Explorer:
         latents = latents + self._moved(view)
         labels = None if view.label is None else torch.full((len(t),), view.label)
         samples = system.sample(
-            len(t), labels=labels, latents=latents, seed=view.seed, truncation=view.truncation, ema=self.ema
+            len(t),
+            labels=labels,
+            latents=latents,
+            seed=view.seed,
+            truncation=view.truncation,
+            ema=self.ema,
+            noise=walks.one_noise(system, view.seed, len(t)),
         )
         pixels = quantise(samples.cpu())
         return Shown(pixels[:1], pixels[1:])

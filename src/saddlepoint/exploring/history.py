@@ -11,13 +11,15 @@ from saddlepoint.assembly.restore import find
 from saddlepoint.data.images import decode
 from saddlepoint.errors import UserError
 
-NAME = re.compile(r"samples-(\d{9,})\.png")
+NAME = re.compile(r"samples(_\w+)?-(\d{9,})\.png")
 CAPTION = 16
 """Height of the caption in pixels."""
 
 
 def frames(checkpoint: str) -> list[Image.Image]:
     """Return the pictures that a run has drawn of its samples, each with the number of images seen below it.
+
+    Of a run of translations in two directions, they are those of the first direction.
 
     Args:
         checkpoint: the run's folder, or one of its checkpoints.
@@ -27,7 +29,9 @@ def frames(checkpoint: str) -> list[Image.Image]:
     """
     path = find(checkpoint)
     run = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    found = {int(match[1]): file for file in run.glob("samples/*.png") if (match := NAME.fullmatch(file.name))}
+    named = [(match, file) for file in run.glob("samples/*.png") if (match := NAME.fullmatch(file.name))]
+    first = min((match[1] or "" for match, _ in named), default="")  # of the directions of translations
+    found = {int(match[2]): file for match, file in named if (match[1] or "") == first}
     if not found:
         raise UserError(
             f"no pictures of samples in {run / 'samples'}",

@@ -47,7 +47,8 @@ def interpolate(config: DictConfig, restored: Restored) -> tuple[Tensor, int]:
         if len(images) < 2:
             raise UserError(f"{config.inputs} holds one image", "inputs", "give two or more to interpolate between")
         anchors = encoder.encode(images, ema=config.ema).cpu()
-        samples = encoder.decode(paths.loop(anchors, columns, config.path or "slerp"), ema=config.ema)
+        path = config.path or ("lerp" if getattr(encoder, "prior", "normal") == "uniform" else "slerp")
+        samples = encoder.decode(paths.loop(anchors, columns, path), ema=config.ema)
     return samples, columns
 
 

@@ -165,20 +165,22 @@ class GAN(Sampling, Adversarial):
         if isinstance(self.frozen_encoder, FrozenEncoder):
             raise UserError("models in another model's latent space do not complete images", "mode", "leave it out")
         draw = self.draw(seed, 0, len(images)).to(self.device)
-
-        def score(samples: Tensor) -> Tensor:
-            logits: Tensor = self.discriminator(samples, draw.labels).logits
-            return logits
-
         with evaluating(self.discriminator):
             return completion.by_search(
                 lambda z: self.generate(replace(draw, latents=z), ema),
-                score,
+                lambda x: self.realism(x, draw.labels),
                 images.to(self.device),
                 known.to(self.device),
                 draw.latents,
                 limit=1.0 if self.prior == "uniform" else None,
             )
+
+    def realism(self, samples: Tensor, labels: Tensor | None) -> Tensor:
+        """Return D's scores of samples, [N], higher for real ones; 0 if the loss does not train D's logits."""
+        logits: Tensor = self.discriminator(samples, labels).logits
+        if self.loss.reads != "logits":
+            return torch.zeros_like(logits)
+        return -logits if getattr(self.discriminator, "critic", "score") == "energy" else logits
 
     def generate(self, draw: Draw, ema: bool) -> Tensor:
         """Return samples, generated in evaluation mode so that they do not depend on each other."""

@@ -83,7 +83,7 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
         system.learn_labels(data.label_counts())
     if config.model.get("frozen_blocks") and not config.init_from:
         raise UserError("blocks with random weights would be frozen", "model.frozen_blocks", "set init_from")
-    if config.init_from:
+    if config.init_from and resumed is None:
         restore.initialise(system, restore.find(config.init_from, "init_from"), choices["model"])
     data.configure(
         config.batch_size, config.seed, stop=config.budget.images, start=lambda: system.progress.images_seen,
