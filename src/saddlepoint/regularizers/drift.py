@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import NonNegativeFloat
 from torch import Tensor
 
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.regularizers.base import Regularizer
+from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
 
 
@@ -27,7 +27,7 @@ class Drift(Regularizer):
 
     acts_on_logits = True
 
-    def __init__(self, weight: NonNegativeFloat = 0.001, **knobs: Any) -> None:
+    def __init__(self, weight: Weight = 0.001, **knobs: Any) -> None:
         super().__init__(weight, **knobs)
 
     def penalty(self, turn: Turn) -> Tensor:
