@@ -124,7 +124,7 @@ def test_mistakes_are_named(digits: DataModule, options: dict[str, Any], line: s
     ("train", "held_out", "line"),
     [
         (20, 1, r"has 1 held-out image\(s\), and scores need at least two; add images"),
-        (1, 5, "has 1 training image, and"),
+        (1, 5, r"has 1 training image\(s\), and"),
     ],
 )
 def test_one_image_is_too_few(tmp_path: Path, train: int, held_out: int, line: str) -> None:

@@ -156,15 +156,10 @@ def set_judge(
         problem = f"{n} samples cannot be split into {splits} parts"
         raise UserError(problem, "splits", "reduce it")
     prepare(extractor, data)
-    if (held_out := data.info.sizes["held_out"]) < 2:
-        problem = f"{data.info.name} has {held_out} held-out image(s), and scores need at least two"
-        raise UserError(problem, None, "add images, or use features=none")
-    if (train := data.info.sizes["train"]) < 2:
-        raise UserError(
-            f"{data.info.name} has {train} training image, and scores need at least two",
-            None,
-            "add images, or use features=none",
-        )
+    for size, kind in ((data.info.sizes["held_out"], "held-out"), (data.info.sizes["train"], "training")):
+        if size < 2:
+            problem = f"{data.info.name} has {size} {kind} image(s), and scores need at least two"
+            raise UserError(problem, None, "add images, or use features=none")
     reference = RealStatistics.compute(
         data, extractor, cache_directory(), n=n, seed=settings.seed, metrics=names, splits=splits
     )
