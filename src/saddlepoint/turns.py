@@ -40,6 +40,11 @@ class Bound:
     condition: trees.Tree = None
     augment: Callable[[Any], Any] = unchanged
 
+    @property
+    def of_latents_alone(self) -> bool:
+        """Whether outputs depend on nothing but the input, so that they may be reordered."""
+        return self.condition is None
+
     def __call__(self, x: Any) -> Any:
         """Return the network's output for ``x``, a tree of [N, ...]."""
         with frozen_statistics(self.network):
@@ -59,9 +64,25 @@ class Styled(Bound):
 
     Attributes:
         noise: returns new noise of the layers of g for n samples.
+        used: what the turn's samples depend on besides latents and labels, which calls use again: noise of the layers
+            [N, ...], latents [N, Z] of the styles from a layer on, and the index of this layer; each may be None.
     """
 
     noise: Callable[[int], Any] = lambda n: None
+    used: tuple[Tensor | None, Tensor | None, Tensor | None] = (None, None, None)
+
+    @property
+    def of_latents_alone(self) -> bool:
+        """Whether samples depend on nothing but the latents, so that they may be reordered."""
+        return self.condition is None and all(part is None for part in self.used)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Return samples G(z) of latents [N, Z], with the turn's noise and mixed styles."""
+        noise, others, cut = self.used
+        noise, others = (None if part is None else part[: len(x)] for part in (noise, others))
+        with frozen_statistics(self.network):
+            samples: Tensor = self.network(x, self.condition_of(x), noise, others, cut)
+        return samples
 
     def map(self, latents: Tensor) -> Tensor:
         """Return styles f(z), [N, L, W], of latents [N, Z]."""

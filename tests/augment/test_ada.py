@@ -149,7 +149,7 @@ def test_dtype_and_values_under_autocast() -> None:
 
 def test_incompatible_networks_and_losses_are_rejected() -> None:
     critic = MLPDiscriminator((2, 8, 8), [4])
-    with pytest.raises(UserError, match=r"^transformations: .*1, 3 or 4 channels, got 2; use only blit and geometric"):
+    with pytest.raises(UserError, match=r"^transformations: .*1, 3 or 4 channels, got 2; leave out color"):
         ADA().check({"discriminator": critic})
     ADA(transformations=["blit", "geometric"]).check({"discriminator": critic})
     critic.critic = "energy"  # type: ignore[assignment]

@@ -203,6 +203,11 @@ def test_what_cannot_work_together_is_refused_by_name() -> None:
     with pytest.raises(UserError, match=r"^norm.discriminator: GradientPenalty .* batch normalization"):
         build.build_system(config)
 
+    config = compose("network=dcgan", "conditioning=batchnorm", "regularizer=[path_length]", "network.width=4")
+    build.fill(config, DIGITS)
+    with pytest.raises(UserError, match=r"^conditioning.*: PathLength .*; choose another than batchnorm$"):
+        build.build_system(config)
+
 
 def test_an_experiment_wins_over_all_but_the_command_line(tmp_path: Path) -> None:
     (tmp_path / "experiment").mkdir()

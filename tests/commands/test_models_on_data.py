@@ -82,11 +82,11 @@ REFUSED = {
 """Models that cannot be trained on some data of a supported kind, with the error."""
 
 ON_POINTS = {
-    "began": ("autoencoder", "autoencoder"),
-    "ebgan": ("autoencoder", "autoencoder"),
-    "vae": ("vae", "needs a network 'encoder'"),
+    "began": (["network=autoencoder"], "autoencoder"),
+    "ebgan": (["network=autoencoder"], "autoencoder"),
+    "vae": (["network=vae", "model.likelihood=gaussian"], "needs a network 'encoder'"),
 }
-"""Models that cannot use ``network=mlp``, the default for points: the network to choose, and the error without it."""
+"""Models that cannot use ``network=mlp``, the default for points: what to choose, and the error without it."""
 
 
 def small(config: DictConfig) -> None:
@@ -128,10 +128,11 @@ def test_every_model_builds_on_every_data_set_of_its_kind(model: str, data: str)
         return
     build.check_data_kind(config, about, {"model": model, "data": data})
     if data == "gaussians" and model in ON_POINTS:
-        network, why = ON_POINTS[model]
+        chosen, why = ON_POINTS[model]
         with pytest.raises(UserError, match=why):
             build.build_system(config)
-        config.network = compose(*overrides, f"network={network}").network
+        composed = compose(*overrides, *chosen)
+        config.network, config.model = composed.network, composed.model
         small(config)
     if (model, data) in REFUSED:
         with pytest.raises(UserError, match=REFUSED[model, data]):

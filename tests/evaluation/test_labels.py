@@ -54,6 +54,10 @@ def test_cards_of_digits() -> None:
     right, majority = assignment_accuracy(system.infer_codes(held_out.samples), held_out.labels)
     assert (code.metric, code.value, code.n) == ("code_accuracy", right.double().mean().item(), 100)
     assert code.beside == {"majority": majority}
+    for averaged in ("encoder", "generator"):
+        system.averages = {averaged: None}
+        (card,) = CodeJudge(data, settings).score(system)  # type: ignore[arg-type]
+        assert card.ema == (averaged == "encoder")
     found = torch.cdist(system.encode(held_out.samples), system.encode(train.samples)).argmin(1)
     assert neighbour.metric == "nearest_neighbour_accuracy"
     assert neighbour.value == (train.labels[found] == held_out.labels).double().mean().item()

@@ -28,7 +28,9 @@ class Darker:
     directions = {"inputs_to_targets": ("inputs", "targets")}  # noqa: RUF012
     progress = Progress(images_seen=5)
 
-    def translate(self, images: Tensor, direction: str | None = None, seed: int = 0, ema: bool = True) -> Tensor:
+    def translate(
+        self, images: Tensor, direction: str | None = None, seed: int = 0, ema: bool = True, start: int = 0
+    ) -> Tensor:
         assert direction == "inputs_to_targets"
         return images / 2
 

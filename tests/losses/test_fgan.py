@@ -15,7 +15,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.stats import norm
 
 from saddlepoint.errors import UserError
-from saddlepoint.losses import FGAN
+from saddlepoint.losses import FGAN, AdversarialLoss, NonSaturating
 from saddlepoint.losses.fgan import DIVERGENCES
 from saddlepoint.types import CriticOutput
 
@@ -187,10 +187,16 @@ def test_bounded_divergences_are_finite_for_extreme_scores(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "loss", [*(FGAN(name) for name in DIVERGENCES), FGAN("alpha", alpha=0.5), FGAN("alpha", alpha=2)]
+    "loss",
+    [
+        *(FGAN(name) for name in DIVERGENCES),
+        *(FGAN("alpha", alpha=alpha) for alpha in (0.5, 2)),
+        *(NonSaturating(label_smoothing=s) for s in (0.0, 0.1, 0.6)),
+    ],
+    ids=repr,
 )
-def test_undecided_is_the_optimal_score_for_equal_densities(loss: FGAN) -> None:
-    """There E g(V) - E f*(g(V)) over the same samples is stationary, and equals f(1) = D_f(P‖P)."""
+def test_undecided_is_the_optimal_score_for_equal_densities(loss: AdversarialLoss) -> None:
+    """There the discriminator's loss of the same samples, such as E f*(g(V)) - E g(V), is stationary."""
     v = torch.tensor([loss.undecided], dtype=torch.float64, requires_grad=True)
     output = CriticOutput(v, v)
     (slope,) = torch.autograd.grad(loss.discriminator(output, output), v)

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError
-from saddlepoint.regularizers import FeatureMatching, ModeSeeking, PullingAway, Regularizer
-from saddlepoint.turns import Bound, Turn
+from saddlepoint.regularizers import ZCR, FeatureMatching, ModeSeeking, PullingAway, Regularizer
+from saddlepoint.turns import Bound, Styled, Turn
 from saddlepoint.types import CriticOutput
 
 
@@ -102,6 +102,29 @@ def test_mode_seeking_is_bounded_for_a_collapsed_generator_and_zero_for_one_samp
     np.testing.assert_allclose(ModeSeeking().penalty(collapsed).item(), 1e5, rtol=1e-6)
     single = turn(generate=generate, fake=torch.zeros(1, 3), latents=samples(1, 2))
     assert ModeSeeking().penalty(single).item() == 0.0
+
+
+class Noisy(nn.Module):
+    """G(z, noise, others, cut) = z + noise, in which elements from ``cut`` on are of the other latents."""
+
+    def forward(self, z: Tensor, labels: None, noise: Tensor, others: Tensor, cut: Tensor) -> Tensor:
+        return torch.where(torch.arange(z.shape[1]) < cut, z, others) + noise
+
+
+@pytest.mark.parametrize("part", [ModeSeeking(), ZCR(weight=1.0, player="generator", std=0.5)], ids=["ms", "zcr"])
+def test_samples_are_compared_under_the_same_noise_and_mixed_styles(part: Regularizer) -> None:
+    z, noise, others, cut = samples(6, 4), samples(6, 4, seed=1), samples(6, 4, seed=2), torch.tensor(3)
+    generate = Styled(Noisy(), used=(noise, others, cut))
+    record = turn(generate=generate, fake=Noisy()(z, None, noise, others, cut), latents=z)
+    record.random.manual_seed(0)
+    value = part.penalty(record).item()
+    if isinstance(part, ModeSeeking):
+        moved = np.abs(z.numpy() - np.roll(z.numpy(), 1, 0))
+        expected = 1 / (np.mean(moved[:, :3].sum(1) / moved.sum(1)) + 1e-5)
+    else:
+        drawn = torch.randn(z.shape, generator=torch.Generator().manual_seed(0), dtype=z.dtype).numpy()
+        expected = -((0.5 * drawn[:, :3]) ** 2).sum() / z.numel()
+    np.testing.assert_allclose(value, expected, rtol=1e-12)
 
 
 def test_feature_matching_is_a_distance_of_means() -> None:

@@ -30,6 +30,16 @@ def test_parameters_are_clipped_in_place_and_buffers_are_not() -> None:
     assert critic[1].running_var.max() > 0.05
 
 
+def test_frozen_parameters_are_not_clipped() -> None:
+    critic = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+    for parameter in critic.parameters():
+        nn.init.constant_(parameter, 0.5)
+    critic[0].requires_grad_(False)
+    WeightClipping(clip=0.05).project({"discriminator": critic})
+    assert all(torch.equal(p, torch.full_like(p, 0.5)) for p in critic[0].parameters())
+    assert all(torch.equal(p, torch.full_like(p, 0.05)) for p in critic[1].parameters())
+
+
 def test_an_unknown_network_is_rejected() -> None:
     networks = {"generator": nn.Linear(1, 1), "discriminator": nn.Linear(1, 1)}
     WeightClipping().check(networks)

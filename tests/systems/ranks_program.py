@@ -59,6 +59,7 @@ from saddlepoint.networks import (
     ViTGANDiscriminator,
     ViTGANGenerator,
 )
+from saddlepoint.regularizers import ModeSeeking
 from saddlepoint.systems import (
     AAE,
     GAN,
@@ -77,7 +78,7 @@ from saddlepoint.systems import (
 )
 from saddlepoint.systems.game import Game
 from saddlepoint.systems.stepping import Stepper, average_over_ranks
-from saddlepoint.turns import Turn
+from saddlepoint.turns import Bound, Turn
 from saddlepoint.types import Batch, CriticOutput, ImageBatch, Paired, Unpaired
 
 SHARES = (slice(0, 7), slice(7, 12))
@@ -317,6 +318,14 @@ def clock(rank: int) -> list[float | bool | None]:
     return [stepper.seconds, stepper.stop_agreed, weight.tolist()[0]]
 
 
+def mode_ratio(rank: int) -> tuple[float, float]:
+    """Return the mode-seeking penalty and its ratio if the ranks have three samples and one."""
+    latents = torch.arange(8.0).view(4, 2).square()[:3] if rank == 0 else torch.ones(1, 2)
+    fake = latents.sin()
+    record = Turn(torch.zeros(()), {}, torch.Generator(), fake=fake, latents=latents, generate=Bound(nn.Identity()))
+    return ModeSeeking().penalty(record).item(), record.logs["mode_ratio"].item()
+
+
 def main(rank: int, folder: Path) -> None:
     """Write the results on one rank and on two ranks."""
     torch.set_num_threads(1)
@@ -328,6 +337,7 @@ def main(rank: int, folder: Path) -> None:
     found["mean"] = [value.hex() for value in ranks.mean(torch.tensor([1 / 3, 0.1]) * (1 + 3 * rank)).tolist()]
     found["began"] = began(rank)
     found["clock"] = clock(rank)
+    found["mode ratio"] = mode_ratio(rank)
     found["cycle"], found["games"] = cycle(rank, 2), play_other_games(rank, 2)
     found["structures"] = structures(rank)
     (folder / f"{rank}.json").write_text(json.dumps(found))

@@ -39,6 +39,8 @@ def test_capabilities() -> None:
         x = batch().images
         assert torch.equal(system.prior_codes(9, 5), system.draw(5, 0, 9).latents)
         assert system.decode(system.encode(x)).shape == x.shape
+    assert (plain.described_prior, semi.described_prior) == ("mixture", f"mixture of {Z}, one-hot of {K}")
+    assert build(prior="gaussian").described_prior == "normal"
     logits = semi.encoder(x).class_logits
     assert torch.equal(semi.infer_codes(x), logits.argmax(1))
     torch.testing.assert_close(semi.encode(x), torch.cat([semi.encoder(x).style, logits.softmax(1)], 1))

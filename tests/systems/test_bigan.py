@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
-from saddlepoint.losses import MMD, LeastSquares, NonSaturating
+from saddlepoint.losses import MMD, LeastSquares, NonSaturating, TopK
 from saddlepoint.regularizers import R1, GradientPenalty
 from saddlepoint.systems import BiGAN
 from saddlepoint.systems.capabilities import Encodes, Generates
@@ -164,3 +164,8 @@ def test_encode_and_decode_use_averaged_weights() -> None:
 def test_a_loss_of_features_is_rejected() -> None:
     with pytest.raises(UserError, match="logits"):
         build(MMD())
+
+
+def test_a_loss_that_changes_only_the_generator_objective_is_rejected() -> None:
+    with pytest.raises(UserError, match=r"^loss: .* which TopK leaves unchanged; choose the wrapped loss"):
+        build(TopK(NonSaturating()))

@@ -164,6 +164,7 @@ def test_codes_are_inferred_from_samples() -> None:
     x = torch.randn(7, 2)
     expected = system.recognition(system.discriminator(x).features).categorical[0].argmax(1)
     assert torch.equal(system.infer_codes(x), expected)
+    assert system.described_prior == f"uniform of {NOISE}, one-hot of {K}, uniform of {C}"
 
 
 def test_latent_dim_must_exceed_the_dimensions_of_the_codes() -> None:

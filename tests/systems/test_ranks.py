@@ -55,6 +55,14 @@ def test_gather_concatenates_unequal_numbers_of_rows_and_has_gradients_of_own_ro
     assert found[1]["gather"]["gradient"] == [[[8.0] * 2] * 2]
 
 
+def test_mode_seeking_uses_the_pairs_of_all_ranks_and_a_single_sample_has_none(found: list[dict[str, Any]]) -> None:
+    z = np.arange(6.0).reshape(3, 2) ** 2
+    distances = [np.abs(x - np.roll(x, 1, 0)).mean(1) for x in (np.sin(z), z)]
+    ratio = (distances[0] / distances[1]).mean()
+    for rank in (0, 1):
+        np.testing.assert_allclose(found[rank]["mode ratio"], [1 / (ratio + 1e-5), ratio], rtol=1e-5)
+
+
 def test_mean_is_bitwise_the_same_on_all_ranks(found: list[dict[str, Any]]) -> None:
     assert found[0]["mean"] == found[1]["mean"]
     np.testing.assert_allclose([float.fromhex(value) for value in found[0]["mean"]], [2.5 / 3, 0.25], rtol=1e-6)

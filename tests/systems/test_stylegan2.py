@@ -138,6 +138,17 @@ def test_path_length_acts_on_styles_with_new_noise() -> None:
     assert system.logs["generator/length"] > 0
 
 
+@pytest.mark.parametrize("mixing", [0.0, 1.0])
+def test_regularizers_can_generate_the_samples_of_the_turn_again(mixing: float) -> None:
+    system = build(mixing=mixing)
+    for loss in (system.discriminator_loss, system.generator_loss):
+        system.random = torch.Generator().manual_seed(0)
+        record = loss(ImageBatch(torch.zeros(N, *SHAPE)))
+        assert record.generate is not None
+        torch.testing.assert_close(record.generate(record.latents), record.fake)
+        torch.testing.assert_close(record.generate(record.latents[:2]), record.fake[:2])
+
+
 def test_interface() -> None:
     system = build(ema_decay=0.9)
     assert isinstance(system, Generates)

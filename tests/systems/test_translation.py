@@ -169,6 +169,8 @@ def test_translations_are_keyed_by_seed_and_do_not_depend_on_the_batch_size() ->
     assert torch.equal(once, again)
     assert not torch.equal(once, other)
     assert torch.equal(system.translate(x[:5], seed=3), once[:5])
+    assert torch.equal(system.translate(x[7:], seed=3, start=7), once[7:])
+    assert torch.equal(system.translate(x[18:], seed=3, start=18), once[18:])
 
 
 def test_directions() -> None:

@@ -13,6 +13,7 @@ from torch.distributions import Bernoulli, Independent, MultivariateNormal, Norm
 
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
+from saddlepoint.networks import VAEDecoder
 from saddlepoint.systems import VAE
 from saddlepoint.systems.capabilities import Encodes, Generates, HasLikelihood, Translates
 from saddlepoint.systems.vae import kl_to_standard_normal, log_normal
@@ -191,3 +192,8 @@ def test_a_decoder_with_a_different_likelihood_is_rejected() -> None:
     with pytest.raises(UserError) as refused:
         VAE(networks, Z, "bernoulli", optimizers={"autoencoder": torch.optim.SGD})
     assert refused.value.key == "decoder.likelihood"
+
+
+def test_a_bernoulli_decoder_of_points_is_rejected() -> None:
+    with pytest.raises(UserError, match=r"^likelihood: bernoulli is for images, and the data are points; set it to g"):
+        VAEDecoder((2,), Z)

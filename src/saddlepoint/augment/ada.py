@@ -29,8 +29,8 @@ class ADA(Augment):
     There are three differences from the paper. Geometric transformations are one affine map with bilinear sampling and
     reflection at the borders; the paper uses wavelet filters. p is clipped to [0, 1]; the paper has only the lower
     bound. r_t is the mean sign of D(x) minus the score at which the optimal critic is undecided, which is 0 for the
-    logistic losses. With accumulation, r_t is that of the last micro-batch. p and r_t are logged in the turns of D as
-    ``ada_probability`` and ``ada_sign``.
+    logistic losses without label smoothing. With accumulation, r_t is that of the last micro-batch. p and r_t are
+    logged in the turns of D as ``ada_probability`` and ``ada_sign``.
     """
 
     acts_on_logits = True

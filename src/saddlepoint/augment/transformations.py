@@ -69,7 +69,7 @@ def check_images(networks: Mapping[str, nn.Module], transformations: Sequence[Tr
         raise UserError(
             f"{name}'s color transformations need 1, 3 or 4 channels, got {channels}",
             "transformations",
-            "use only blit and geometric",
+            "leave out color",
         )
 
 

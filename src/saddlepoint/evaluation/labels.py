@@ -38,7 +38,12 @@ class CodeJudge(HeldOutJudge):
             labels.append(batch.labels.cpu())
         right, majority = assignment_accuracy(torch.cat(inferred), torch.cat(labels))
         seconds = time.perf_counter() - begin
-        return [self.card(system, "code_accuracy", right, seconds, features="codes", beside={"majority": majority})]
+        about = {
+            "features": "codes",
+            "beside": {"majority": majority},
+            "ema": self.settings.ema and "encoder" in system.averages,  # InfoGAN's networks that infer codes have none
+        }
+        return [self.card(system, "code_accuracy", right, seconds, **about)]
 
 
 class NeighbourJudge(HeldOutJudge):

@@ -188,9 +188,11 @@ class TranslationJudge(PairJudge):
         """See :meth:`PairJudge.pairs`."""
         assert isinstance(system, Translates)
         source, target = self.columns
+        start = 0
         for batch in self.batches():
             given, truth = (getattr(batch, column).to(system.device) for column in (source, target))
-            yield given, system.translate(given, self.direction, self.settings.seed, self.settings.ema), truth
+            yield given, system.translate(given, self.direction, self.settings.seed, self.settings.ema, start), truth
+            start += len(given)
 
     def baselines(self, given: Tensor, truth: Tensor) -> dict[str, Tensor]:
         """Return the input and the mean target."""

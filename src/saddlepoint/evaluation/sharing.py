@@ -119,7 +119,7 @@ class Translated:
         for start in range(rows.start, rows.stop, AT_ONCE):
             images = self.data.column("held_out", self.source, start, min(AT_ONCE, rows.stop - start))
             images = images.to(system.device)
-            yield quantise(system.translate(images, self.direction, seed, ema))
+            yield quantise(system.translate(images, self.direction, seed, ema, start))
 
     def images_at(self, system: Game, seed: int, ema: bool) -> ImagesAt:
         """See :meth:`Samples.images_at`."""

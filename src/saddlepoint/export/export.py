@@ -187,7 +187,7 @@ def _describe(restored: Restored, network: nn.Module, export: Export) -> dict[st
         "shape": list(info.shape),
         "range": [-1.0, 1.0] if info.is_image else None,
         "latent_dim": getattr(network, "latent_dim", None),
-        "prior": getattr(system, "prior", None),
+        "prior": getattr(system, "described_prior", None) or getattr(system, "prior", None),
         "encoder": (about["config"].get("encoder") or {}).get("sha256"),
         "num_classes": classes,
         "class_names": list(info.class_names) if classes and info.class_names else None,

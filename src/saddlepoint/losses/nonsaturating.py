@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
@@ -23,7 +25,9 @@ class NonSaturating(AdversarialLoss):
     def __init__(self, label_smoothing: Fraction = 0.0) -> None:
         """Set the label smoothing s in [0, 1], 0.1 in Salimans et al."""
         super().__init__()
-        self.label_smoothing = label_smoothing
+        self.label_smoothing = s = label_smoothing
+        # Where p_data = p_g, D's optimum is (1 - s) / 2.
+        self.undecided = None if s == 1 else math.log((1 - s) / (1 + s))
 
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:
         """Return the cross-entropy of real (target 1 - s) and generated (target 0) samples, a scalar >= 0."""

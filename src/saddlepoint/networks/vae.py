@@ -18,6 +18,7 @@ from typing import Literal, NamedTuple
 from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from saddlepoint.errors import UserError
 from saddlepoint.networks.layers.activations import make_activation
 from saddlepoint.networks.layers.init import init_weights
 from saddlepoint.networks.layers.precision import FullPrecision
@@ -130,9 +131,11 @@ class VAEDecoder(nn.Module):
             initial_std: see :class:`VAEEncoder`.
 
         Raises:
-            UserError: the shape is neither (C, H, W) nor (D,).
+            UserError: the shape is neither (C, H, W) nor (D,), or the likelihood is Bernoulli and the data are points.
         """
         super().__init__()
+        if likelihood == "bernoulli" and len(shape) == 1:
+            raise UserError("bernoulli is for images, and the data are points", "likelihood", "set it to gaussian")
         self.shape, self.latent_dim, self.likelihood = check_shape("vae", shape), latent_dim, likelihood
         self.trunk = _hidden_layers(latent_dim, hidden, activation)
         units, values = hidden[-1] if hidden else latent_dim, math.prod(shape)

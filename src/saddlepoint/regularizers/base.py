@@ -9,6 +9,7 @@ from pydantic import PositiveInt
 from torch import Tensor, nn
 
 from saddlepoint.errors import UserError, choose
+from saddlepoint.networks.layers.conditioning import ConditionalBatchNorm
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import uses_batch_statistics
 from saddlepoint.parts import Part
@@ -139,6 +140,8 @@ class Regularizer(Part):
             f"{type(self).__name__} penalizes gradients of single samples, and with batch normalization in the "
             f"{self.network}, outputs depend on the whole batch"
         )
+        if any(isinstance(module, ConditionalBatchNorm) for module in network.modules()):
+            raise UserError(problem, f"{self.network}.conditioning", "choose another than batchnorm")
         kinds = get_args(get_type_hints(type(network).__init__).get("norm"))
         if others := [kind for kind in kinds if kind != "batch"]:
             raise UserError(problem, f"{self.network}.norm", f"choose from {', '.join(others)}")

@@ -21,8 +21,9 @@ class ModeSeeking(Regularizer):
     """Maximizes the ratio of the distances of samples and of their latents (equation 1).
 
     The ratio is E [d(G(c, z₁), G(c, z₂)) / d(z₁, z₂)], where d is the mean absolute difference; as in the paper's code,
-    its inverse is minimized. Pairs are consecutive samples of the batch. With labels, the second sample of each pair is
-    generated again with the label of the first. The ratio is logged as ``mode_ratio``.
+    its inverse is minimized. Pairs are consecutive samples of the batch. If samples depend on more than latents, the
+    second sample of each pair is generated again with the label, and the noise of the layers, of the first. The ratio
+    is logged as ``mode_ratio``.
 
     Args:
         weight: the paper's λ_ms. The paper's code adds one term to the sum of two adversarial losses, one for each
@@ -48,21 +49,24 @@ class ModeSeeking(Regularizer):
     def penalty(self, turn: Turn) -> Tensor:
         """Return λ / (ratio + 1e-5) over the pairs of all ranks, a scalar.
 
-        It is 0 for a batch of one sample.
+        It is 0 if no rank has two samples.
 
         Raises:
             UserError: the turn has no latents or generator, or its samples are pairs.
         """
         generate, fake = self.generator(turn), self.single(turn.fake)
-        if len(turn.latents) < 2:
-            return turn.loss.new_zeros(())
         latents = turn.latents.roll(1, 0)
-        others = fake.roll(1, 0) if generate.condition is None else generate(latents)
-        of_samples, of_latents = _distance(fake, others), _distance(turn.latents, latents)
+        others = fake.roll(1, 0) if generate.of_latents_alone else generate(latents)
+        pairs = slice(None) if len(latents) > 1 else slice(0)  # one sample has no other; all ranks must gather
+        of_samples, of_latents = (
+            ranks.gather(_distance(*both)[pairs]) for both in ((fake, others), (turn.latents, latents))
+        )
+        if not len(of_latents):
+            return turn.loss.new_zeros(())
         if self.ratio == "mean_of_ratios":
-            ratio = ranks.gather(of_samples / of_latents).mean()
+            ratio = (of_samples / of_latents).mean()
         else:
-            ratio = ranks.gather(of_samples).mean() / ranks.gather(of_latents).mean()
+            ratio = of_samples.mean() / of_latents.mean()
         turn.logs["mode_ratio"] = ratio.detach()
         return self.weight / (ratio + EPSILON)
 

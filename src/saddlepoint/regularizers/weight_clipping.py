@@ -12,7 +12,7 @@ from saddlepoint.regularizers.base import Regularizer
 
 
 class WeightClipping(Regularizer):
-    """Clips the parameters of the critic to [-c, c] after each optimizer step (algorithm 1, line 7).
+    """Clips the trained parameters of the critic to [-c, c] after each optimizer step (algorithm 1, line 7).
 
     Args:
         clip: the paper's c.
@@ -26,8 +26,8 @@ class WeightClipping(Regularizer):
 
     @torch.no_grad()
     def project(self, networks: Mapping[str, nn.Module]) -> None:
-        """Clip the network's parameters to [-c, c] in place."""
-        parameters = tuple(networks[self.network].parameters())
+        """Clip the network's parameters that require gradients to [-c, c] in place."""
+        parameters = tuple(p for p in networks[self.network].parameters() if p.requires_grad)
         torch._foreach_clamp_min_(parameters, -self.clip)
         torch._foreach_clamp_max_(parameters, self.clip)
 

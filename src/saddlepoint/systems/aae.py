@@ -122,6 +122,11 @@ class AAE(Reconstructing, Adversarial):
         self.register_buffer("known_samples", batch.samples, persistent=False)
         self.register_buffer("known_labels", batch.labels, persistent=False)
 
+    @property
+    def described_prior(self) -> str:
+        """The distribution of the codes, for exports."""
+        return "normal" if self.code_prior == "gaussian" else self.code_prior
+
     # The algorithm -------------------------------------------------------------------------------------------------
 
     def round(self, batch: Batch) -> None:

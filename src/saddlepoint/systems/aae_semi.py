@@ -70,6 +70,11 @@ class SemiSupervisedAAE(AAE):
         """Return the code [z, y] of the encoder's output."""
         return torch.cat([encoded.style, encoded.class_logits.softmax(1)], 1)
 
+    @property
+    def described_prior(self) -> str:
+        """The distribution of styles and classes, for exports."""
+        return f"{super().described_prior} of {self.latent_dim}, one-hot of {self.classes}"
+
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
         """Return codes with one-hot y of equally likely classes, keyed by (seed, sample index)."""
 

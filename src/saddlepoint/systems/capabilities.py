@@ -237,8 +237,10 @@ class Translates(Protocol):
 
     directions: Mapping[str, tuple[str, str]]
 
-    def translate(self, images: Tensor, direction: str | None = None, seed: int = 0, ema: bool = True) -> Tensor:
-        """Return translations [N, C', H, W] of images [N, C, H, W]; the first direction is the default."""
+    def translate(
+        self, images: Tensor, direction: str | None = None, seed: int = 0, ema: bool = True, start: int = 0
+    ) -> Tensor:
+        """Return translations [N, C', H, W] of images [N, C, H, W] start … start + N - 1; see :class:`Translating`."""
 
 
 @runtime_checkable

@@ -86,23 +86,23 @@ class GAN(Sampling, Adversarial):
         """Return D's objective on a batch of real samples and as many generated ones."""
         z = self.draw_latents(len(batch))
         with torch.no_grad():
-            fake = self.generated(z, batch.condition)
+            fake, generate = self.generated(z, batch.condition)
         real, generated = self.judge(batch.samples, fake, batch.condition)
         loss = self.loss.discriminator(self.of_all_ranks(real), self.of_all_ranks(generated))
-        return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated})
+        return self.record_of(loss, batch, fake, z, {"real": real, "fake": generated}, generate)
 
     def generator_loss(self, batch: Batch) -> Turn:
         """Return G's objective on ``generator_batch_multiple`` generated samples per real sample."""
         z = self.draw_latents(self.generator_batch_multiple * len(batch))
         condition = self.for_generator(batch.condition)
-        fake = self.generated(z, condition)
+        fake, generate = self.generated(z, condition)
         outputs = {}
         if self.needs_real_in_generator:
             with torch.no_grad():  # D is frozen and real samples do not depend on G
                 outputs["real"] = self.discriminator(self.augment(batch.samples), batch.condition)
         outputs["fake"] = self.discriminator(self.augment(fake), condition)
         loss = self.loss.generator(*(self.of_all_ranks(outputs[kind]) for kind in ("fake", "real") if kind in outputs))
-        return self.record_of(loss, batch, fake, z, outputs)
+        return self.record_of(loss, batch, fake, z, outputs, generate)
 
     def for_generator(self, condition: trees.Tree) -> trees.Tree:
         """Return the condition of G's samples: the batch's, repeated ``generator_batch_multiple`` times."""
@@ -110,7 +110,13 @@ class GAN(Sampling, Adversarial):
         return condition if multiple == 1 else trees.concatenate(*[condition] * multiple)
 
     def record_of(
-        self, loss: Tensor, batch: Batch, fake: Tensor, z: Tensor, outputs: Mapping[str, CriticOutput]
+        self,
+        loss: Tensor,
+        batch: Batch,
+        fake: Tensor,
+        z: Tensor,
+        outputs: Mapping[str, CriticOutput],
+        generate: Bound,
     ) -> Turn:
         """Return the record of a turn."""
         several = len(fake) > len(batch)
@@ -124,18 +130,13 @@ class GAN(Sampling, Adversarial):
             latents=z,
             labels=self.for_generator(batch.labels) if several else batch.labels,
             critic=Critic(self.discriminator, condition, self.augment),
-            generate=self.bound(condition),
+            generate=generate,
             outputs=outputs,
         )
 
-    def generated(self, z: Tensor, condition: trees.Tree) -> Tensor:
-        """Return generated samples, [N, ...], of latents [N, Z] in a turn."""
-        samples: Tensor = self.generator(z, condition)
-        return samples
-
-    def bound(self, condition: trees.Tree) -> Bound:
-        """Return the generator that regularizers call."""
-        return Bound(self.generator, condition)
+    def generated(self, z: Tensor, condition: trees.Tree) -> tuple[Tensor, Bound]:
+        """Return generated samples, [N, ...], of latents [N, Z] in a turn, and the generator that regularizers call."""
+        return self.generator(z, condition), Bound(self.generator, condition)
 
     def draw_latents(self, n: int) -> Tensor:
         """Return latents [n, Z], drawn from the turn's generator."""

@@ -126,6 +126,13 @@ class InfoGAN(GAN):
 
     # Public interface ----------------------------------------------------------------------------------------------
 
+    @property
+    def described_prior(self) -> str:
+        """What the latents consist of, for exports."""
+        hot = "".join(f", one-hot of {count}" for count in self.codes.categories)
+        uniform = f", uniform of {self.codes.continuous}" if self.codes.continuous else ""
+        return f"uniform of {self.codes.noise}{hot}{uniform}"
+
     def draw(self, seed: int, start: int, count: int, truncation: float = 1.0) -> Draw:
         """Return noise and codes keyed by (seed, sample index).
 

@@ -62,13 +62,17 @@ class StyleGAN2(GAN):
 
     # The algorithm -------------------------------------------------------------------------------------------------
 
-    def generated(self, z: Tensor, condition: trees.Tree) -> Tensor:
-        """Return generated images of latents [N, Z], with noise and mixed styles."""
+    def generated(self, z: Tensor, condition: trees.Tree) -> tuple[Tensor, Bound]:
+        """Return generated images of latents [N, Z], with noise and mixed styles.
+
+        Returns:
+            The images, and the generator that regularizers call; penalties on styles have new noise.
+        """
         noise, others, cut = self.draw_noise(len(z)), None, None
         if self.mixing:
             others, cut = self.draw_latents(len(z)), self.draw_cut()
-        samples: Tensor = self.generator(z, condition, noise, others, cut)
-        return samples
+        images: Tensor = self.generator(z, condition, noise, others, cut)
+        return images, Styled(self.generator, condition, noise=self.draw_noise, used=(noise, others, cut))
 
     def draw_cut(self) -> Tensor:
         """Return the index of the first style that is replaced: 1 … L - 1, or with probability 1 - mixing L."""
@@ -79,10 +83,6 @@ class StyleGAN2(GAN):
     def draw_noise(self, n: int) -> Tensor:
         """Return the noise of the layers of n samples, [n, P], drawn from the turn's generator."""
         return torch.randn(n, self.generator.noise_dim, generator=self.random, device=self.device)
-
-    def bound(self, condition: trees.Tree) -> Bound:
-        """Return the generator that regularizers call; penalties on styles have new noise."""
-        return Styled(self.generator, condition, noise=self.draw_noise)
 
     # Public interface ----------------------------------------------------------------------------------------------
 

@@ -95,7 +95,7 @@ class UnrolledGAN(GAN):
         if self.unrolled_steps == 0:
             return super().generator_loss(batch)
         z = self.draw_latents(len(batch))
-        fake = self.generator(z, batch.condition)
+        fake, generate = self.generated(z, batch.condition)
         with full_precision(self.device), uncompiled():  # D is differentiated twice
             critic = self._critic(self.look_ahead(batch.samples, fake, batch.condition))
             if self.surrogate == "value" or self.needs_real_in_generator:
@@ -108,7 +108,7 @@ class UnrolledGAN(GAN):
                 loss = -self.loss.discriminator(whole["real"], whole["fake"])
             else:
                 loss = self.loss.generator(whole["fake"], whole.get("real"))
-        return self.record_of(loss, batch, fake, z, outputs)
+        return self.record_of(loss, batch, fake, z, outputs, generate)
 
     def look_ahead(self, real: Tensor, fake: Tensor, condition: trees.Tree) -> dict[str, Tensor]:
         """Return D's weights by name after ``unrolled_steps`` steps, differentiable in the generated samples.
