@@ -47,7 +47,9 @@ def test_one_choice_in_every_command_and_in_files(refuse: Callable[..., str], tm
 
 def test_evaluate_by_no_features_is_refused(refuse: Callable[..., str], trained: Path) -> None:
     for more in ([], ["data=digits"]):
-        assert "features: none gives no scores" in refuse("evaluate", f"checkpoint={trained}", "features=none", *more)
+        assert "features: there are no scores without features" in refuse(
+            "evaluate", f"checkpoint={trained}", "features=none", *more
+        )
 
 
 def test_likelihoods_need_data(refuse: Callable[..., str], trained: Path) -> None:

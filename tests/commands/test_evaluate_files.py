@@ -261,7 +261,7 @@ MISTAKES = {
         ["samples=a.npz", "reference=b.npz", "seeds=2"],
         "seeds: 2 disjoint sets of 300 are more than the 300 samples in a.npz; set n to 150 or less",
     ),
-    "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "features: none gives no scores"),
+    "no features": (["samples=a.npz", "reference=b.npz", "features=none"], "there are no scores without features"),
     "unchecked classifier": (
         ["samples=a.npz", "reference=b.npz", "features=classifier"],
         "features: the classifier is tested on held-out images, and b.npz has none",

@@ -182,7 +182,7 @@ MISTAKES = {
     "model=aae model.labels=prior": "model.labels: 'prior' needs a prior with a part for each class",
     "model=aae model.labelled=50": "model.labelled: labels are not used; leave it out, or set labels to prior or semi",
     "model=aae model.labels=semi model.labelled=9": "model.labelled: needs at least one sample of each of the 10",
-    "model=aae model.labels=semi model.labelled=1472": "model.labelled: 1472 needs 148 samples of each class, and",
+    "model=aae model.labels=semi model.labelled=1472": "model.labelled: 1472 labels require 148 samples of class",
     "model=vaegan augment=[diffaugment]": "augment: features of differently augmented images would be compared",
     "model=vaegan loss=mmd": "loss: the discriminator's features measure reconstructions; choose a loss of logits",
     "model=lapgan augment=[diffaugment]": "augment: LAPGAN takes no augment; leave augment out",
@@ -239,8 +239,8 @@ INPUTS = {
     "inputs=nowhere": "inputs: nowhere: no such folder or zip file",
     "inputs=text": f"text: 0.png: corrupt image (not a {NAMES}); replace or remove the file",
     "inputs=large fit=pad": "fit: large: 0.png: 12x10 does not fit into 8x8 by padding; set crop or resize",
-    "inputs=in labels=all": "labels: it is for samples from noise, not for inputs=PATH; leave it out",
-    "inputs=in truncation=0.5": "truncation: it is for samples from noise, not for inputs=PATH; leave it out",
+    "inputs=in labels=all": "labels: does not apply to inputs=PATH; leave it out",
+    "inputs=in truncation=0.5": "truncation: does not apply to inputs=PATH; leave it out",
 }
 TRANSLATORS = ("pix2pix", "cyclegan")
 
@@ -254,7 +254,7 @@ def test_inputs_that_cannot_be_used(
         cases["inputs=in direction=c_to_d"] = "direction: there is no direction 'c_to_d'; "
         cases["n=4"] = "does not generate samples from noise; set it to the path of images"
     else:
-        cases["direction=a_to_b"] = "direction: it is for images of your own; add inputs=PATH"
+        cases["direction=a_to_b"] = "direction: applies only to inputs=PATH; add inputs=PATH"
     if other_game.name in WITHOUT_READING:
         cases["inputs=in"] = f"inputs: model={other_game.name} neither translates nor reconstructs images; leave it out"
     if other_game.name == "infogan":

@@ -44,7 +44,7 @@ def test_samples_and_labels_belong_together() -> None:
     ("count", "line"),
     [
         (2, "labelled: needs at least one sample of each of the 3 classes, got 2"),
-        (602, "labelled: 602 needs 201 samples of each class, and class 0 has 200; reduce it"),
+        (602, "labelled: 602 labels require 201 samples of class 0, which has only 200; reduce it"),
     ],
 )
 def test_too_few_samples_are_rejected(count: int, line: str) -> None:

@@ -167,5 +167,5 @@ def test_a_loss_of_features_is_rejected() -> None:
 
 
 def test_a_loss_that_changes_only_the_generator_objective_is_rejected() -> None:
-    with pytest.raises(UserError, match=r"^loss: .* which TopK leaves unchanged; choose the wrapped loss"):
+    with pytest.raises(UserError, match=r"^loss: .* which BiGAN does not use; choose the loss that it wraps"):
         build(TopK(NonSaturating()))

@@ -98,7 +98,7 @@ def build_trainer(config: DictConfig, info: DataInfo) -> pl.Trainer:
     several = trainer.devices * trainer.num_nodes > 1
     if several and not processes.launched():
         key = "trainer.num_nodes" if trainer.num_nodes > 1 else "trainer.devices"
-        problem = "several devices need one process each, and these have not been started"
+        problem = "each device needs a process of its own, and none has been started"
         raise UserError(problem, key, "start the program with torchrun or SLURM")
     started = processes.started()
     if started is not None and started != (trainer.devices, trainer.num_nodes):

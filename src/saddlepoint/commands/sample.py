@@ -69,13 +69,13 @@ def _check(config: DictConfig) -> list[str]:
     defaults: Any = OmegaConf.load(config_directory() / "sample.yaml")
     given = [key for key in sorted({"format", "mode", *modes.SETTINGS}) if config[key] != defaults[key]]
     if config.export is not None and given:
-        raise UserError("it is for samples, not for export=DIR", given[0], "leave it out")
+        raise UserError("does not apply to export=DIR", given[0], "leave it out")
     if unused := [key for key in given if key not in ("format", "mode", *modes.READS[config.mode])]:
         raise UserError(f"mode={config.mode} does not use it", unused[0], "leave it out")
     if config.inputs is None and (unused := [key for key in ("direction", "fit") if key in given]):
-        raise UserError("it is for images of your own", unused[0], "add inputs=PATH, or leave it out")
+        raise UserError("applies only to inputs=PATH", unused[0], "add inputs=PATH, or leave it out")
     if config.inputs is not None and (unused := [key for key in ("labels", "truncation", "batchnorm") if key in given]):
-        raise UserError("it is for samples from noise, not for inputs=PATH", unused[0], "leave it out")
+        raise UserError("does not apply to inputs=PATH", unused[0], "leave it out")
     formats = [config.format] if isinstance(config.format, str) else list(config.format or ())
     formats = formats or (["gif"] if config.mode == "animate" else ["grid"])
     if config.mode == "animate" and (still := [form for form in formats if form not in ANIMATIONS]):

@@ -45,7 +45,7 @@ def balanced_rows(labels: Tensor, num_classes: int, count: int) -> Tensor:
         rows = (labels == label).nonzero().squeeze(1)
         wanted = count // num_classes + (label < count % num_classes)
         if len(rows) < wanted:
-            problem = f"{count} needs {wanted} samples of each class, and class {label} has {len(rows)}"
+            problem = f"{count} labels require {wanted} samples of class {label}, which has only {len(rows)}"
             raise UserError(problem, "labelled", "reduce it")
         order = torch.randperm(len(rows), generator=randomness.generator("cpu", 0, "labelled", label))
         chosen.append(rows[order[:wanted]])

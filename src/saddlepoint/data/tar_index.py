@@ -99,7 +99,7 @@ def _members(file: BinaryIO, path: Path | str) -> Iterator[tuple[str, tarfile.Ta
     """Yield the regular members of a tar file with their normalised names."""
     start = file.read(6)
     if kind := next((kind for magic, kind in COMPRESSED.items() if start.startswith(magic)), None):
-        problem = f"{path}: compressed with {kind}, so that its members cannot be read in any order"
+        problem = f"{path}: compressed with {kind}, which does not allow random access to its members"
         raise UserError(problem, None, "unpack it to a plain .tar")
     file.seek(0)
     position = end = 0

@@ -150,7 +150,7 @@ def _on_data(config: DictConfig, restored: Restored, features_off: bool) -> Pane
     )
     judge = panel(restored.system, data, settings, extractor)
     if not judge.judges:
-        raise UserError("none gives no scores", "features", "choose classifier, inception or random")
+        raise UserError("there are no scores without features", "features", "choose classifier, inception or random")
     sets = [one for one in judge.judges if isinstance(one, SetJudge)]
     if config.embedding is not None and not sets:
         raise UserError("no score of features of samples is computed", "embedding", "leave it out")

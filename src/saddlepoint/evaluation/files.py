@@ -236,7 +236,7 @@ def _extractor(config: DictConfig, features_off: bool) -> FeatureExtractor:
     """Return the chosen extractor, by default Inception."""
     extractor = None if config.get("features") is None else build.build_extractor(config)
     if extractor is None and features_off:
-        raise UserError("none gives no scores", "features", "choose classifier, inception or random")
+        raise UserError("there are no scores without features", "features", "choose classifier, inception or random")
     return extractor or InceptionFeatures()
 
 

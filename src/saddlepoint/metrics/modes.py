@@ -24,8 +24,8 @@ class ModeCoverage(NamedTuple):
         high_quality: fraction of samples within three standard deviations of the nearest mean, in [0, 1].
         reverse_kl: KL(samples' distribution over the modes ‖ uniform) in nats, in [0, log M].
         mixture_kl: KL in nats between the samples' and the mixture's own distribution over the events "within 3σ of
-            mode 1", …, "within 3σ of mode M", "outside". It is small neither for collapse onto one mode nor for uniform
-            blur, unlike the other two, so it decides which checkpoint is best.
+            mode 1", …, "within 3σ of mode M", "outside". It is large both for collapse onto one mode and for uniform
+            blur, unlike the other two, so it selects the best checkpoint.
         counts: long [M], number of samples nearest to each mean.
     """
 

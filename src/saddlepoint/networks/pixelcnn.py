@@ -151,7 +151,7 @@ class GatedLayer(nn.Module):
 
 
 class RowsAbove(nn.Conv2d):
-    """A convolution of the rows above a pixel and, unless ``strictly``, of features of its row that see only those."""
+    """A convolution over the rows above a pixel; unless ``strictly``, its input's own row is included."""
 
     def __init__(self, inputs: int, outputs: int, kernel_size: int, strictly: bool) -> None:
         half = kernel_size // 2

@@ -104,7 +104,7 @@ def plotting_library() -> str:
         UserError: vl-convert is not installed.
     """
     if util.find_spec("vl_convert") is None:
-        remedy = "pip install 'saddlepoint[report]', or choose markdown, csv or json"
+        remedy = "pip install 'saddlepoint[report]', or choose csv or json"
         raise UserError("the page needs vl-convert, which is not installed", "format", remedy)
     name = f"vega-{version('vl-convert-python')}.js"
     file = Path(platformdirs.user_cache_dir("saddlepoint")) / name

@@ -108,7 +108,7 @@ class AAE(Reconstructing, Adversarial):
         if prior != "gaussian" and latent_dim != 2:
             raise UserError(f"prior '{prior}' has two dimensions, got {latent_dim}", "latent_dim", "set it to 2")
         if labels == "prior" and prior == "gaussian":
-            problem = "'prior' needs a prior with a part for each class, and 'gaussian' has one part"
+            problem = "'prior' requires a prior with one part for each class, and 'gaussian' has only one part"
             raise UserError(problem, "labels", "choose the prior mixture or swiss_roll")
         if labels == "none" and labelled is not None:
             raise UserError("labels are not used", "labelled", "leave it out, or set labels to prior or semi")

@@ -49,8 +49,8 @@ class BiGAN(Reconstructing, GAN):
                 "BiGAN swaps real and fake in D's loss, which must depend on the logits", "loss", "choose another"
             )
         if loss.changes == "generator":
-            problem = f"BiGAN's G is trained on D's loss, which {type(loss).__name__} leaves unchanged"
-            raise UserError(problem, "loss", "choose the wrapped loss")
+            problem = f"{type(loss).__name__} changes only the generator's loss, which BiGAN does not use"
+            raise UserError(problem, "loss", "choose the loss that it wraps")
         if self.generator_batch_multiple > 1:
             raise UserError(
                 "BiGAN needs as many generated as real samples in a batch", "generator_batch_multiple", "set it to 1"

@@ -35,7 +35,7 @@ class StyleGAN2(GAN):
     Args:
         networks: ``generator``, with methods ``map``, ``truncate`` and ``synthesise`` such as those of
             :class:`~saddlepoint.networks.StyleGAN2Generator`, and ``discriminator``.
-        mixing: probability that the generated images of a turn have the styles of other latents from a random layer on.
+        mixing: probability of style mixing in a turn: from a random layer on, styles are those of other latents.
         truncation_cutoff: number of styles, from the coarsest, that truncation acts on; None is all.
         gan: other arguments; see :class:`~saddlepoint.systems.gan.GAN`.
 

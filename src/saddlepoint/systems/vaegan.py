@@ -75,7 +75,7 @@ class VAEGAN(Reconstructing, Adversarial):
         if loss.reads != "logits":
             raise UserError("the discriminator's features measure reconstructions", "loss", "choose a loss of logits")
         if self.augments:
-            problem = "features of differently augmented images would be compared with each other"
+            problem = "VAEGAN does not support augments, since it compares the features of images"
             raise UserError(problem, "augments", "leave it out")
         self.latent_dim, self.gamma = latent_dim, gamma
 

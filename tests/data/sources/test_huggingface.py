@@ -113,8 +113,8 @@ COLUMNS: dict[str, tuple[dict[str, Any], dict[str, Any], str | None, str]] = {
     "no images": ({"text": ["a"] * 4}, {}, "root", "no column of encoded images among text; store them"),
     "two columns of images": ({"a": [b"x"] * 4, "b": [b"x"] * 4}, {}, "image", "has several: a, b; set it to one"),
     "an unknown image": ({"a": [b"x"] * 4}, {"image": "c"}, "image", "'c' is not a column"),
-    "an image of text": ({"a": [b"x"] * 4, "t": ["x"] * 4}, {"image": "t"}, "image", "'t' cannot be used as it"),
-    "labels of words": ({"a": [b"x"] * 4, "t": ["x"] * 4}, {"label": "t"}, "label", "'t' cannot be used as it"),
+    "an image of text": ({"a": [b"x"] * 4, "t": ["x"] * 4}, {"image": "t"}, "image", "'t' has another type"),
+    "labels of words": ({"a": [b"x"] * 4, "t": ["x"] * 4}, {"label": "t"}, "label", "'t' has another type"),
     "missing labels": ({"a": [b"x"] * 4, "label": [1, None, 1, 1]}, {}, "label", "1 rows of label have no label"),
     "no split of the name": ({"a": [b"x"] * 4}, {"held_out": "dev"}, "held_out", "no split 'dev'"),
 }

@@ -150,7 +150,7 @@ def test_names_that_two_images_share_are_refused(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "named"), [("no.csv", "no.csv: no such file, here or in"), ("folder", "none of its values")]
+    ("given", "named"), [("no.csv", "no.csv: no such file, here or in"), ("folder", "not a valid value")]
 )
 def test_wrong_words_are_refused(folder: Path, given: str, named: str) -> None:
     with pytest.raises(UserError, match=named) as caught:

@@ -161,7 +161,7 @@ class HuggingFace(Source):
         """Return the column that is asked for, else the only one of ``found``, or the first with a usual name."""
         if asked is not None:
             if asked not in found:
-                there = "cannot be used as it" if asked in dataset.column_names else "is not a column"
+                there = "has another type" if asked in dataset.column_names else "is not a column"
                 raise UserError(f"{asked!r} {there}", key, choose(asked, found))
             return asked
         if len(found) < 2:

@@ -139,7 +139,7 @@ def from_table(found: Found, given: Path, file: str | None, label: str | None) -
     """
     if given.suffix.lower() not in SUFFIXES:
         remedy = "give folders, none, or a .csv, .tsv or .jsonl file"
-        raise UserError(f"'{given}' is none of its values", "labels", remedy)
+        raise UserError(f"'{given}' is not a valid value", "labels", remedy)
     stored = None if is_file(given) else found.others.get(given.as_posix())
     if stored is None and not is_file(given):
         raise UserError(f"{given}: no such file, here or in {found.store.path}", "labels", "check the path")

@@ -97,7 +97,7 @@ class WebDataset(Source):
         sizes = [shard.images.file_size for shard in store.shards if shard.downloads]
         needed = min(sum(sizes), 2 * SHARDS_AT_ONCE * max(sizes, default=0))
         if needed > self.downloads.limit:
-            problem = f"{self.downloads.limit / 1e9:g} is too little for {2 * SHARDS_AT_ONCE} shards of {pattern}"
+            problem = f"{self.downloads.limit / 1e9:g} GB is too small for {2 * SHARDS_AT_ONCE} shards of {pattern}"
             raise UserError(problem, "cache_gb", f"set it to at least {needed / 1e9:.3g}")
         return store
 
