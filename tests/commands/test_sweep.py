@@ -92,7 +92,13 @@ def test_a_resumed_sweep_runs_what_has_not_finished(invoke: Any, tiny: tuple[str
     (sweep / "1_dcgan_digits_seed1" / "summary.json").unlink()  # as if its process had been killed
     for file in (sweep / "1_dcgan_digits_seed1" / "checkpoints").iterdir():
         file.unlink()
-    again = invoke("train", "sweep.resume=sweep")
+    refused = invoke("train", "sweep.resume=sweep")
+    assert refused.code == 2
+    assert (
+        f"sweep.resume: the sweep has a config folder, which can name code; to trust it, add {'='.join(own)}"
+        in refused.err
+    )
+    again = invoke("train", "sweep.resume=sweep", *own)
     assert again.code == 0, again.err
     names = ["0_dcgan_digits_seed0", "1_dcgan_digits_seed1", "2_dcgan_digits_seed0", "3_dcgan_digits_seed1"]
     assert sorted(path.name for path in sweep.iterdir() if path.is_dir()) == names
@@ -102,7 +108,7 @@ def test_a_resumed_sweep_runs_what_has_not_finished(invoke: Any, tiny: tuple[str
     assert "4 jobs in sweep" in again.out
     assert not re.search("failed|experiment=own +[^s]", again.out)
     assert "sweep.resume" not in invoke("report", "runs=sweep", "format=markdown").out
-    assert invoke("train", "sweep.resume=sweep").code == 0  # again, and nothing is left to do
+    assert invoke("train", "sweep.resume=sweep", *own).code == 0  # again, and nothing is left to do
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
@@ -135,7 +141,7 @@ def test_an_experiment_can_define_a_sweep(invoke: Any, tiny: tuple[str, ...], ow
     assert {config.batch_size for config in configs} == {32}
     own.write_text(OWN.replace("4,8", "2,16"))
     shutil.rmtree(runs[3].parent)
-    again = invoke("train", "sweep.resume=sweep")
+    again = invoke("train", "sweep.resume=sweep", "--config-dir=mine")
     assert again.code == 0, again.err
     assert OmegaConf.load(only((tmp_path / "sweep").glob("3_*/config.yaml"))).model.latent_dim == 8
     assert "4 jobs in sweep" in again.out
@@ -177,6 +183,9 @@ def test_a_job_that_slurm_requeues_continues_its_own_run(
         ([], ["+hydra.callbacks.own._target_=theirs.Callback"], "+hydra.callbacks.own._target_=theirs.Callback"),
         ([], ["hydra.searchpath=[theirs]"], "hydra.searchpath=[theirs]"),
         ([], ["hydra/launcher=theirs"], "hydra/launcher=theirs"),
+        ([], ["hydra.launcher.setup=[theirs]"], "hydra.launcher.setup=[theirs]"),
+        ([], ["hydra.launcher.n_jobs=${oc.env:HOME}"], "hydra.launcher.n_jobs=${oc.env:HOME}"),
+        ([], ["+hydra.job.env_set.PATH=theirs"], "+hydra.job.env_set.PATH=theirs"),
     ],
 )
 def test_a_sweeps_folder_names_no_code(
@@ -189,6 +198,22 @@ def test_a_sweeps_folder_names_no_code(
     key = code.partition("=")[0].removeprefix("+")
     expected = f"{key}: the sweep's folder names code to be run; to trust it, add {code}"
     assert refuse("train", "sweep.resume=.") == expected
+
+
+def test_variables_that_a_sweeps_folder_names_are_not_read(
+    invoke: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HARMLESS_NAME", "correct-horse")
+    recorded = {
+        "overrides": {"task": ["seed=0,1", "run.name=${oc.env:HARMLESS_NAME}"], "hydra": ["hydra.mode=MULTIRUN"]}
+    }
+    (folder := tmp_path / "theirs").mkdir()
+    (folder / "multirun.yaml").write_text(json.dumps({"hydra": {**recorded, "runtime": {"config_sources": []}}}))
+    outcome = invoke("train", "sweep.resume=theirs")
+    assert outcome.code != 0
+    assert "refers to something other than" in outcome.out + outcome.err
+    assert "correct-horse" not in outcome.out + outcome.err
+    assert not any("correct-horse" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
 
 
 def test_mistakes_in_resuming_a_sweep(refuse: Any, tmp_path: Path) -> None:

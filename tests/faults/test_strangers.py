@@ -95,6 +95,7 @@ def test_parts_in_a_config_folder(user: Any, harm: str) -> None:
         "run: {name: '${oc.env:SADDLEPOINT_DATA,${oc.env:HARMLESS_NAME}}'}": OWN_KEYS,
         "logger: {tags: ['${oc.decode:${oc.env:HARMLESS_NAME}}']}": OWN_KEYS,
         "loss: {label_smoothing: '${oc.create:{_target_: os.system, command: x}}'}": OWN_KEYS,
+        "run: {name: $}\nloss: {label_smoothing: {x: '${run.name}{oc.create:{_target_: os.system}}'}}": "composed of",
         "run: {name: !!python/object/apply:os.system ['" + harm + "']}": "could not determine a constructor",
     }
     (folder := user.folder / "own" / "experiment").mkdir(parents=True)
@@ -174,6 +175,7 @@ def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], h
         config[last] = value
 
     call = {"_target_": "os.system", "command": harm}
+    twice = f"${{run.name}}{{oc.create:{{_target_: builtins.open, file: {harm.split()[1]}, mode: w}}}}"
     changes: list[tuple[Mapping[str, Any], str]] = [
         ({"loss": call, "plugins": ["os"]}, "target 'os.system' is not allowed"),
         ({"network.generator": {"_target_": "builtins.exec", "_args_": ["1"]}}, "target 'builtins.exec' is not"),
@@ -181,6 +183,10 @@ def test_checkpoints_whose_config_names_code(user: Any, sound: dict[str, Any], h
         ({"loss._args_": [harm]}, "loss._args_: unknown key"),
         ({"network.generator.norm": "${oc.env:HARMLESS_NAME}"}, OWN_KEYS),
         ({"network.generator.norm": "${oc.decode:'{_target_: os.system}'}"}, OWN_KEYS),
+        (
+            {"run.name": "$", "network.generator.latent_dim": {"x": twice}},
+            "is an interpolation that is composed of others",
+        ),
     ]
     cases = []
     for index, (change, named) in enumerate(changes):

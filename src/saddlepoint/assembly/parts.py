@@ -39,11 +39,17 @@ def part(node: DictConfig, plugins: Sequence[str], **provided: Any) -> Any:
 
 
 def arguments_of(node: DictConfig, plugins: Sequence[str]) -> Any:
-    """Return a part's ``_target_`` and arguments as plain containers, resolved."""
+    """Return a part's ``_target_`` and arguments as plain containers, resolved.
+
+    Raises:
+        UserError: a resolved value is an interpolation again, which Hydra would resolve although it was never checked.
+    """
     return _stripped(OmegaConf.to_container(node, resolve=True), plugins)
 
 
 def _stripped(node: Any, plugins: Sequence[str]) -> Any:
+    if isinstance(node, str) and "${" in node:
+        raise UserError(f"'{node}' is an interpolation that is composed of others", None, "write the value itself")
     if isinstance(node, list):
         return [_stripped(value, plugins) for value in node]
     if not isinstance(node, dict):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 import weakref
@@ -31,8 +32,16 @@ from saddlepoint.writing import append_json_line
 JOBS = "jobs.jsonl"
 """Name of the file with the record of a sweep's jobs, in the sweep's folder; the last line of a job counts."""
 RESUME, LAUNCHER, PLUGINS = "sweep.resume", "hydra/launcher", "plugins"
-SETTINGS_OF_HYDRA = ("hydra.mode", "hydra.sweep.", "hydra.sweeper.", "hydra.launcher.", "hydra.job.")
-"""Settings of Hydra that a sweep is resumed with. Without `_target_` they cannot name code."""
+RESOURCES = (
+    *("n_jobs", "name", "timeout_min", "nodes", "tasks_per_node", "cpus_per_task", "gpus_per_node", "gpus_per_task"),
+    *("mem_gb", "mem_per_gpu", "mem_per_cpu", "partition", "qos", "account", "constraint", "exclude", "gres"),
+    *("array_parallelism", "max_num_timeout", "signal_delay_s"),
+)
+"""Settings of launchers that cannot name code; shell commands, for instance, can be in ``setup``."""
+SETTINGS_OF_HYDRA = re.compile(
+    rf"hydra\.(mode|sweep\.(dir|subdir)|sweeper\.(max_batch_size|params\..*)|job\.name|launcher\.({'|'.join(RESOURCES)}))"
+)
+"""Settings of Hydra that a sweep is resumed with, if they have no interpolation."""
 
 _sweep_directory: Path | None = None
 
@@ -164,12 +173,17 @@ def continued(line: CommandLine) -> CommandLine:
             raise UserError("cannot be changed when a sweep is resumed", key, "leave it out; jobs keep their settings")
     directory = Path(str(given[RESUME].value()))
     try:
-        stored = OmegaConf.load(directory / "multirun.yaml").hydra
-        jobs, sources = _jobs(stored), [*stored.runtime.config_sources]
-        own = {override.key_or_group: override for override in parse(stored.overrides.hydra)}
-    except (OSError, yaml.YAMLError, OmegaConfBaseException, HydraException, AttributeError):
+        content: Any = OmegaConf.to_container(OmegaConf.load(directory / "multirun.yaml"), resolve=False)
+        stored = content["hydra"]
+        jobs, sources = _jobs(stored), [*stored["runtime"]["config_sources"]]
+        own = {override.key_or_group: override for override in parse(stored["overrides"]["hydra"])}
+    except (OSError, yaml.YAMLError, OmegaConfBaseException, HydraException, LookupError, TypeError, AttributeError):
         raise UserError(f"no sweep in {directory}", RESUME, "give the folder of a sweep, with multirun.yaml") from None
     _check_trusted(jobs, own, given)
+    for source in sources if line.folder is None else ():
+        if source["provider"] == "command-line":
+            problem, remedy = "the sweep has a config folder, which can name code", f"add --config-dir={source['path']}"
+            raise UserError(problem, RESUME, f"to trust it, {remedy}")
     changed = {key for key in given if _is_of_hydra(key)} | {"hydra.mode", "hydra.sweep.dir"}
     if LAUNCHER in changed:  # the settings of one launcher are not those of another
         changed |= {key for key in own if key.startswith("hydra.launcher.")}
@@ -181,20 +195,17 @@ def continued(line: CommandLine) -> CommandLine:
         f"hydra.sweep.dir={folder}",
         f"{RESUME}={folder}",
     )
-    configs = line.folder or next((source.path for source in sources if source.provider == "command-line"), None)
     options = line.options if line.multirun else (*line.options, "--multirun")
-    if line.folder is None and configs is not None:
-        options = (*options, f"--config-dir={configs}")
-    return replace(line, overrides=overrides, options=options, multirun=True, folder=configs)
+    return replace(line, overrides=overrides, options=options, multirun=True)
 
 
-def _jobs(stored: DictConfig) -> list[str]:
+def _jobs(stored: Mapping[str, Any]) -> list[str]:
     """Return the overrides of a sweep's jobs: those of its experiment, if it defines a sweep, and those of its line.
 
     The experiment's file may have changed since, so its values are taken from the sweep's folder as well.
     """
-    params = [f"{key}={values}" for key, values in (OmegaConf.select(stored, "sweeper.params") or {}).items()]
-    listed = parse([*params, *stored.overrides.task])
+    params = [f"{key}={values}" for key, values in (stored.get("sweeper", {}).get("params") or {}).items()]
+    listed = parse([*params, *stored["overrides"]["task"]])
     return [*{override.get_key_element(): str(override.input_line) for override in listed}.values()]
 
 
@@ -209,9 +220,8 @@ def _check_trusted(jobs: Sequence[str], own: Mapping[str, Override], given: Mapp
         raise UserError("the sweep has no plugins", PLUGINS, "leave it out; jobs keep their settings")
     for key, override in stored.items():
         launcher = key == LAUNCHER and override.value() in ("basic", *LAUNCHERS)
-        plain = not _is_of_hydra(key) or (
-            key.startswith(SETTINGS_OF_HYDRA) and "_target_" not in str(override.input_line)
-        )
+        harmless = SETTINGS_OF_HYDRA.fullmatch(key) and not re.search(r"\$\{|_target_", str(override.input_line))
+        plain = not _is_of_hydra(key) or harmless
         if (key == PLUGINS or not (launcher or plain)) and (
             key not in given or given[key].input_line != override.input_line
         ):
