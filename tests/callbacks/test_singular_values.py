@@ -10,7 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from saddlepoint.callbacks.singular_values import SingularValues, largest, weight_of
+from saddlepoint.callbacks.singular_values import SingularValues, largest
+from saddlepoint.networks.layers.equalized import equalize
+from saddlepoint.networks.layers.matrices import weight_matrix
+from saddlepoint.networks.layers.modulated import ModulatedConv2d
 from saddlepoint.networks.layers.spectral_norm import apply_spectral_norm
 from saddlepoint.tracking.local import LocalLogger
 from saddlepoint.tracking.record import RunRecord
@@ -28,9 +31,17 @@ def test_weights_are_matrices_of_outputs() -> None:
     torch.manual_seed(0)
     convolution, transposed = nn.Conv2d(2, 5, 3), nn.ConvTranspose2d(5, 2, 3)
     transposed.weight = nn.Parameter(convolution.weight.detach().transpose(0, 1).clone())
-    assert torch.equal(weight_of(convolution), weight_of(transposed))
-    before = largest(weight_of(convolution), 1)
-    torch.testing.assert_close(largest(weight_of(apply_spectral_norm(convolution)), 1), before)
+    assert torch.equal(weight_matrix(convolution), weight_matrix(transposed))
+    before = largest(weight_matrix(convolution), 1)
+    torch.testing.assert_close(largest(weight_matrix(apply_spectral_norm(convolution)), 1), before)
+
+
+def test_weights_with_an_equalized_rate_are_scaled() -> None:
+    layer = equalize(nn.Linear(4, 3), gain=1, multiplier=0.01)
+    assert torch.equal(weight_matrix(layer), layer.weight)
+    torch.testing.assert_close(weight_matrix(layer), layer.parametrizations.weight.original * 0.01 / 2)
+    modulated = ModulatedConv2d(2, 5, 3, style_dim=4)
+    torch.testing.assert_close(weight_matrix(modulated), modulated.weight.view(5, 18) / 18**0.5)
 
 
 def test_rows_hold_the_values_of_every_weight(play: Any, directory: Path) -> None:

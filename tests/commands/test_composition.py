@@ -197,6 +197,13 @@ def test_norms_reach_whichever_network_is_chosen() -> None:
         assert config.network.discriminator.norm == expected
 
 
+def test_a_critic_of_patches_follows_the_group_norm() -> None:
+    for overrides, expected in (([], "batch"), (["norm=none"], "none"), (["network.norm=instance"], "instance")):
+        config = compose("model=patchgan", "data=mnist", *overrides)
+        build.fill(config, DIGITS)
+        assert config.network.discriminator.norm == expected
+
+
 def test_what_cannot_work_together_is_refused_by_name() -> None:
     config = compose("regularizer=[gradient_penalty]", "data=mnist", "network.width=4")  # dcgan's critic has BatchNorm
     build.fill(config, DIGITS)

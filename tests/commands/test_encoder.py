@@ -82,6 +82,11 @@ def test_a_moved_checkpoint_needs_the_encoder(
     line = refuse("sample", "checkpoint=elsewhere/mine.ckpt")
     assert "encoder.checkpoint: no checkpoint at vae" in line
     assert f"or as {ENCODER} into {moved}" in line
+    named = torch.load(moved / "mine.ckpt", weights_only=True)  # a checkpoint starts no download
+    named["saddlepoint"]["config"]["encoder"]["checkpoint"] = "wandb:me/project/name:best"
+    torch.save(named, moved / "named.ckpt")
+    line = refuse("sample", "checkpoint=elsewhere/named.ckpt")
+    assert f"{ENCODER} is missing; put the file of wandb:me/project/name:best there" in line
     shutil.copy(tmp_path / "run" / ENCODER, moved)
     assert restore(moved / "mine.ckpt", "cpu").system.sample(2).shape == (2, 1, 8, 8)  # type: ignore[attr-defined]
     shutil.copy(moved / "mine.ckpt", moved / ENCODER)

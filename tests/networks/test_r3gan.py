@@ -160,6 +160,15 @@ def test_channels_of_each_stage(shape: tuple[int, ...], flat_up_to: int, widths:
             assert parameter.grad.any(), name
 
 
+def test_images_are_clamped_in_evaluation_mode() -> None:
+    torch.manual_seed(0)
+    generator = trained(R3GANGenerator(SHAPE, Z, 8))
+    z = 100 * torch.randn(4, Z)
+    images = generator(z)
+    assert images.abs().max() > 1
+    assert torch.equal(generator.eval()(z), images.clamp(-1, 1))
+
+
 def test_samples_are_independent_and_autocast_computes_the_ends_in_float32() -> None:
     torch.manual_seed(0)
     generator, discriminator = trained(R3GANGenerator(SHAPE, Z, 8)), trained(R3GANDiscriminator(SHAPE, 8))

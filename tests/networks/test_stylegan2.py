@@ -187,3 +187,8 @@ def test_a_residual_critic_adds_the_filtered_shortcut() -> None:
     expected = (block.second(blur(block.first(x), 2)) + shortcut) / math.sqrt(2)  # type: ignore[operator]
     torch.testing.assert_close(block(x), expected)
     assert expected.shape == (2, 8, 8, 8)
+
+
+def test_the_nearest_supported_size_may_be_above_128() -> None:
+    with pytest.raises(UserError, match="images of 8 to 1024 px .* got 300x300; set it to 320"):
+        StyleGAN2Generator((3, 300, 300), 8, 4, 4)

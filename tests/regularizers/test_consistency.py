@@ -113,12 +113,18 @@ def test_zcr_of_linear_networks() -> None:
     np.testing.assert_allclose((critic.w.grad.numpy() * w).sum(), 2 * penalty.item(), rtol=1e-10)
     assert generator.w.grad is None
 
-    record.fake, record.players = fake, ("generator",)
-    record.random.manual_seed(0)
-    penalty = ZCR(weight=0.5, player="generator", std=0.1).penalty(record)
-    np.testing.assert_allclose(penalty.item(), -0.5 * ((noise @ v) ** 2).mean(), rtol=1e-10)
-    penalty.backward()
-    np.testing.assert_allclose((generator.w.grad.numpy() * v).sum(), 2 * penalty.item(), rtol=1e-10)
+    for scale in (0.01, 1.0):  # images are clamped to [-1, 1]
+        record.latents, record.players = scale * latents, ("generator",)
+        record.fake = generator(record.latents)
+        record.random.manual_seed(0)
+        penalty = ZCR(weight=0.5, player="generator", std=0.1 * scale).penalty(record)
+        ours, theirs = record.fake.detach().numpy(), (scale * (latents.numpy() + noise)) @ v
+        assert (np.abs(ours).max() > 1) == (scale == 1.0)
+        expected = -0.5 * ((ours.clip(-1, 1) - theirs.clip(-1, 1)) ** 2).mean()
+        np.testing.assert_allclose(penalty.item(), expected, rtol=1e-8)
+        if scale < 1:
+            penalty.backward()
+            np.testing.assert_allclose((generator.w.grad.numpy() * v).sum(), 2 * penalty.item(), rtol=1e-8)
 
 
 @pytest.mark.parametrize("part", [CR(), BCR(), ZCR(), ZCR(player="generator")], ids=lambda part: type(part).__name__)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from saddlepoint.networks.layers import apply_spectral_norm
+from saddlepoint.networks.layers.equalized import equalize
+from saddlepoint.networks.layers.modulated import ModulatedConv2d
 from saddlepoint.regularizers import HistoricalAveraging, Orthogonal
 from saddlepoint.turns import Turn
 
@@ -48,6 +50,15 @@ def test_orthogonal_is_a_sum_over_pairs_of_rows(form: str) -> None:
         module.weight.data.view(-1)[3] = at
         numeric = (values[0] - values[1]) / 2e-6
         np.testing.assert_allclose(module.weight.grad.view(-1)[3].item(), numeric, rtol=1e-5, atol=1e-8)
+
+
+def test_orthogonal_acts_on_scaled_weights_of_equalized_and_modulated_layers() -> None:
+    torch.manual_seed(0)
+    network = nn.ModuleList([equalize(nn.Linear(5, 3), multiplier=0.01), ModulatedConv2d(2, 4, 3, style_dim=6)])
+    linear, modulated = network
+    weights = [linear.weight, modulated.affine.weight, modulated.weight.flatten(1) / 18**0.5]
+    expected = sum(naive(w.detach().numpy(), "relaxed") for w in weights)
+    np.testing.assert_allclose(Orthogonal(weight=1.0).penalty(turn(network)).item(), expected, rtol=1e-5)
 
 
 def test_orthogonal_is_zero_for_orthogonal_weights() -> None:

@@ -19,11 +19,11 @@ from saddlepoint.systems.capabilities import Generates, HasLatents, Picture
 SHAPE = (1, 8, 8)
 
 
-def build(generator: Any = None, **options: Any) -> GANsformer:
+def build(generator: Any = None, shape: tuple[int, int, int] = SHAPE, **options: Any) -> GANsformer:
     torch.manual_seed(0)
     networks = {
-        "generator": generator or GANsformerGenerator(SHAPE, 12, 3, 4, 32, 2, **options),
-        "discriminator": StyleGAN2Discriminator(SHAPE, 4, 32),
+        "generator": generator or GANsformerGenerator(shape, 12, 3, 4, 32, 2, **options),
+        "discriminator": StyleGAN2Discriminator(shape, 4, 32),
     }
     optimizers = dict.fromkeys(("generator", "discriminator"), partial(torch.optim.SGD, lr=0.1))
     return GANsformer(networks, loss=NonSaturating(), latent_dim=12, optimizers=optimizers)
@@ -45,6 +45,13 @@ def test_the_picture_has_a_map_of_each_latent_beside_each_sample() -> None:
     _, maps = network.eval().synthesise_with_attention(system.styles(draw), draw.noise)  # type: ignore[operator]
     largest = maps[-1].amax((1, 2, 3), keepdim=True)
     np.testing.assert_allclose((rows[3] + 1) / 2, (maps[-1][:, 2:] / largest).detach(), atol=1e-6)
+
+
+def test_a_fourth_channel_is_not_shown() -> None:
+    """It would be the opacity of the maps."""
+    picture = build(shape=(4, 8, 8)).pictures(16, 5, None)["attention"]
+    assert isinstance(picture, Picture)
+    assert picture.samples.shape[1:] == (3, 8, 8)
 
 
 def test_maps_of_a_smaller_layer_have_the_size_of_the_image() -> None:

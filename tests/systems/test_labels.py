@@ -12,7 +12,7 @@ from torch import Tensor
 
 from saddlepoint.errors import UserError
 from saddlepoint.losses import NonSaturating
-from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator
+from saddlepoint.networks import DCGANDiscriminator, DCGANGenerator, R3GANDiscriminator, R3GANGenerator
 from saddlepoint.regularizers import AuxiliaryClassifier
 from saddlepoint.systems import GAN, labels
 from saddlepoint.types import ImageBatch
@@ -93,6 +93,16 @@ def test_invalid_labels_are_rejected() -> None:
 def test_networks_with_incompatible_conditioning_are_rejected(generator: str, discriminator: str, line: str) -> None:
     with pytest.raises(UserError, match=line):
         gan(generator, discriminator)
+
+
+def test_a_projection_that_does_not_affect_the_loss_is_rejected() -> None:
+    networks = (
+        R3GANGenerator((1, 8, 8), 4, 4, conditioning="concat", num_classes=3),
+        R3GANDiscriminator((1, 8, 8), 4, conditioning="projection", num_classes=3),
+    )
+    labels.check_networks(*networks, classifier_trained=False)
+    with pytest.raises(UserError, match=r"^discriminator.conditioning: projection .*; set it to concat, or choose"):
+        labels.check_networks(*networks, classifier_trained=False, reads="features")
 
 
 def test_an_auxiliary_classifier_with_an_unconditional_generator_is_rejected() -> None:

@@ -126,6 +126,9 @@ def encoder_of(
         return None
     path = None if run is None else run / ENCODER
     if path is None or status(path) is None:
+        if run is not None and str(config.encoder.checkpoint).startswith(wandb_artifact.PREFIX):
+            problem = f"{path} is missing"  # a checkpoint, which may be someone else's, must not start a download
+            raise UserError(problem, "encoder.checkpoint", f"put the file of {config.encoder.checkpoint} there")
         try:
             path = find(config.encoder.checkpoint)
         except UserError as error:

@@ -6,11 +6,10 @@ import pytorch_lightning as pl
 import torch
 from pydantic import PositiveInt
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from saddlepoint.callbacks.periodic import OverBudget
 from saddlepoint.networks.layers.attention import SelfAttention
-from saddlepoint.networks.layers.spectral_norm import NORMALISED, TRANSPOSED
+from saddlepoint.networks.layers.matrices import WEIGHTED, weight_matrix
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking.record import RunRecord
 
@@ -19,8 +18,9 @@ class SingularValues(OverBudget):
     """Logs the largest singular values of every weight matrix, which rise before a network collapses.
 
     Brock et al. 2019, "Large Scale GAN Training for High Fidelity Natural Image Synthesis", arXiv:1809.11096, section
-    4.1, monitor the first three of each layer. Convolutions are matrices [outputs, inputs · kernel]; with spectral
-    normalization, weights are those before the division. The gains γ of self-attention layers are logged too.
+    4.1, monitor the first three of each layer. The weights of convolutions, linear layers and embeddings are the
+    matrices of :func:`~saddlepoint.networks.layers.matrices.weight_matrix`. The gains γ of self-attention layers are
+    logged too.
 
     Args:
         record: the run's record.
@@ -40,19 +40,12 @@ class SingularValues(OverBudget):
         row: dict[str, float] = {}
         for role, network in system.networks.items():
             for name, layer in network.named_modules():
-                if isinstance(layer, NORMALISED):
-                    for index, value in enumerate(largest(weight_of(layer), self.top).tolist(), start=1):
+                if isinstance(layer, (*WEIGHTED, nn.Embedding)):
+                    for index, value in enumerate(largest(weight_matrix(layer), self.top).tolist(), start=1):
                         row[f"singular_values_{index}/{role}.{name}"] = value
                 if isinstance(layer, SelfAttention):
                     row[f"attention_gain/{role}.{name}"] = layer.gain.item()
         self.record.log(system.progress, row)
-
-
-def weight_of(layer: nn.Module) -> Tensor:
-    """Return a layer's trainable weight as a matrix [outputs, inputs · kernel]."""
-    parametrized = parametrize.is_parametrized(layer, "weight")
-    weight: Tensor = layer.parametrizations["weight"].original if parametrized else layer.weight  # type: ignore
-    return (weight.transpose(0, 1) if isinstance(layer, TRANSPOSED) else weight).flatten(1)
 
 
 @torch.no_grad()
@@ -61,6 +54,6 @@ def largest(matrix: Tensor, count: int) -> Tensor:
 
     They are the square roots of the eigenvalues of the smaller of W Wᵀ and Wᵀ W.
     """
-    wide = matrix.double()
+    wide = matrix.cpu().double()  # MPS has no float64
     gram = wide @ wide.t() if len(wide) <= wide.shape[1] else wide.t() @ wide
     return torch.linalg.eigvalsh(gram).clamp_min(0).flip(0)[:count].sqrt()

@@ -109,10 +109,10 @@ class BigGANGenerator(EmbedsLabels):
             hierarchical: whether the latents are split into a part for each block; else all are the input of the linear
                 layer, and the blocks depend on the label only.
             attention: short sides in px of the feature maps that are followed by self-attention; ``auto``: 64,
-                for images of more than 64 px, as in the paper.
+                as in the paper, if the network has such a map and images are larger.
             spectral_norm: whether to divide every weight by its largest singular value.
             init: initial weights: ``orthogonal``; ``normal`` with standard deviation 0.02, as in the published code for
-                CIFAR-10; or ``default``, PyTorch's.
+                CIFAR-10; or ``default``: Xavier in blocks and attention, PyTorch's elsewhere.
 
         Raises:
             UserError: the shape is not supported, the latents cannot be split, the data has no labels, or two options

@@ -24,9 +24,14 @@ from saddlepoint.networks.layers.pixels import PixelLayers, PixelLikelihood
 
 
 class PixelRNNLayers(PixelLayers):
-    """A 7×7 convolution with mask A, and residual LSTM layers of a subclass."""
+    """A 7×7 convolution with mask A, and residual LSTM layers of a subclass.
+
+    Attributes:
+        unrolls: True; a graph without loops, such as that of an export, repeats the operations of each row or column.
+    """
 
     lstm: type[nn.Module]
+    unrolls = True
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ published code: residual blocks of grouped convolutions, without normalization a
 - A stage is the blocks at one size: two blocks of 768 channels at each of 4, 8, 16 and 32 px for CIFAR-10, and half as
   many channels with each doubling above 32 px for FFHQ.
 - Stages are connected by resampling with the filter [1, 3, 3, 1], and by a 1×1 convolution where channels differ.
-- The lowest stage and both ends are computed in float32 even under autocast.
+- The lowest stage, and the layers from latents and to logits, are computed in float32 even under autocast.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class R3GANGenerator(nn.Module):
         super().__init__()
         pyramid = image_pyramid("r3gan", shape)
         self.shape, self.latent_dim = tuple(shape), latent_dim
-        self.num_classes = classes_of(conditioning, num_classes)
+        self.num_classes, self.conditioning = classes_of(conditioning, num_classes), conditioning
         inputs = latent_dim
         if self.num_classes:
             inputs += latent_dim
@@ -83,7 +83,10 @@ class R3GANGenerator(nn.Module):
         init_fan_in(self.output)
 
     def forward(self, latents: Tensor, labels: Tensor | None = None) -> Tensor:
-        """Map latents [N, Z], and labels, long [N], if conditional, to images [N, C, H, W], which are not bounded."""
+        """Map latents [N, Z], and labels, long [N], if conditional, to images [N, C, H, W].
+
+        They are bounded only in evaluation mode, by clamping to [-1, 1].
+        """
         with full_precision(latents.device):
             inputs = at_least_float32(latents)
             if self.num_classes:
@@ -91,7 +94,8 @@ class R3GANGenerator(nn.Module):
             x = self.stages[0](self.project(inputs)[:, :, None, None] * self.base)
         for transition, stage in zip(self.transitions, self.stages[1:], strict=True):
             x = stage(filter_up(transition(x)))
-        return at_least_float32(self.output(x))
+        images = at_least_float32(self.output(x))
+        return images if self.training else images.clamp(-1, 1)
 
 
 class R3GANDiscriminator(nn.Module):
@@ -130,7 +134,7 @@ class R3GANDiscriminator(nn.Module):
         super().__init__()
         pyramid = image_pyramid("r3gan", shape)
         self.shape = tuple(shape)
-        self.num_classes = classes_of(conditioning, num_classes)
+        self.num_classes, self.conditioning = classes_of(conditioning, num_classes), conditioning
         widths = _widths(shape, pyramid.levels, width, flat_up_to)[::-1]
         features = widths[-1]
         self.input = nn.Conv2d(pyramid.channels, widths[0], 1, bias=False)

@@ -9,16 +9,13 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
+from torch import Tensor
 
+from saddlepoint.networks.layers.matrices import WEIGHTED, weight_matrix
 from saddlepoint.networks.layers.precision import at_least_float32, full_precision
 from saddlepoint.regularizers.base import Regularizer
 from saddlepoint.schedules import Weight
 from saddlepoint.turns import Turn
-
-TRANSPOSED = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-WEIGHTED = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear, *TRANSPOSED)
 
 
 class Orthogonal(Regularizer):
@@ -29,7 +26,8 @@ class Orthogonal(Regularizer):
     - ``relaxed`` (Brock et al. 2019, section 3.1): β ‖W Wᵀ ⊙ (1 - I)‖_F², which does not constrain the norms of rows;
     - ``strict`` (Brock et al. 2017, section 3.3): β Σ |W Wᵀ - I|.
 
-    With spectral normalization, W is the unnormalized weight, as in the papers' code.
+    W is the matrix of :func:`~saddlepoint.networks.layers.matrices.weight_matrix`: with spectral normalization, the
+    unnormalized weight, as in the papers' code.
 
     Args:
         weight: β; 1e-4 in Brock et al. 2019, 1e-3 in the code of Brock et al. 2017.
@@ -54,7 +52,7 @@ class Orthogonal(Regularizer):
         with full_precision(turn.loss.device):
             for module in turn.networks[self.network].modules():
                 if isinstance(module, WEIGHTED):
-                    total = total + getattr(self, f"_{self.form}")(_filters(module))
+                    total = total + getattr(self, f"_{self.form}")(at_least_float32(weight_matrix(module)))
         return self.weight * total
 
     @staticmethod
@@ -67,14 +65,3 @@ class Orthogonal(Regularizer):
     def _strict(filters: Tensor) -> Tensor:
         products = filters @ filters.t()
         return (products - torch.eye(len(products), device=products.device, dtype=products.dtype)).abs().sum()
-
-
-def _filters(module: nn.Module) -> Tensor:
-    """Return a layer's trainable weight as a matrix [outputs, inputs · kernel]."""
-    weight: Tensor
-    if parametrize.is_parametrized(module, "weight"):
-        weight = module.parametrizations["weight"].original  # type: ignore[index,union-attr]
-    else:
-        weight = module.weight  # type: ignore[assignment]
-    weight = at_least_float32(weight)
-    return (weight.transpose(0, 1) if isinstance(module, TRANSPOSED) else weight).flatten(1)

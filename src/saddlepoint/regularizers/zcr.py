@@ -22,8 +22,8 @@ class ZCR(Regularizer):
     With T(z) = z + σε, ε ~ N(0, I):
 
     - discriminator: λ_dis E (D(G(z)) - D(G(T(z))))², which makes D insensitive to small changes of the latents;
-    - generator: -λ_gen E ‖G(z) - G(T(z))‖² / dim, which makes G sensitive to them. The term is bounded, since images
-      are in [-1, 1].
+    - generator: -λ_gen E ‖G(z) - G(T(z))‖² / dim, which makes G sensitive to them. Images are clamped to [-1, 1], so
+      that the term is bounded for generators without tanh too.
 
     Args:
         weight: the paper's λ_dis = 5 or λ_gen = 0.5.
@@ -68,4 +68,5 @@ class ZCR(Regularizer):
             self.judged(turn, "fake")
             ours, theirs = sample_scores(turn.outputs["fake"]), sample_scores(self.critic(turn)(others))
             return self.weight * (ours - theirs).square().mean()
-        return -self.weight * (at_least_float32(fake) - at_least_float32(others)).square().mean()
+        ours, theirs = (at_least_float32(images).clamp(-1, 1) for images in (fake, others))
+        return -self.weight * (ours - theirs).square().mean()

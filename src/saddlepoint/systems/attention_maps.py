@@ -40,11 +40,11 @@ def picture(images: Tensor, weights: Tensor, size: tuple[int, int]) -> Picture:
     """Return images above the attention of five of their positions, which are marked in red.
 
     Args:
-        images: [N, C, H, W] ; a fourth channel is not shown, and two channels are averaged.
+        images: [N, C, H, W]  with 1, 3 or 4 channels; the fourth is not shown.
         weights: β, [≥ N, h·w, ⌊h/2⌋·⌊w/2⌋].
         size: (h, w), the size of the feature map.
     """
-    images, rows = images[:, :3] if images.shape[1] != 2 else images.mean(1, keepdim=True), []
+    images, rows = images[:, :3], []
     for down, right in QUERIES:
         at = (int(down * size[0]), int(right * size[1]))
         attention = weights[: len(images), at[0] * size[1] + at[1]].unflatten(1, (1, size[0] // 2, size[1] // 2))

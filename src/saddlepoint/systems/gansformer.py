@@ -68,6 +68,7 @@ class GANsformer(StyleGAN2):
         if not network.attentions:
             return shown
         images, maps = self.attention(max(n // (network.latents + 1), 1), seed)
+        images = images[:, :3]  # in a fourth channel, maps would be the opacity
         scaled = (2 * maps / maps.amax((1, 2, 3), keepdim=True) - 1).unsqueeze(2)
         rows = torch.cat([images.unsqueeze(1), scaled.expand(-1, -1, images.shape[1], -1, -1)], 1)
         return shown | {"attention": Picture(rows.flatten(0, 1), columns=rows.shape[1])}

@@ -69,7 +69,7 @@ def check_networks(
         raise UserError(
             f"projection affects only the discriminator's logits, and the loss depends only on its {reads}",
             "discriminator.conditioning",
-            "set it to concat",
+            "set it to concat, or choose a loss of logits",
         )
     if of_generator != "none" and of_discriminator == "none":
         raise UserError(
@@ -88,9 +88,12 @@ def check_networks(
 
 
 def conditioning_of(network: nn.Module) -> str:
-    """Return the kind of a network's conditioning: ``labels.kind``, or else whether it has ``num_classes``."""
+    """Return the kind of a network's conditioning.
+
+    It is ``labels.kind``, or else ``conditioning``, or else batch normalization if the network has ``num_classes``.
+    """
     own = "batchnorm" if getattr(network, "num_classes", 0) else "none"
-    kind: str = getattr(getattr(network, "labels", None), "kind", own)
+    kind: str = getattr(getattr(network, "labels", None), "kind", getattr(network, "conditioning", own))
     return kind
 
 

@@ -108,14 +108,14 @@ class Stepper:
             self.scaler.update()
         else:
             for optimizer in optimizers:
-                if faults.device.type != "cpu":
+                if faults.device.type == "cuda":
                     _skip_where(optimizer, faults)
                 optimizer.step()
         return norms
 
     def _check(self, name: str, faults: Tensor, received: Tensor | None) -> None:
         results = faults if received is None else torch.cat([faults.reshape(1), received])
-        if faults.device.type == "cpu":
+        if faults.device.type != "cuda":
             self._read(name, results)
             return
         # Results are copied to the host asynchronously and read in the next step, by when the copy is complete.

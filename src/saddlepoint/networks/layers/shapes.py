@@ -8,8 +8,6 @@ from typing import NamedTuple
 from saddlepoint.errors import UserError
 
 SMALLEST, LARGEST = 8, 128
-SIDES = [base << level for level in range(1, 6) for base in range(4, 8) if base << level <= LARGEST]
-"""Supported lengths of the short side: 8, 10, 12, 14, 16, 20, 24, 28, 32, …, 112, 128."""
 
 
 class Pyramid(NamedTuple):
@@ -59,7 +57,7 @@ def image_pyramid(network: str, shape: Sequence[int], largest: int = LARGEST) ->
             f"(8, 10, 12, 14, 16, 20, 24, 28, 32, …) and whose long side is a multiple of that power, got "
             f"{height}x{width}",
             "shape",
-            f"set it to {_nearest(height, width)}",
+            f"set it to {_nearest(height, width, largest)}",
         )
     return Pyramid(channels, height >> levels, width >> levels, levels)
 
@@ -125,11 +123,12 @@ def _levels(short: int) -> int:
     return max((short // 4).bit_length() - 1, 1)
 
 
-def _nearest(height: int, width: int) -> str:
+def _nearest(height: int, width: int, largest: int) -> str:
     """Return the nearest supported size: one number for a square, else [height,width]."""
-    short = min(SIDES, key=lambda side: (abs(side - min(height, width)), -side))
+    sides = [base << level for level in range(1, largest.bit_length() - 2) for base in range(4, 8)]
+    short = min((side for side in sides if side <= largest), key=lambda side: (abs(side - min(height, width)), -side))
     unit = 2 ** _levels(short)
-    long = min(range(short, LARGEST + 1, unit), key=lambda side: (abs(side - max(height, width)), -side))
+    long = min(range(short, largest + 1, unit), key=lambda side: (abs(side - max(height, width)), -side))
     if short == long:
         return str(short)
     return f"[{long},{short}]" if height > width else f"[{short},{long}]"
