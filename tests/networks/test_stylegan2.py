@@ -190,5 +190,5 @@ def test_a_residual_critic_adds_the_filtered_shortcut() -> None:
 
 
 def test_the_nearest_supported_size_may_be_above_128() -> None:
-    with pytest.raises(UserError, match="images of 8 to 1024 px .* got 300x300; set it to 320"):
+    with pytest.raises(UserError, match=r"images of 8 to 1024 px .* got 300x300; set it to 320"):
         StyleGAN2Generator((3, 300, 300), 8, 4, 4)
