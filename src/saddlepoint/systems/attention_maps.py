@@ -40,7 +40,7 @@ def picture(images: Tensor, weights: Tensor, size: tuple[int, int]) -> Picture:
     """Return images above the attention of five of their positions, which are marked in red.
 
     Args:
-        images: [N, C, H, W]  with 1, 3 or 4 channels; the fourth is not shown.
+        images: [N, C, H, W] with 1, 3 or 4 channels; the fourth is not shown.
         weights: β, [≥ N, h·w, ⌊h/2⌋·⌊w/2⌋].
         size: (h, w), the size of the feature map.
     """
