@@ -102,7 +102,7 @@ def small(config: DictConfig) -> None:
 
 
 AUTOREGRESSIVE = ("pixelcnn", "row_lstm", "diagonal_bilstm")
-"""Models that generate one pixel at a time; samples of more than 64 px would take many minutes."""
+"""Models that generate one pixel at a time; samples of more than 32 px would take minutes."""
 
 OF_IMAGES = ("pixelcnn", "row_lstm", "diagonal_bilstm", "lapgan", "gran", "progan", "stylegan2", "gansformer")
 """Models that are trained on images and not on points."""
@@ -142,7 +142,7 @@ def test_every_model_builds_on_every_data_set_of_its_kind(model: str, data: str)
     assert set(system.regularizers) == set(config.get("regularizer") or {})
     can = [able for able in (Generates, Encodes, Translates) if isinstance(system, able)]
     assert can
-    if Generates in can and not (model in AUTOREGRESSIVE and max(about.shape) > 64):
+    if Generates in can and not (model in AUTOREGRESSIVE and max(about.shape) > 32):
         samples = system.sample(3, seed=0, ema=False)
         check_samples(samples, about)
     if Encodes in can:
