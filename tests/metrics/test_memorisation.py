@@ -9,6 +9,7 @@ from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import RandomFeatures
 from saddlepoint.metrics.real import RealStatistics
+from saddlepoint.metrics.rows import selection
 
 AT = {
     "ema": True, "batchnorm": "running", "labels": "none", "images_seen": 640, "generator_updates": 9, "revision": "a",
@@ -41,6 +42,25 @@ def test_figures_equal_the_full_matrix(evaluator, digits) -> None:
     assert ratio.beside["real_median"] == pytest.approx(np.median(held_out), rel=1e-9)
     assert (ratio.metric, share.metric) == ("nearest_train_random", "memorised_random")
     assert (ratio.real, share.real) == (1, 2 / 200)
+    assert ratio.beside["real_rows"] == share.beside["real_rows"] == 1437
+
+
+NAMES = ("nearest_train", "authenticity", "data_copying")
+
+
+def test_of_a_large_split_a_choice_is_searched_and_its_size_is_on_the_cards(digits, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("saddlepoint.metrics.real.TRAIN_POOL_FLOATS", 500 * 256)
+    extractor = RandomFeatures()
+    reference = RealStatistics.compute(digits, extractor, tmp_path, n=200, metrics=NAMES)
+    evaluator = Evaluator(extractor, reference, NAMES, n=200)
+    images = 255 - digits.splits["held_out"][0][:200]
+    cards = evaluator.score([images], **AT)
+    names = ("nearest_train_random", "memorised_random", "authenticity_random", "data_copying_random")
+    assert tuple(card.metric for card in cards) == names
+    assert [card.beside["real_rows"] for card in cards] == [500] * 4
+    searched = digits.splits["train"][0][selection(1437, 500, seed=0)]
+    own, train = (extractor(one).pool.double().numpy() for one in (images, searched))
+    np.testing.assert_allclose(evaluator.details["nearest_train_random"]["distances"], cdist(own, train).min(1))
 
 
 def test_copies_are_distinguished_from_new_images(evaluator, digits) -> None:

@@ -34,10 +34,12 @@ class Authenticity(Metric):
         return {"rows": real.train_pool}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return the fraction."""
+        """Return the fraction, and beside it the number of training images that were searched."""
         assert sample.pool is not None
-        value = float(authentic(sample.pool, reference["rows"], extractor.device).double().mean())
-        return [Figure(extractor.score_name(self.name), value, len(sample.pool))]
+        rows = reference["rows"]
+        value = float(authentic(sample.pool, rows, extractor.device).double().mean())
+        beside = {"real_rows": float(len(rows))}
+        return [Figure(extractor.score_name(self.name), value, len(sample.pool), beside=beside)]
 
 
 def authentic(samples: Tensor, train: Tensor, device: torch.device | str = "cpu") -> Tensor:

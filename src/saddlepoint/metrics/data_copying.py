@@ -65,17 +65,20 @@ class DataCopying(Metric):
         return {"rows": rows, "centres": centres, "cells": cells, "distances": distances}
 
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
-        """Return C_T and the lowest z-score beside it; nothing if no cell has enough samples and held-out images.
+        """Return C_T; nothing if no cell has enough samples and held-out images.
 
+        Beside it are the lowest z-score, the number of cells, and the number of training images that were searched.
         The detail "z" has each cell's z-score, NaN for cells that are left out.
         """
         assert sample.pool is not None
-        cells, distances = in_cells(sample.pool, reference["rows"], reference["centres"], extractor.device)
+        rows = reference["rows"]
+        cells, distances = in_cells(sample.pool, rows, reference["centres"], extractor.device)
         z = z_scores(cells, distances, reference["cells"], reference["distances"])
         if not z.isfinite().any():
             return []
         value = mean_z_score(z, reference["cells"])
-        beside = {"lowest_z": float(z[z.isfinite()].min()), "cells": float(z.isfinite().sum())}
+        there = z.isfinite()
+        beside = {"lowest_z": float(z[there].min()), "cells": float(there.sum()), "real_rows": float(len(rows))}
         return [Figure(extractor.score_name(self.name), value, len(cells), details={"z": z}, beside=beside)]
 
     def real_figures(

@@ -21,7 +21,10 @@ QUANTILE = 0.01
 
 
 class NearestTrain(Metric):
-    """Distances to the nearest of *all* training images in an extractor's features, compared with held-out images'.
+    """Distances to the nearest training image in an extractor's features, compared with held-out images'.
+
+    At most half a gigabyte of training images' features are searched (65,536 images with Inception's), a seeded choice
+    if there are more. ``real_rows`` on the card is the number of images searched.
 
     ``nearest_train`` is the ratio of the medians: 1 for new real images, 0 for copies. ``memorised`` is the fraction
     of memorised samples: 1 % for new real images, 100 % for copies. Without held-out images, the baseline is the
@@ -44,11 +47,12 @@ class NearestTrain(Metric):
     def figures(self, sample: Sample, reference: Mapping[str, Tensor], extractor: FeatureExtractor) -> list[Figure]:
         """Return ratio and fraction, medians and 1 % quantiles beside the ratio, each sample's nearest as details."""
         assert sample.pool is not None
-        fresh = reference["fresh"]
-        distances, indices = nearest_neighbours(sample.pool, 1, reference["rows"], device=extractor.device)
+        fresh, rows = reference["fresh"], reference["rows"]
+        distances, indices = nearest_neighbours(sample.pool, 1, rows, device=extractor.device)
         distances = distances.flatten()
         own, real = (quantiles(lengths) for lengths in (distances, fresh))
-        beside = {"median": own[1], "closest": own[0], "real_median": real[1], "real_closest": real[0]}
+        searched = {"real_rows": float(len(rows))}
+        beside = {"median": own[1], "closest": own[0], "real_median": real[1], "real_closest": real[0], **searched}
         # If all held-out images are copies of training images, the ratio is undefined: 0 for copies, else 1.
         ratio = own[1] / real[1] if real[1] > 0 else float(own[1] > 0)
         details = {"nearest": indices.flatten(), "distances": distances}
@@ -56,7 +60,7 @@ class NearestTrain(Metric):
         share = float((distances <= real[0]).double().mean())
         return [
             Figure(extractor.score_name(self.name), ratio, n, details=details, beside=beside),
-            Figure(extractor.score_name("memorised"), share, n, beside={"chance": QUANTILE}),
+            Figure(extractor.score_name("memorised"), share, n, beside={"chance": QUANTILE, **searched}),
         ]
 
 

@@ -30,7 +30,7 @@ EMBEDDABLE_BYTES = 2**24
 """Size limit of one metric's statistics in a checkpoint."""
 TRAIN_POOL_FLOATS = 2**27
 """Limit on the training images' features kept for nearest-neighbour search and kernel distances: half a gigabyte,
-65,000 images of Inception's."""
+65,536 images of Inception's. Of more images, a seeded choice is kept."""
 BASELINE_ROWS = 2_000
 """Number of real images that are blurred and noised; the expected collision rates do not depend on it."""
 
