@@ -6,6 +6,8 @@ import torch
 from torchmetrics.image.inception import InceptionScore as TorchmetricsScore
 
 from saddlepoint.metrics.inception_score import inception_score
+from saddlepoint.metrics.real import RealStatistics
+from saddlepoint.metrics.rows import permutation
 
 
 def test_uniform_predictions_score_one() -> None:
@@ -43,3 +45,17 @@ def test_equals_torchmetrics() -> None:
     theirs = TorchmetricsScore(feature=torch.nn.Identity(), splits=1)
     theirs.update(logits)
     assert inception_score(logits, splits=1)[0] == pytest.approx(float(theirs.compute()[0]), rel=1e-5)
+
+
+@pytest.mark.parametrize(("n", "splits", "expected"), [(1440, 8, 2), (3000, 4, 1), (360, 8, 8)])
+def test_held_out_images_are_in_splits_as_large_as_the_samples(digits, grid, tmp_path, n, splits, expected) -> None:
+    """360 held-out images are 2 splits of 180, as 1,440 samples are 8 of 180."""
+    real = RealStatistics.compute(digits, grid, tmp_path, n=n, metrics=("is",), splits=splits)
+    theirs = TorchmetricsScore(feature=torch.nn.Identity(), splits=1)
+    scores = []
+    logits = grid(digits.splits["held_out"][0]).logits
+    for part in logits[permutation(360, 0, "is")].chunk(expected):
+        theirs.update(part)
+        scores.append(float(theirs.compute()[0]))
+        theirs.reset()
+    assert real.held_out["is_grid"] == (pytest.approx(np.mean(scores), rel=1e-6), 360)

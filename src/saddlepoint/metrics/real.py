@@ -23,7 +23,7 @@ from saddlepoint.metrics.sharpness import blurred, noised
 from saddlepoint.metrics.status_line import status_line
 from saddlepoint.types import DataInfo, Split
 
-FORMAT = "4"
+FORMAT = "5"
 """Version of the kept statistics; increase it whenever they, or how they are computed, change."""
 EMBEDDABLE_DIM = 512
 EMBEDDABLE_BYTES = 2**24
@@ -92,7 +92,8 @@ class RealStatistics:
                 held-out split are computed from as many images, or from all if there are fewer.
             seed: seeds every choice of rows.
             metrics: names, as in :data:`catalogue.METRICS`.
-            splits: as for :class:`~saddlepoint.metrics.evaluation.Evaluator`.
+            splits: of n samples, as for :class:`~saddlepoint.metrics.evaluation.Evaluator`; fewer held-out images are
+                divided into fewer splits of the same size.
             reference_n: number of train images in the moments; None means all, as in published scores.
 
         Raises:
@@ -124,8 +125,11 @@ class RealStatistics:
             train.baselines = baseline_samples(real, held_out, extractor, parts, n, seed)
             kept = {part.name: part.reference(train) for part in parts}
             if held_out is not None:
+                own_splits = held_out_splits(splits, n, info.sizes["held_out"])
                 figures = [
-                    figure for part in parts for figure in part.real_figures(held_out, kept[part.name], extractor)
+                    figure
+                    for part in catalogue.build(metrics, extractor, seed, own_splits)
+                    for figure in part.real_figures(held_out, kept[part.name], extractor)
                 ]
         tensors = {f"{metric}.{name}": tensor for metric, own in kept.items() for name, tensor in own.items()}
         own_scores = {figure.name: (figure.value, figure.n) for figure in figures}
@@ -204,6 +208,17 @@ class RealStatistics:
             )
         held_out = {name: (float(value), int(n)) for name, (value, n) in state["held_out"].items()}
         return cls(dict(state["header"]), dict(state["tensors"]), held_out)
+
+
+def held_out_splits(splits: int, n: int, held_out: int) -> int:
+    """Return how many splits the held-out images are divided into, so that these are as large as those of n samples.
+
+    The Inception Score of smaller splits is lower: it would not be what a perfect generator reaches.
+
+    >>> held_out_splits(10, 50_000, held_out=10_000), held_out_splits(4, 2_000, held_out=325)
+    (2, 1)
+    """
+    return max(1, splits * min(n, held_out) // n)
 
 
 def collect_split(
