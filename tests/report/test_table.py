@@ -35,6 +35,15 @@ def test_intervals_of_one_value_and_of_none() -> None:
     assert mean([2.5]) == (2.5, None, 1)
 
 
+def test_repeated_runs_of_a_seed_count_once(write_run: Any, tmp_path: Path) -> None:
+    for index, (seed, final) in enumerate(((0, 10.0), (0, 12.0), (0, 14.0), (1, 16.0))):
+        write_run(tmp_path / str(index), seed=seed, final=final)
+    (group,) = arrange(find(str(tmp_path)).runs).groups
+    assert group.by_seed(0) == {0: 12.0, 1: 16.0}
+    half = stats.t.ppf(0.975, 1) * np.std([12.0, 16.0], ddof=1) / np.sqrt(2)
+    assert group.over_seeds(0) == (14.0, pytest.approx(half), 2)
+
+
 def test_best_and_last(card: Any, write_run: Any, tmp_path: Path) -> None:
     cards = [card(v, seen) for v, seen in ((50.0, 0), (8.0, 100), (9.5, 200))]
     cards += [card(v, seen, "is_classifier") for v, seen in ((1.0, 0), (7.0, 100), (6.5, 200))]

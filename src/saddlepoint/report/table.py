@@ -122,9 +122,17 @@ class Group:
     rows: Sequence[Row]
     mark: str | None
 
+    def by_seed(self, column: int, value: str = "last") -> dict[int, float]:
+        """Return a score of each seed; of several runs with the same seed, the mean."""
+        values: dict[int, list[float]] = {}
+        for row in self.rows:
+            if (score := number(row.scores[column], value)) is not None:
+                values.setdefault(row.run.setup.seed, []).append(score)
+        return {seed: math.fsum(scores) / len(scores) for seed, scores in values.items()}
+
     def over_seeds(self, column: int, value: str = "last") -> Interval | None:
-        """Return the mean of a score over the group's runs; None if no run has it."""
-        return mean([x for row in self.rows if (x := number(row.scores[column], value)) is not None])
+        """Return the mean of a score over the group's seeds; None if no run has it."""
+        return mean(list(self.by_seed(column, value).values()))
 
 
 @dataclass(frozen=True)

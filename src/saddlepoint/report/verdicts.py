@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from saddlepoint.metrics.cards import short
-from saddlepoint.report.table import Column, Group, Table, number
+from saddlepoint.report.table import Column, Group, Table
 
 FEWEST_SEEDS = 3
 LEVEL = 0.05
@@ -105,7 +105,7 @@ def compare(table: Table, columns: Sequence[int], value: str = "last") -> list[V
 
 
 def _pair(column: Column, index: int, first: Group, second: Group, value: str) -> Verdict:
-    values = [_by_seed(group, index, value) for group in (first, second)]
+    values = [group.by_seed(index, value) for group in (first, second)]
     seeds = sorted(values[0].keys() & values[1].keys())
     pairs = [(values[0][seed], values[1][seed]) for seed in seeds]
     verdict = Verdict(index, column.title, first.label, second.label, seeds, lower=column.lower)
@@ -117,15 +117,6 @@ def _pair(column: Column, index: int, first: Group, second: Group, value: str) -
         return verdict
     student, p = paired(pairs)
     return replace(verdict, student=student, bootstrap=resampled([a - b for a, b in pairs]), p=p)
-
-
-def _by_seed(group: Group, column: int, value: str) -> dict[int, float]:
-    """Return the score of each seed; of several runs with the same seed, the mean."""
-    values: dict[int, list[float]] = {}
-    for row in group.rows:
-        if (score := number(row.scores[column], value)) is not None:
-            values.setdefault(row.run.setup.seed, []).append(score)
-    return {seed: math.fsum(scores) / len(scores) for seed, scores in values.items()}
 
 
 def _budgets(first: Group, second: Group, seeds: Sequence[int]) -> str | None:

@@ -29,23 +29,33 @@ function at(curve, axis, x) {
   const share = xs[high] > xs[low] ? (x - xs[low]) / (xs[high] - xs[low]) : 0;
   return [curve.values[low] + share * (curve.values[high] - curve.values[low]), curve.images[low] + share * (curve.images[high] - curve.images[low])];
 }
-/** The mean of the selected runs of each setting, with Student's 95 % interval from three runs on, where at least half of them have values. */
+/** The mean value of each seed, since runs of the same seed are not independent. */
+function bySeed(found) {
+  const seeds = new Map();
+  for (const { seed, y } of found) seeds.set(seed, [...(seeds.get(seed) || []), y]);
+  return [...seeds.values()].map((values) => values.reduce((sum, y) => sum + y, 0) / values.length);
+}
+/** The mean over the seeds of each setting, with Student's 95 % interval from three seeds on, where at least half of the selected runs have values. */
 function means(series, axis) {
   return DATA.groups.flatMap((group, index) => {
     const runs = group.runs.filter((run) => selection.runs.has(run) && curvesOf(run)[series]);
-    const curves = runs.map((run) => curvesOf(run)[series]);
-    let grid = [...new Set(curves.flatMap((curve) => curve[axis]))].sort((a, b) => a - b);
+    const curves = runs.map((run) => ({ seed: DATA.runs[run].seed, curve: curvesOf(run)[series] }));
+    let grid = [...new Set(curves.flatMap(({ curve }) => curve[axis]))].sort((a, b) => a - b);
     const step = Math.ceil(grid.length / 300);
     grid = grid.filter((_, i) => i % step === 0 || i === grid.length - 1);
     return grid.flatMap((x) => {
-      const found = curves.map((curve) => at(curve, axis, x)).filter(Boolean);
+      const found = curves.flatMap(({ seed, curve }) => {
+        const place = at(curve, axis, x);
+        return place ? [{ seed, y: place[0], images: place[1] }] : [];
+      });
       if (!found.length || found.length < curves.length / 2) return [];
-      const n = found.length;
-      const mean = found.reduce((sum, [y]) => sum + y, 0) / n;
-      const variance = n > 2 ? found.reduce((sum, [y]) => sum + (y - mean) ** 2, 0) / (n - 1) : 0;
+      const values = bySeed(found);
+      const n = values.length;
+      const mean = values.reduce((sum, y) => sum + y, 0) / n;
+      const variance = n > 2 ? values.reduce((sum, y) => sum + (y - mean) ** 2, 0) / (n - 1) : 0;
       const half = n > 2 ? DATA.t[n - 2] * Math.sqrt(variance / n) : 0;
-      const images = found.reduce((sum, [, seen]) => sum + seen, 0) / n;
-      return [{ x, y: mean, lo: mean - half, hi: mean + half, images, s: group.label, r: `g${index}`, name: `${group.label}, ${n} runs` }];
+      const images = found.reduce((sum, one) => sum + one.images, 0) / found.length;
+      return [{ x, y: mean, lo: mean - half, hi: mean + half, images, s: group.label, r: `g${index}`, name: `${group.label}, ${found.length} runs` }];
     });
   });
 }
