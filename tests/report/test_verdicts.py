@@ -61,10 +61,18 @@ def test_the_bootstrap_interval_is_close_to_that_of_all_resamples() -> None:
     assert resampled(values) == pytest.approx(tuple(np.quantile(means, [0.025, 0.975])), abs=0.1)
 
 
-def test_constant_differences() -> None:
-    assert paired([(1.0, 1.0)] * 3) == ((0.0, 0.0), 1.0)
-    assert paired([(2.0, 1.0)] * 3) == ((1.0, 1.0), 0.0)
-    assert resampled([1.0, 1.0, 1.0]) == (1.0, 1.0)
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("second", "shown"), [([1.0, 2.0, 3.0], "0"), ([0.9, 1.9, 2.9], "+0.1"), ([2.0, 3.0, 4.0], "-1")]
+)
+def test_without_variation_over_seeds_no_p_value_is_stated(second: list[float], shown: str) -> None:
+    """1 - 0.9, 2 - 1.9 and 3 - 2.9 differ in the last bits."""
+    (verdict,) = compare(written({"a": dict(enumerate([1.0, 2.0, 3.0])), "b": dict(enumerate(second))}), [0])
+    assert (verdict.p, verdict.corrected, verdict.student, verdict.bootstrap) == (None,) * 4
+    assert not verdict.differs
+    assert verdict.sentence() == (
+        f"a and b: the difference in fid_classifier is {shown} for all 3 seeds, so no p-value can be computed"
+    )
 
 
 def naive_holm(p_values: list[float]) -> list[float]:

@@ -12,6 +12,8 @@ from saddlepoint.report.table import Column, Group, Table
 
 FEWEST_SEEDS = 3
 LEVEL = 0.05
+EQUAL = 1e-9
+"""Differences are equal if they deviate by at most this fraction of the largest score, as rounding can make them."""
 RESAMPLES = 2_000
 
 
@@ -26,9 +28,10 @@ class Verdict:
             one if it is not known which direction is better.
         seeds: the seeds that both have.
         difference: the mean of ``first`` minus ``second`` over these seeds; None without common seeds.
-        student: Student's 95 % interval of the difference; None with fewer than three seeds.
-        bootstrap: the 95 % percentile interval over resampled seeds; None with fewer than three seeds.
-        p: the p-value of the paired t test; None with fewer than three seeds.
+        student: Student's 95 % interval of the difference; None with fewer than three seeds, and if the differences of
+            all seeds are equal, which leaves no variation to estimate it from.
+        bootstrap: the 95 % percentile interval over resampled seeds; None likewise.
+        p: the p-value of the paired t test; None likewise.
         corrected: the p-value corrected by Holm's method for all comparisons that were made.
         comparisons: the number of these comparisons.
         note: how the budgets differ, or None.
@@ -55,17 +58,24 @@ class Verdict:
 
     def sentence(self) -> str:
         """Return the verdict as a sentence."""
-        n = len(self.seeds)
         note = f" ({self.note})" if self.note else ""
         if self.student is None or self.difference is None or self.corrected is None:
-            have = "no common seeds" if n == 0 else f"only {n} common seed{'s' if n > 1 else ''}"
-            reason = f"too few seeds to compare {self.metric} ({have}, {FEWEST_SEEDS} needed)"
-            return f"{self.first} and {self.second}: {reason}"
-        figures = f"{signed(self.difference)} [{short(self.student[0])}, {short(self.student[1])}], {n} seeds"
+            return f"{self.first} and {self.second}: {self._untested()}{note}"
+        interval = f"[{short(self.student[0])}, {short(self.student[1])}]"
+        figures = f"{signed(self.difference)} {interval}, {len(self.seeds)} seeds"
         if not self.differs:
             return f"{self.first} and {self.second}: no difference shown in {self.metric}: {figures}{note}"
         way = "lower" if self.difference < 0 else "higher"
         return f"{self.first} has a {way} {self.metric} than {self.second}: {figures}{note}"
+
+    def _untested(self) -> str:
+        """Return why there is no p-value."""
+        n = len(self.seeds)
+        if self.difference is not None and n >= FEWEST_SEEDS:
+            equal = f"the difference in {self.metric} is {signed(self.difference)} for all {n} seeds"
+            return f"{equal}, so no p-value can be computed"
+        have = "no common seeds" if n == 0 else f"only {n} common seed{'s' if n > 1 else ''}"
+        return f"too few seeds to compare {self.metric} ({have}, {FEWEST_SEEDS} needed)"
 
 
 def signed(value: float) -> str:
@@ -113,10 +123,20 @@ def _pair(column: Column, index: int, first: Group, second: Group, value: str) -
         return verdict
     difference = math.fsum(a - b for a, b in pairs) / len(pairs)
     verdict = replace(verdict, difference=difference, note=_budgets(first, second, seeds))
-    if len(pairs) < FEWEST_SEEDS:
+    if len(pairs) < FEWEST_SEEDS or equal_differences(pairs):
         return verdict
     student, p = paired(pairs)
     return replace(verdict, student=student, bootstrap=resampled([a - b for a, b in pairs]), p=p)
+
+
+def equal_differences(pairs: Sequence[tuple[float, float]]) -> bool:
+    """Return whether the differences of all pairs are equal up to rounding.
+
+    >>> equal_differences([(0.3, 0.1), (0.4, 0.2)]), equal_differences([(0.3, 0.1), (0.4, 0.1)])
+    (True, False)
+    """
+    differences = [a - b for a, b in pairs]
+    return max(differences) - min(differences) <= EQUAL * max(abs(score) for pair in pairs for score in pair)
 
 
 def _budgets(first: Group, second: Group, seeds: Sequence[int]) -> str | None:
@@ -134,15 +154,11 @@ def paired(pairs: Sequence[tuple[float, float]]) -> tuple[tuple[float, float], f
     """Return Student's 95 % interval of the mean paired difference, and the p-value of the paired t test.
 
     Args:
-        pairs: the scores of two settings for each seed.
+        pairs: the scores of two settings for each seed; not all differences are equal.
     """
     from scipy import stats  # takes seconds, which a report without verdicts does not need
 
     first, second = zip(*pairs, strict=True)
-    differences = {a - b for a, b in pairs}
-    if len(differences) == 1:  # the t statistic would be 0/0 or infinite
-        (only,) = differences
-        return (only, only), 1.0 if only == 0 else 0.0
     result = stats.ttest_rel(first, second)
     interval = result.confidence_interval(0.95)
     return (float(interval.low), float(interval.high)), float(result.pvalue)
@@ -153,8 +169,6 @@ def resampled(differences: Sequence[float]) -> tuple[float, float]:
     import numpy as np
     from scipy import stats
 
-    if len(set(differences)) == 1:
-        return differences[0], differences[0]
     result = stats.bootstrap(
         (differences,), np.mean, n_resamples=RESAMPLES, method="percentile", rng=np.random.default_rng(0)
     )
