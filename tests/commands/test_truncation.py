@@ -12,8 +12,8 @@ from PIL import Image
 
 from saddlepoint.assembly.restore import find, restore
 from saddlepoint.metrics.quantise import quantise
+from saddlepoint.report.protocol import Protocol
 from saddlepoint.report.runs import Card
-from saddlepoint.report.table import Protocol
 from saddlepoint.systems.standing import standing_statistics
 from saddlepoint.writing import read_json_lines
 

@@ -64,12 +64,26 @@ def test_the_untrained_model_is_not_the_best(card: Any, write_run: Any, tmp_path
     assert (score.best, score.best_at) == (2.0, 64)
 
 
-def test_scores_of_evaluate_py_are_read_and_raw_weights_do_not_count(card: Any, write_run: Any, tmp_path: Path) -> None:
-    later = [card(3.0, 128) | {"checkpoint": "run"}, card(1.0, 128, ema=False) | {"checkpoint": "run"}]
-    write_run(tmp_path / "a", cards=[card(5.0, 64), *later])
+def test_raw_weights_of_a_run_with_averages_have_a_column_of_their_own(
+    card: Any, write_run: Any, tmp_path: Path
+) -> None:
+    """Also where the averaged weights were not scored by the protocol: here, n=500."""
+    raw = [card(1.0, 128, ema=False), card(2.0, 128, ema=False, n=500)]
+    write_run(tmp_path / "a", cards=[card(5.0, 64), card(3.0, 128), *raw])
+    write_run(tmp_path / "b", seed=1, cards=[card(4.0, 128, ema=False), card(6.0, 128, ema=False, n=500)])  # no average
+    table = arrange(find(str(tmp_path)).runs)
+    protocols = [(column.protocol.n, column.protocol.raw_weights) for column in table.columns]
+    assert protocols == [(1000, False), (1000, True), (500, True), (500, False)]
+    assert table.columns[1].title == "fid_classifier (n=1000, raw_weights=true)"
+    shown = [[score and score.last for score in row.scores] for row in table.rows]
+    assert shown == [[3.0, 1.0, 2.0, None], [4.0, None, None, 6.0]]
+
+
+def test_a_checkpoint_that_is_scored_again_has_the_last_score(card: Any, write_run: Any, tmp_path: Path) -> None:
+    write_run(tmp_path / "a", cards=[card(5.0, 64), card(3.0, 128), card(5.5, 64), card(4.0, 128)])
     (score,) = arrange(find(str(tmp_path)).runs).rows[0].scores
     assert score is not None
-    assert (score.best, score.last) == (3.0, 3.0)
+    assert (score.best, score.best_at, score.last, score.last_at) == (4.0, 128, 4.0, 128)
 
 
 def test_a_plugins_score_has_no_best(card: Any, write_run: Any, tmp_path: Path) -> None:

@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from saddlepoint.report import table as tables
+from saddlepoint.report.protocol import Protocol
 from saddlepoint.report.runs import Run, find
 from saddlepoint.report.settings import Setup
-from saddlepoint.report.table import Column, Group, Protocol, Row, Score, Table, arrange
+from saddlepoint.report.table import Column, Group, Row, Score, Table, arrange
 from saddlepoint.report.verdicts import compare, holm, paired, resampled
 
 PROTOCOL = Protocol("fid_classifier", 1000, None, "digits", "classifier", "1", "none", 0, None, None, 1)

@@ -40,7 +40,7 @@ class Report:
 def real(column: Column) -> str:
     """Return the score of real images, or its range if it differs between runs; empty without one.
 
-    >>> from saddlepoint.report.table import Protocol
+    >>> from saddlepoint.report.protocol import Protocol
     >>> protocol = Protocol("fid", 64, None, "digits", "random", "1", "none", 0, None, None, 1)
     >>> real(Column(protocol, "fid", True, (0.5, 0.5))), real(Column(protocol, "fid", True, (0.5, 0.75)))
     ('0.5', '0.5 to 0.75')

@@ -10,42 +10,8 @@ from typing import NamedTuple
 from saddlepoint.errors import UserError
 from saddlepoint.metrics.directions import lower_is_better
 from saddlepoint.report import settings
+from saddlepoint.report.protocol import Protocol
 from saddlepoint.report.runs import Card, Run
-
-OF_A_CLASS = ("class_support",)
-"""Scores of the class with the lowest value. Their n is the number of its samples, which depends on the samples."""
-
-
-class Protocol(NamedTuple):
-    """Everything that two values of a score must share to be comparable.
-
-    Whether the averaged weights were scored and the distribution of labels are not part of it: they are properties of
-    the model. So are running statistics of BatchNorm, or none; only standing ones are named.
-    """
-
-    metric: str
-    n: int | None
-    splits: int | None
-    reference: str
-    features: str
-    features_version: str
-    resize: str
-    seed: int
-    bound: str | None
-    binarisation: str | None
-    seeds: int
-    truncation: float | None = None
-    batchnorm: str | None = None
-    importance: int | None = None
-
-    @classmethod
-    def of(cls, card: Card) -> Protocol:
-        """Return the protocol of a score card."""
-        protocol = cls(**{name: getattr(card, name) for name in cls._fields if name != "importance"})
-        if card.beside and "importance" in card.beside:
-            protocol = protocol._replace(importance=int(card.beside["importance"]))
-        protocol = protocol._replace(batchnorm="standing" if card.batchnorm == "standing" else None)
-        return protocol._replace(n=None) if card.metric.startswith(OF_A_CLASS) else protocol
 
 
 @dataclass(frozen=True)
@@ -221,12 +187,17 @@ def _name(label: str, run: Run, taken: dict[str, int]) -> str:
 def _columns(runs: Sequence[Run]) -> list[Column]:
     reals: dict[Protocol, list[float]] = {}
     for run in runs:
-        for card in run.cards:
-            reals.setdefault(Protocol.of(card), []).extend([] if card.real is None else [card.real])
+        for protocol, card in _with_protocols(run):
+            reals.setdefault(protocol, []).extend([] if card.real is None else [card.real])
     return [
         Column(protocol, _title(protocol, reals), direction(protocol.metric), (min(real), max(real)) if real else None)
         for protocol, real in reals.items()
     ]
+
+
+def _with_protocols(run: Run) -> list[tuple[Protocol, Card]]:
+    averaged = any(card.ema for card in run.cards)
+    return [(Protocol.of(card, averaged), card) for card in run.cards]
 
 
 def direction(metric: str) -> bool | None:
@@ -246,8 +217,8 @@ def _title(protocol: Protocol, others: Iterable[Protocol]) -> str:
 
 
 def _score(run: Run, column: Column) -> Score | None:
-    cards = [card for card in run.cards if Protocol.of(card) == column.protocol]
-    cards = [card for card in cards if card.ema] or cards  # evaluate.py may have scored the raw weights as well
+    own = [card for protocol, card in _with_protocols(run) if protocol == column.protocol]
+    cards = list({card.images_seen: card for card in own}.values())  # of a checkpoint scored again, the last score
     if not cards:
         return None
     last = max(cards, key=lambda card: card.images_seen)
