@@ -240,8 +240,10 @@ def test_mistakes_with_moments_are_one_line(refuse: Any, digits: Any, tmp_path: 
     assert line in refuse("evaluate", "samples=a.npz", "reference=stats.npz", *features, *arguments)
 
 
-def test_points_are_scored_by_their_modes(evaluate: Any, tmp_path: Path) -> None:
+def test_points_are_scored_by_their_modes(evaluate: Any, refuse: Any, tmp_path: Path) -> None:
     np.savez(tmp_path / "p.npz", points=np.array([[1.0, 0.0], [0.0, 1.0], [5.0, 5.0]]))
+    line = "metrics: none of fid applies to this model and data; leave it out"
+    assert refuse("evaluate", "samples=p.npz", "data=gaussians", "metrics=[modes,fid]") == line
     cards = evaluate("samples=p.npz", "data=gaussians")
     assert cards["modes"]["value"] == 2
     assert cards["high_quality"]["value"] == pytest.approx(2 / 3)
@@ -267,6 +269,19 @@ MISTAKES = {
         "features: the classifier is tested on held-out images, and b.npz has none",
     ),
     "no weights": (["samples=a.npz", "reference=b.npz"], "features.weights: cannot download"),
+    "raw weights": (
+        ["samples=a.npz", "reference=b.npz", "ema=false"],
+        "ema: applies only to checkpoint=PATH; leave it out",
+    ),
+    "importance": (["samples=a.npz", "reference=b.npz", "importance=5"], "importance: applies only to checkpoint=PATH"),
+    "no metrics": (
+        ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[]"],
+        "metrics: list should have at least 1 item",
+    ),
+    "no labels": (
+        ["samples=a.npz", "data=digits", "features=random", "metrics=[fid,intra_fid]"],
+        "metrics: intra_fid needs samples with labels of the reference's classes; leave it out",
+    ),
     "no logits": (
         ["samples=a.npz", "reference=b.npz", "features=random", "metrics=[is]"],
         "features=random do not support the metric 'is'",

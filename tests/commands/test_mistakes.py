@@ -63,6 +63,8 @@ COMMAND_LINE = {
     "data.image_size=4": "8x8 does not fit into 4x4",
     "batch_size=5000": "batch_size: 5000 is more than the 1,472 training samples",
     "callbacks.scores.metrics=[fidd]": "callbacks.scores.metrics: unknown metric 'fidd'; did you mean 'fid'?",
+    "callbacks.scores.metrics=[fid,elbo]": "callbacks.scores.metrics: none of elbo applies to this model and data",
+    "callbacks.scores.metrics=[]": "callbacks.scores.metrics: list should have at least 1 item",
     "data=gaussians network=dcgan": "network.generator: network 'dcgan' supports only images (C, H, W), got points",
     "regularizer=[gradient_penalty] data.image_size=32": "batch normalization",
     "conditioning=concat data=gaussians": "conditioning.generator: 'concat' needs labels, and the data has none",

@@ -7,8 +7,10 @@ import torch
 from torch import Tensor
 
 from saddlepoint.data import DataModule, Digits
+from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Settings
 from saddlepoint.evaluation.likelihood import LikelihoodJudge
+from saddlepoint.evaluation.panel import panel
 from saddlepoint.systems.capabilities import LogLikelihood
 from saddlepoint.systems.progress import Progress
 
@@ -81,6 +83,29 @@ def test_exact_values_have_no_bound() -> None:
     assert nll.value == pytest.approx(nats.mean().item(), abs=1e-4)  # type: ignore[attr-defined]
     assert bits.value == pytest.approx(nats.mean().item() / (64 * math.log(2)), abs=1e-6)  # type: ignore[attr-defined]
     assert (nll.bound, nll.binarisation, nll.beside) == ("exact", "none, 256 intensities", None)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("exact", "metrics", "importance", "line"),
+    [
+        (False, ["elbo", "nll"], 0, "metrics: the nll of this model needs importance samples; run evaluate.py with "),
+        (False, ["elbo"], 4, "importance: applies only to nll and bits_per_dim of models with a bound on the "),
+        (True, None, 4, "importance: applies only to nll and bits_per_dim of models with a bound on the "),
+        (False, ["elbo", "nll"], 4, None),
+        (False, None, 0, None),
+        (True, ["nll"], 0, None),
+    ],
+)
+def test_importance_samples_are_requested_where_they_are_needed(
+    exact: bool, metrics: list[str] | None, importance: int, line: str | None
+) -> None:
+    system, settings = Normal(exact), Settings(metrics=metrics, importance=importance)
+    if line is None:
+        assert type(panel(system, DataModule(Digits()), settings, None).judges[0]) is LikelihoodJudge  # type: ignore[arg-type]
+        return
+    with pytest.raises(UserError) as caught:
+        panel(system, DataModule(Digits()), settings, None)  # type: ignore[arg-type]
+    assert str(caught.value).startswith(line)
 
 
 @pytest.mark.parametrize(

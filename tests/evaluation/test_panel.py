@@ -60,14 +60,37 @@ def test_a_translation_is_scored_as_pairs_and_as_a_set(pix2pix: Pix2Pix, pairs: 
 
 
 @pytest.mark.parametrize(
-    ("metric", "line"),
+    ("metrics", "line"),
     [
-        ("psnrr", "metrics: unknown metric 'psnrr'; did you mean 'psnr'?"),
-        ("elbo", "metrics: none of elbo applies to this model and data; leave it out"),
-        ("cas", "metrics: none of cas applies to this model and data; leave it out"),  # samples have no labels
+        (["psnrr"], "metrics: unknown metric 'psnrr'; did you mean 'psnr'?"),
+        (["elbo"], "metrics: none of elbo applies to this model and data; leave it out"),
+        (["cas"], "metrics: none of cas applies to this model and data; leave it out"),  # samples have no labels
+        (["fid", "elbo", "l1"], "metrics: none of elbo, l1 applies to this model and data; leave it out"),
+        (["fid", "class_agreement"], "metrics: none of class_agreement applies to this model and data; leave it out"),
+        (["kid", "fid_clip"], "metrics: 'fid_clip' is not computed for this model with these features; use fid"),
+        (["fid_random_a_to_b"], "metrics: 'fid_random_a_to_b' is not computed for this model with these features; use"),
     ],
 )
-def test_metrics_that_do_not_apply_are_refused(gan: GAN, digits: DataModule, metric: str, line: str) -> None:
+def test_metrics_that_do_not_apply_are_refused(gan: GAN, digits: DataModule, metrics: list[str], line: str) -> None:
     with pytest.raises(UserError) as caught:
-        panel(gan, digits, Settings(n=50, metrics=[metric]), RandomFeatures())
+        panel(gan, digits, Settings(n=50, metrics=metrics), RandomFeatures())
+    assert line in str(caught.value)
+
+
+def test_each_requested_score_is_computed(gan: GAN, digits: DataModule) -> None:
+    names = ["fid_infinity", "recall_random", "duplicates_pixels", "support", "sharpness_gap", "spectrum"]
+    cards = {card.metric for card in panel(gan, digits, Settings(n=1024, metrics=names), RandomFeatures()).score(gan)}
+    asked = {"fid_infinity_random", "recall_random", "duplicates_pixels", "support_random", "sharpness_gap", "spectrum"}
+    assert asked <= cards
+
+
+def test_metrics_of_sets_do_not_apply_to_points(point_gan: GAN) -> None:
+    with pytest.raises(UserError, match="metrics: none of fid applies"):
+        panel(point_gan, DataModule(Gaussians("ring")), Settings(metrics=["modes", "fid"]), None)
+
+
+def test_importance_samples_are_of_likelihoods(gan: GAN, digits: DataModule) -> None:
+    with pytest.raises(UserError) as caught:
+        panel(gan, digits, Settings(n=50, metrics=["fid"], importance=9), RandomFeatures())
+    line = "importance: applies only to nll and bits_per_dim of models with a bound on the likelihood; leave it out"
     assert str(caught.value) == line

@@ -14,6 +14,9 @@ from saddlepoint.kinds import (
     ScheduleName,
 )
 
+Metrics = Annotated[list[str], Field(min_length=1)]
+"""Names of scores. An empty list is refused, since it could mean all or none."""
+
 
 class Strict(BaseModel):
     """A model that forbids unknown keys and does not convert strings to numbers."""
@@ -106,7 +109,7 @@ class ScoresConfig(Strict):
     n: PositiveInt | None
     splits: PositiveInt | None
     seed: NonNegativeInt
-    metrics: list[str] | None
+    metrics: Metrics | None
     at_start: bool
 
 
@@ -279,7 +282,7 @@ class EvaluateConfig(Strict):
     seed: NonNegativeInt
     seeds: PositiveInt
     splits: PositiveInt | None
-    metrics: list[str] | None
+    metrics: Metrics | None
     truncation: Truncation | Annotated[list[Truncation], Field(min_length=1)]
     batchnorm: Literal["running", "standing"]
     embedding: Literal["tsne", "umap", "pca"] | None

@@ -57,9 +57,11 @@ class Judge:
 
     Attributes:
         monitor: the score that determines the best checkpoint, or None.
+        names: the names by which its scores can be requested in ``metrics=[…]``.
     """
 
     monitor: str | None = None
+    names: Sequence[str] = ()
 
     def score(self, system: Game) -> list[ScoreCard]:
         """Return the scores of a system, computed on its device."""
@@ -92,6 +94,7 @@ class Panel(Judge):
     def __init__(self, judges: Sequence[Judge]) -> None:
         self.judges = list(judges)
         self.monitor = next((judge.monitor for judge in judges if judge.monitor), None)
+        self.names = [name for judge in judges for name in judge.names]
 
     def score(self, system: Game) -> list[ScoreCard]:
         """Return the cards of all judges."""

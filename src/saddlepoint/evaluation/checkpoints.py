@@ -13,7 +13,7 @@ from saddlepoint.assembly.restore import Restored
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Judge, Panel, Settings, cache_directory
 from saddlepoint.evaluation.drawing import RUNNING, Drawing, truncations
-from saddlepoint.evaluation.panel import panel
+from saddlepoint.evaluation.panel import check_names, has_labels, panel
 from saddlepoint.evaluation.points import PointJudge
 from saddlepoint.evaluation.sets import SetJudge, check_servable, default_splits
 from saddlepoint.evaluation.subject import Subject
@@ -89,6 +89,7 @@ def _alone(config: DictConfig, restored: Restored) -> Judge:
         raise UserError(problem, "checkpoint", f"add data={data}")
     n = config.n or scoring["n"]
     if scoring["kind"] == "points":
+        check_names(config.metrics, PointJudge.names)
         return PointJudge(scoring["means"], scoring["std"], scoring["reference"], n, config.seed, config.ema)
     too_large = UserError(
         f"the real statistics of features={scoring['features']} are too large for checkpoints",
@@ -106,7 +107,7 @@ def _alone(config: DictConfig, restored: Restored) -> Judge:
     if n != reference.header["n"]:
         metrics = _independent_of_n(metrics, extractor, reference.header["n"], requested=config.metrics is not None)
     evaluator = Evaluator(extractor, reference, metrics, n, config.seed, splits)
-    check_servable(config.metrics, evaluator)
+    check_servable(config.metrics, evaluator, has_labels(restored.system))
     return SetJudge(evaluator, ema=config.ema)
 
 
@@ -156,6 +157,8 @@ def _on_data(config: DictConfig, restored: Restored, features_off: bool) -> Pane
         raise UserError("no score of features of samples is computed", "embedding", "leave it out")
     for one in sets:
         one.judges_labels = info.class_names == restored.info.class_names
+        if config.metrics and not one.judges_labels:
+            check_servable([metric.name for metric in one.evaluator.metrics], one.evaluator, labelled=False)
         one.embedding = config.embedding
     return judge
 

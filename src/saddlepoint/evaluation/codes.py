@@ -27,6 +27,8 @@ class PriorJudge(HeldOutJudge):
     mean, and ``std`` the root mean square deviation from it per dimension; ``prior_std`` is that of the prior.
     """
 
+    names = (NAME,)
+
     def score(self, system: Game) -> list[ScoreCard]:
         """Return the card."""
         assert isinstance(system, HasCodePrior)

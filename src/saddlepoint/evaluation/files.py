@@ -26,6 +26,8 @@ from saddlepoint.errors import UserError
 from saddlepoint.evaluation import embedding, moments
 from saddlepoint.evaluation import pictures as diagrams
 from saddlepoint.evaluation.base import Settings, cache_directory
+from saddlepoint.evaluation.panel import check_names
+from saddlepoint.evaluation.points import NAMES as POINT_SCORES
 from saddlepoint.evaluation.sets import check_servable, default_splits, prepare, reseeded, set_judge
 from saddlepoint.evaluation.subject import Subject
 from saddlepoint.metrics import catalogue
@@ -59,10 +61,10 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
     total = samples.info.sizes["train"]
     n = _number(config, total)
     evaluator = _evaluator(config, real, samples, n, features_off)
-    check_servable(config.metrics, evaluator)
+    labels = None if real is None else _conditions(samples, real.info.class_names)
+    check_servable(config.metrics, evaluator, labels is not None)
 
     judged: list[tuple[Evaluator, int]] = []
-    labels = None if real is None else _conditions(samples, real.info.class_names)
 
     def choice(seed: int) -> Tensor:
         return _choice(total, n, seed, config.seed)
@@ -93,8 +95,9 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
 def _check(config: DictConfig) -> None:
     if config.checkpoint is not None:
         raise UserError("checkpoint and samples are mutually exclusive", "samples", "give one of them")
-    for key, used in (("truncation", config.truncation != 1), ("batchnorm", config.batchnorm != "running")):
-        if used:
+    of_models = {"truncation": 1, "batchnorm": "running", "ema": True, "importance": 0}
+    for key, default in of_models.items():
+        if config[key] != default:
             raise UserError("applies only to checkpoint=PATH", key, "leave it out")
     if config.samples is None:
         remedy = "with checkpoint=PATH, set data=image_folder data.root=PATH"
@@ -293,6 +296,7 @@ def _points(config: DictConfig, path: Path) -> Subject:
     if config.get("data") is None:
         remedy = "set data=gaussians data.layout=… to compare them with a mixture"
         raise UserError(f"{path} contains points", "samples", remedy)
+    check_names(config.metrics, POINT_SCORES)
     data, info = build.build_data(config)
     points = torch.from_numpy(read_points(path))
     if info.shape != points.shape[1:]:

@@ -27,6 +27,8 @@ class CodeJudge(HeldOutJudge):
     accuracy if each category predicts its most frequent class, so that several categories may predict the same one.
     """
 
+    names = ("code_accuracy",)
+
     def score(self, system: Game) -> list[ScoreCard]:
         """Return the card."""
         assert isinstance(system, InfersCodes)
@@ -53,6 +55,8 @@ class NeighbourJudge(HeldOutJudge):
     the same accuracy for distances between pixels. The codes of an untrained encoder nearly reach that, too, so the
     score is to be compared with its value before training.
     """
+
+    names = ("nearest_neighbour_accuracy",)
 
     def score(self, system: Game) -> list[ScoreCard]:
         """Return the card."""

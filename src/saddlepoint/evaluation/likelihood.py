@@ -41,6 +41,7 @@ class LikelihoodJudge(HeldOutJudge):
         available = NAMES[1:] if exact else NAMES
         self.wanted = [name for name in available if settings.metrics is None or name in settings.metrics]
         self.monitor = self.wanted[0] if self.wanted and self.wanted[0] == available[0] else None
+        self.names = [name for name in self.wanted if name != "nll" or exact or settings.importance]
 
     def score(self, system: Game) -> list[ScoreCard]:
         """Return the cards."""

@@ -124,6 +124,7 @@ class PairJudge(HeldOutJudge):
     def __init__(self, data: DataModule, settings: Settings, name: str, figures: Sequence[str]) -> None:
         super().__init__(data, settings)
         self.name, self.figures = name, list(figures)
+        self.names = [name.format(figure) for figure in figures]
 
     def pairs(self, system: Game) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Yield the system's input, its output and the true image, float [N, C, H, W] in [-1, 1]."""
@@ -181,6 +182,7 @@ class TranslationJudge(PairJudge):
     ) -> None:
         super().__init__(data, settings, f"{{}}{suffix}", figures)
         self.direction, self.columns = direction, columns
+        self.names = [*self.names, *figures]  # without the suffix: in all directions
         self.monitor = self.name.format(self.figures[0]) if self.figures else None
         self.mean: Tensor | None = None
 
@@ -228,6 +230,8 @@ class ReconstructionJudge(PairJudge):
     ) -> None:
         super().__init__(data, settings, "reconstruction_{}", figures)
         self.extractor = extractor
+        if extractor is not None:
+            self.names = [*self.names, self.name.format("features")]
 
     def pairs(self, system: Game) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """See :meth:`PairJudge.pairs`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,6 +22,7 @@ from saddlepoint.evaluation.points import PointJudge
 from saddlepoint.evaluation.sets import prepare, set_judge
 from saddlepoint.evaluation.sharing import Assistant, Generated, Samples, Translated
 from saddlepoint.metrics import catalogue
+from saddlepoint.metrics.base import OF_LABELS
 from saddlepoint.metrics.directions import PREFIX as RECONSTRUCTION
 from saddlepoint.metrics.features import FeatureExtractor
 from saddlepoint.systems.capabilities import (
@@ -47,7 +48,8 @@ def panel(system: Game, data: DataModule, settings: Settings, extractor: Feature
         extractor: not yet prepared; None to omit scores that need features.
 
     Raises:
-        UserError: a metric is unknown or not available, or the features do not support this data.
+        UserError: a metric is unknown or not available, the features do not support this data, or no score is computed
+            from importance samples that were requested.
     """
     names = None if settings.metrics is None else list(settings.metrics)
     judges = [
@@ -58,8 +60,9 @@ def panel(system: Game, data: DataModule, settings: Settings, extractor: Feature
         *_reconstructions(system, data, settings, names, extractor),
         *_codes(system, data, settings, names),
     ]
-    _check_names(names, judges)
-    return Panel(judges)
+    found = Panel(judges)
+    check_names(names, found.names)
+    return found
 
 
 def assistants(
@@ -89,10 +92,24 @@ def assistants(
 
 
 def _likelihood(system: Game, data: DataModule, settings: Settings) -> list[Judge]:
-    if not isinstance(system, HasLikelihood):
-        return []
-    judge = LikelihoodJudge(data, settings, system.likelihood_is_exact())
-    return [judge] if judge.wanted else []
+    judge = LikelihoodJudge(data, settings, system.likelihood_is_exact()) if isinstance(system, HasLikelihood) else None
+    _check_importance(judge, settings)
+    return [judge] if judge is not None and judge.wanted else []
+
+
+def _check_importance(judge: LikelihoodJudge | None, settings: Settings) -> None:
+    """Check that importance samples are requested if a requested score needs them, and only if a score uses them.
+
+    Raises:
+        UserError: otherwise.
+    """
+    bounds = () if judge is None or judge.exact else [name for name in ("nll", "bits_per_dim") if name in judge.wanted]
+    if settings.importance and not bounds:
+        problem = "applies only to nll and bits_per_dim of models with a bound on the likelihood"
+        raise UserError(problem, "importance", "leave it out")
+    if settings.metrics and "nll" in bounds and not settings.importance:
+        remedy = "run evaluate.py with importance=1000, for example"
+        raise UserError("the nll of this model needs importance samples", "metrics", remedy)
 
 
 def _translations(system: Game, data: DataModule, settings: Settings, names: list[str] | None) -> list[Judge]:
@@ -134,7 +151,7 @@ def _wanted_of_sets(system: Game, names: Sequence[str] | None) -> list[str] | No
     """
     if names is None:
         return None
-    known = sorted(_set_metrics(_has_labels(system)), key=len, reverse=True)
+    known = sorted(_set_metrics(has_labels(system)), key=len, reverse=True)
     found = (next((one for one in known if f"{name}_".startswith(f"{one}_")), None) for name in names)
     return list(dict.fromkeys(one for one in found if one is not None))
 
@@ -195,7 +212,7 @@ def _of(names: Sequence[str] | None, suffix: str) -> list[str] | None:
     return [name.removesuffix(suffix) if suffix else name for name in names]
 
 
-def _has_labels(system: Game) -> bool:
+def has_labels(system: Game) -> bool:
     """Return whether samples are conditioned on labels."""
     return isinstance(system, Generates) and system.draw_sample_labels(0, 0, 1) is not None
 
@@ -205,16 +222,20 @@ def _set_metrics(labelled: bool) -> list[str]:
     return [
         score
         for metric in catalogue.METRICS.values()
-        if labelled or not metric.needs & {"labels", "class_moments"}
+        if labelled or not metric.needs & OF_LABELS
         for score in (metric.name, *metric.also)
     ]
 
 
-def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
-    """Check that the requested metrics exist, and that there is a judge if any is requested.
+def check_names(names: Sequence[str] | None, served: Collection[str]) -> None:
+    """Check that each requested metric is computed; otherwise it would silently be omitted.
+
+    Args:
+        names: the requested metrics, or None.
+        served: the names by which the scores can be requested that are computed.
 
     Raises:
-        UserError: otherwise.
+        UserError: a metric is unknown, does not apply to the model and the data, or is one of other features.
     """
     known = [
         *_set_metrics(labelled=True),
@@ -224,10 +245,15 @@ def _check_names(names: Sequence[str] | None, judges: Sequence[Judge]) -> None:
         *CODES,
         *points.NAMES,
     ]
+    unserved = []
     for name in names or ():
-        base = next((one for one in known if name == one or name.startswith(f"{one}_")), None)
+        base = max((one for one in known if f"{name}_".startswith(f"{one}_")), key=len, default=None)
         if base is None:
             remedy = suggestion(name, known) or f"choose from {', '.join(known)}"
             raise UserError(f"unknown metric '{name}'", "metrics", remedy)
-    if names and not judges:
-        raise UserError(f"none of {', '.join(names)} applies to this model and data", "metrics", "leave it out")
+        if name not in served and base in served:
+            raise UserError(f"'{name}' is not computed for this model with these features", "metrics", f"use {base}")
+        if name not in served:
+            unserved.append(name)
+    if unserved:
+        raise UserError(f"none of {', '.join(unserved)} applies to this model and data", "metrics", "leave it out")

@@ -33,6 +33,7 @@ class PointJudge(Judge):
     """
 
     monitor = "mixture_kl"
+    names = NAMES
 
     def __init__(
         self,

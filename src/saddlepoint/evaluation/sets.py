@@ -19,6 +19,7 @@ from saddlepoint.evaluation.embedding import Embedding
 from saddlepoint.evaluation.embedding import draw as draw_embedding
 from saddlepoint.evaluation.sharing import Generated, Samples, Task, announce
 from saddlepoint.metrics import catalogue
+from saddlepoint.metrics.base import OF_LABELS
 from saddlepoint.metrics.cards import ScoreCard
 from saddlepoint.metrics.evaluation import Evaluator
 from saddlepoint.metrics.features import FeatureExtractor
@@ -58,6 +59,7 @@ class SetJudge(Judge):
         self.evaluator, self.samples, self.real = evaluator, samples or Generated(), real
         self.ema, self.judges_labels, self.suffix, self.embedding = ema, judges_labels, suffix, embedding
         self.monitor = evaluator.monitor + suffix
+        self.names = [name + end for name in names_of(evaluator) for end in {"", suffix}]
         self.announced = False
 
     def score(self, system: Game) -> list[ScoreCard]:
@@ -176,11 +178,25 @@ def reseeded(evaluator: Evaluator, seed: int) -> Evaluator:
     return Evaluator(evaluator.extractor, evaluator.reference, names, evaluator.n, seed, splits)
 
 
-def check_servable(names: Sequence[str] | None, evaluator: Evaluator) -> None:
+def names_of(evaluator: Evaluator) -> list[str]:
+    """Return the names by which an evaluator's scores can be requested: with and without the name of the features."""
+    found = []
+    for metric in evaluator.metrics:
+        ends = ("", f"_{evaluator.extractor.name}", *(["_pixels"] if "pixels" in metric.needs else []))
+        found += [name + end for name in (metric.name, *metric.also) for end in ends]
+    return found
+
+
+def check_servable(names: Sequence[str] | None, evaluator: Evaluator, labelled: bool = True) -> None:
     """Check that the requested metrics can be computed; otherwise they would silently be omitted.
 
+    Args:
+        names: the requested metrics, or None.
+        evaluator: of the samples.
+        labelled: whether the samples have labels of the reference's classes.
+
     Raises:
-        UserError: the features do not support a metric, or it needs more samples.
+        UserError: the features do not support a metric, or it needs more samples or labels.
     """
     extractor = evaluator.extractor
     for name in names or ():
@@ -188,6 +204,9 @@ def check_servable(names: Sequence[str] | None, evaluator: Evaluator) -> None:
         if not found:
             problem = f"features={extractor.name} do not support the metric '{name}'"
             raise UserError(problem, "metrics", "choose other features")
+        if found[0].needs & OF_LABELS and not labelled:
+            problem = f"{name} needs samples with labels of the reference's classes"
+            raise UserError(problem, "metrics", "leave it out")
         least = found[0].least_samples(extractor.dim)
         if evaluator.n < least:
             problem = f"{name} needs at least {least:,} samples with {extractor.dim} features"

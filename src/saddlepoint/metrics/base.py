@@ -36,6 +36,9 @@ Need = Literal[
 OF_ALL: frozenset[Need] = frozenset({"moments", "class_moments", "train_pool"})
 """The needs that are computed from all images of a pass; the others are computed from the kept rows."""
 
+OF_LABELS: frozenset[Need] = frozenset({"labels", "class_moments"})
+"""The needs that only samples with labels meet."""
+
 PIXELS_SIDE = 32
 """Images are averaged down to this many pixels a side for comparison: enough to recognise copies, and affordable for
 50,000 images."""
