@@ -52,6 +52,23 @@ def test_the_three_formats_hold_the_same_samples(invoke: Any, trained: Path, tmp
         assert (small[top : top + 8, left : left + 8] == image[..., 0]).all()
 
 
+def test_pictures_of_an_earlier_run_are_not_mixed_with_new_ones(
+    invoke: Any, refuse: Callable[..., str], trained: Path, tmp_path: Path
+) -> None:
+    given = (f"checkpoint={trained}", "out=made")
+    for arguments in (("format=[grid,png]", "n=6"), ("format=[grid,png]", "n=12", "seed=1"), ("format=npz", "n=3")):
+        assert invoke("sample", *given, *arguments).code == 0
+    before = {file.name: file.read_bytes() for file in (tmp_path / "made").iterdir()}
+    line = "out: made contains {} of an earlier run, which would be scored together with these samples; choose another"
+    for arguments, name in {
+        ("format=[grid,png]", "n=11"): "000011.png",
+        ("format=png", "n=12"): "grid.png",
+        ("format=[grid,png]", "n=10", "mode=truncation"): "000010.png",
+    }.items():
+        assert refuse("sample", *given, *arguments).startswith(line.format(name))
+    assert {file.name: file.read_bytes() for file in (tmp_path / "made").iterdir()} == before
+
+
 def test_by_default_one_grid(invoke: Any, trained: Path, tmp_path: Path) -> None:
     assert invoke("sample", f"checkpoint={trained / 'checkpoints' / 'last.ckpt'}").code == 0
     assert [path.name for path in (tmp_path / "samples").iterdir()] == ["grid.png"]

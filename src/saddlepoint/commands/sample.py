@@ -50,8 +50,11 @@ def run(config: DictConfig) -> None:
     if not restored.info.is_image and (images := [form for form in formats if form not in ("grid", "npz")]):
         raise UserError(f"{images[0]} is for images, and these samples are points", "format", "use grid and npz")
     out = sweep.own_folder(config.out)
+    if config.mode == "grid" and config.labels is None and config.inputs is None:  # the number of samples is known
+        _check_leftovers(out, formats, config.n)
     with writing.folder(out, _names(config, formats), REMEDY):
         result = modes.make(config, restored)
+        _check_leftovers(out, formats, len(result.samples))
         with writing.explained(out, REMEDY):
             written = _write(config, formats, out, result)
     say(
@@ -94,6 +97,24 @@ def _names(config: DictConfig, formats: list[str]) -> Iterator[str]:
     if "npz" in formats:
         yield "samples.npz"
     yield from (f"samples.{form}" for form in ANIMATIONS if form in formats)
+
+
+def _check_leftovers(out: Path, formats: list[str], n: int) -> None:
+    """Check that the folder will contain no pictures of an earlier run beside n new ones.
+
+    Raises:
+        UserError: it would.
+    """
+    if "png" not in formats:
+        return
+    kept = sorted(
+        file.name
+        for file in out.glob("*.png")
+        if (file.stem.isdecimal() and int(file.stem) >= n) or (file.name == "grid.png" and "grid" not in formats)
+    )
+    if kept:
+        problem = f"{out} contains {kept[0]} of an earlier run, which would be scored together with these samples"
+        raise UserError(problem, "out", "choose another folder, or delete its PNG files")
 
 
 def _write(config: DictConfig, formats: list[str], out: Path, result: Result) -> list[Path]:
