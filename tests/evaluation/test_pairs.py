@@ -10,6 +10,7 @@ import torchvision
 from PIL import Image
 from scipy.ndimage import correlate1d
 from torch import Tensor
+from torchmetrics.functional.image import learned_perceptual_image_patch_similarity as similarity
 
 from saddlepoint.data import DataModule, Digits, PairedFolder
 from saddlepoint.errors import UserError
@@ -132,6 +133,7 @@ def test_what_can_be_had_at_a_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 def test_lpips_where_its_network_lies_at_hand(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """With any AlexNet in the hub's folder: zero for equal images, and above zero for others."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    pairs.lpips_on.cache_clear()
     folder = tmp_path / "hub" / "checkpoints"
     folder.mkdir(parents=True)
     torch.manual_seed(0)
@@ -144,3 +146,7 @@ def test_lpips_where_its_network_lies_at_hand(monkeypatch: pytest.MonkeyPatch, t
     x, y = images(0, 2, 1, 64, 64), images(1, 2, 1, 64, 64)
     assert pairs.lpips(x, x).abs().max() < 1e-6
     assert (pairs.lpips(x, y) > 1e-4).all()
+    rgb = [one.expand(-1, 3, -1, -1) for one in (x, y)]
+    alone = [similarity(*(one[i : i + 1] for one in rgb), "alex", normalize=True) for i in range(2)]
+    assert pairs.lpips(x, y).tolist() == [float(value) for value in alone]
+    assert pairs.lpips_on.cache_info().misses == 1

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 import torch
 from torch import Tensor
 from torchmetrics.functional.image import (
-    learned_perceptual_image_patch_similarity,
     multiscale_structural_similarity_index_measure,
     peak_signal_noise_ratio,
     structural_similarity_index_measure,
 )
+from torchmetrics.image import LearnedPerceptualImagePatchSimilarity
 
 from saddlepoint.data import DataModule
 from saddlepoint.errors import UserError
@@ -64,11 +65,19 @@ def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
     return multiscale_structural_similarity_index_measure(x, y, data_range=1.0, reduction="none").reshape(len(x))
 
 
+@cache
+def lpips_on(device: torch.device) -> LearnedPerceptualImagePatchSimilarity:
+    """Return LPIPS of images in [0, 1] on a device; AlexNet is built once, by weights in torch.hub's folder."""
+    return LearnedPerceptualImagePatchSimilarity("alex", normalize=True).to(device)
+
+
 def lpips(x: Tensor, y: Tensor) -> Tensor:
     """Return the LPIPS of each pair of images in [0, 1], [N] (Zhang et al. 2018, arXiv:1801.03924; AlexNet)."""
     x, y = (image.expand(-1, 3, -1, -1) if image.shape[1] == 1 else image for image in (x, y))
-    pairs = zip(x.split(1), y.split(1), strict=True)
-    return torch.stack([learned_perceptual_image_patch_similarity(*pair, "alex", normalize=True) for pair in pairs])
+    distance = lpips_on(x.device)
+    found = torch.stack([distance(*pair) for pair in zip(x.split(1), y.split(1), strict=True)])
+    distance.reset()  # it keeps all values
+    return found
 
 
 FIGURES: Mapping[str, Figure] = {"l1": l1, "psnr": psnr, "ssim": ssim, "ms_ssim": ms_ssim, "lpips": lpips}
