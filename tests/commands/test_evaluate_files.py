@@ -202,6 +202,22 @@ def test_samples_of_the_native_size_are_fitted_as_the_data_set_is(
     assert (native["fit"], fitted["fit"]) == (f"{policy} from 8x8, as digits", None)
 
 
+def test_labels_of_an_npz_are_numbers_of_classes_and_folders_are_names(evaluate: Any, tmp_path: Path) -> None:
+    """Classes 1 and 2 of the reference are its folders "2" and "3"."""
+    data = load_digits()
+    images = {digit: (data.images[data.target == digit][:40] * 15).astype(np.uint8) for digit in (1, 2, 3)}
+    for place, digits in (("real", (1, 2, 3)), ("made", (2, 3))):
+        for digit in digits:
+            (tmp_path / place / str(digit)).mkdir(parents=True)
+            for index, image in enumerate(images[digit]):
+                Image.fromarray(image).save(tmp_path / place / str(digit) / f"{index}.png")
+    np.savez(tmp_path / "made.npz", images=np.concatenate([images[2], images[3]]), labels=np.repeat([1, 2], 40))
+    for samples in ("made", "made.npz"):
+        cards = evaluate(f"samples={samples}", "reference=real", "features=random", "metrics=[fid,intra_fid]")
+        assert cards["intra_fid_random"]["value"] == pytest.approx(0, abs=1e-3)
+        assert cards["fid_random"]["value"] > 0.1
+
+
 def of_moments(folder: Path, name: str) -> None:
     """Write a file of moments of RandomFeatures' 256 features, with one mistake or none."""
     mean, covariance = np.zeros(256), np.eye(256)

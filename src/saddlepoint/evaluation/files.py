@@ -61,7 +61,7 @@ def subject(config: DictConfig, features_off: bool = False) -> Subject:
     total = samples.info.sizes["train"]
     n = _number(config, total)
     evaluator = _evaluator(config, real, samples, n, features_off)
-    labels = None if real is None else _conditions(samples, real.info.class_names)
+    labels = None if real is None else _conditions(samples, real.info.class_names, numbered=path.suffix == ".npz")
     check_servable(config.metrics, evaluator, labels is not None)
 
     judged: list[tuple[Evaluator, int]] = []
@@ -243,15 +243,21 @@ def _extractor(config: DictConfig, features_off: bool) -> FeatureExtractor:
     return extractor or InceptionFeatures()
 
 
-def _conditions(samples: DataModule, classes: tuple[str, ...] | None) -> Tensor | None:
-    """Return the samples' labels as indices of the reference's classes, matched by name or else number, long [N].
+def _conditions(samples: DataModule, classes: tuple[str, ...] | None, numbered: bool) -> Tensor | None:
+    """Return the samples' labels as indices of the reference's classes, long [N].
 
     None if the samples or the reference have no labels, or if they do not match.
+
+    Args:
+        samples: the samples.
+        classes: the reference's.
+        numbered: whether the samples' labels are numbers of classes, as in an ``.npz``. Names of folders are matched
+            with those of the classes, or else are numbers too.
     """
     labels, names = samples.labels("train"), samples.info.class_names
     if labels is None or names is None or classes is None:
         return None
-    if set(names) <= set(classes):
+    if not numbered and set(names) <= set(classes):
         return torch.tensor([classes.index(name) for name in names])[labels]
     if all(name.isdecimal() and int(name) < len(classes) for name in names):
         return torch.tensor([int(name) for name in names])[labels]
