@@ -41,6 +41,7 @@ def test_the_curve_equals_separate_distances(pools: list[torch.Tensor]) -> None:
         rows = pools[0][:number].numpy()
         alone = frechet_distance(REAL, torch.from_numpy(rows.mean(0)), torch.from_numpy(np.cov(rows.T)))
         assert distance == pytest.approx(alone, rel=1e-9)
+    assert curve(REAL, pools[0][:200])[0][0] == 2 * DIM  # with fewer samples, the covariance is singular or nearly so
 
 
 def test_few_samples_give_no_figure(pools: list[torch.Tensor], grid: Any) -> None:

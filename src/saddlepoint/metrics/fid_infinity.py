@@ -23,7 +23,8 @@ from saddlepoint.metrics.rows import permutation
 POINTS = 15
 """Number of sample sizes that the distance is computed for; they are evenly spaced, as in the paper."""
 SMALLEST_PART = 10
-"""The smallest size is 1 / 10 of all samples, as in the paper: 5,000 of 50,000."""
+"""The smallest size is 1 / 10 of all samples, as in the paper (5,000 of 50,000), or ``LEAST`` times the number of
+features if that is more."""
 LEAST = 2
 """Lower limit of the smallest size, in units of the number of features: with a singular covariance the distance is not
 linear in 1 / N."""
@@ -64,7 +65,8 @@ def least_samples(dim: int) -> int:
 def curve(real: Gaussian, rows: Tensor) -> tuple[list[int], list[float]]:
     """Return increasing sample sizes, and for each the Fréchet distance of that many first rows from ``real``.
 
-    The sets are nested, so each row is processed once; the fit remains unbiased.
+    The sizes are evenly spaced between max(N / 10, 2 F) and N. The sets are nested, so each row is processed once; the
+    fit remains unbiased.
 
     Args:
         real: the reference.
