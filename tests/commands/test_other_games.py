@@ -191,6 +191,7 @@ MISTAKES = {
     "model=lapgan network.discriminator.levels=2": "network: there are 3 levels of the generator, and 2 of the",
     "model=lapgan conditioning=projection": "conditioning.generator: input should be 'none' or 'concat'",
     "model=lapgan loss=ragan": "loss: LAPGAN needs a loss of single samples, and RelativisticAverage compares",
+    "model=lapgan loss=ebgan": "loss: EBGAN needs a discriminator that returns energies, and DiscriminatorLevel",
     "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; did you mean",
     "model=lapgan optimizer=vae_adam": "optimizer.discriminator_2: LAPGAN needs an optimizer for its player",
     "model=stylegan2 network=dcgan": "network.generator: StyleGAN2 needs a generator with styles; choose",

@@ -90,6 +90,15 @@ def test_energy_losses_reject_scores_and_accept_energies(loss: AdversarialLoss) 
         loss.check({"discriminator": MLPDiscriminator((2,), [4])})
 
 
+def test_every_discriminator_is_checked() -> None:
+    scores, energies = MLPDiscriminator((2,), [4]), AutoencoderDiscriminator((2,), 4)
+    EBGAN().check({"generator": scores, "discriminator_a": energies, "discriminator_b": energies})
+    with pytest.raises(UserError, match=r"returns energies, and MLPDiscriminator returns scores"):
+        EBGAN().check({"discriminator_a": energies, "discriminator_b": scores})
+    with pytest.raises(UserError, match=r"returns scores, and AutoencoderDiscriminator returns energies"):
+        Hinge().check({"discriminator": scores, "category_discriminator": energies})
+
+
 @pytest.mark.parametrize("loss", [Hinge(), RelativisticAverage()])
 def test_score_losses_reject_energies(loss: AdversarialLoss) -> None:
     with pytest.raises(

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from saddlepoint.errors import UserError
-from saddlepoint.losses import LeastSquares, NonSaturating, Relativistic
+from saddlepoint.losses import EBGAN, LeastSquares, NonSaturating, Relativistic
 from saddlepoint.regularizers import R1
 from saddlepoint.systems import CycleGAN, Pix2Pix
 from saddlepoint.systems.capabilities import Generates, Translates
@@ -195,6 +195,8 @@ def test_pictures() -> None:
 def test_invalid_arguments() -> None:
     with pytest.raises(UserError, match="Relativistic compares the samples of a batch"):
         cyclegan(Relativistic())
+    with pytest.raises(UserError, match="EBGAN needs a discriminator that returns energies, and Patches"):
+        cyclegan(EBGAN())
     roles = ("generator_ab", "generator_ba", "discriminator_a", "discriminator_b")
     networks: dict[str, nn.Module] = {
         "generator_ab": Map(1, 3),

@@ -37,20 +37,21 @@ class AdversarialLoss(Part, ABC):
     changes: ClassVar[Literal["both", "generator"]] = "both"
 
     def check(self, networks: Mapping[str, nn.Module]) -> None:
-        """Check that the critic is of the required kind.
+        """Check that every discriminator is of the required kind.
 
         Raises:
-            UserError: the loss needs scores and the critic returns energies, or vice versa.
+            UserError: the loss needs scores and a discriminator returns energies, or vice versa.
         """
-        kind = getattr(networks.get("discriminator"), "critic", "score")
-        if kind != self.critic:
-            way = "use an autoencoder as the discriminator" if self.critic == "energy" else "use another network"
-            raise UserError(
-                f"{type(self).__name__} needs a discriminator that returns {PLURAL[self.critic]}, and "
-                f"{type(networks['discriminator']).__name__} returns {PLURAL[kind]}",
-                None,
-                f"{way}, or another loss",
-            )
+        for role, network in networks.items():
+            kind = getattr(network, "critic", "score")
+            if "discriminator" in role and kind != self.critic:
+                way = "use an autoencoder as the discriminator" if self.critic == "energy" else "use another network"
+                raise UserError(
+                    f"{type(self).__name__} needs a discriminator that returns {PLURAL[self.critic]}, and "
+                    f"{type(network).__name__} returns {PLURAL[kind]}",
+                    None,
+                    f"{way}, or another loss",
+                )
 
     @abstractmethod
     def discriminator(self, real: CriticOutput, fake: CriticOutput) -> Tensor:

@@ -88,6 +88,7 @@ class CycleGAN(Translating):
                 "loss",
                 "choose another loss, such as LeastSquares",
             )
+        self.check_parts({"loss": loss})
         for part in self.regularizers.values():
             part.check_loss(loss)  # type: ignore[operator]
         self.cycle_weight, self.identity_weight = cycle_weight, identity_weight
