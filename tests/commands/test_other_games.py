@@ -185,6 +185,8 @@ MISTAKES = {
     "model=aae model.labels=semi model.labelled=1472": "model.labelled: 1472 labels require 148 samples of class",
     "model=vaegan augment=[diffaugment]": "augment: features of differently augmented images would be compared",
     "model=vaegan loss=mmd": "loss: the discriminator's features measure reconstructions; choose a loss of logits",
+    "model=vaegan loss=top_k": "loss: TopK changes only the loss of a 'generator', which VAEGAN lacks; choose",
+    "model=aae loss=top_k": "loss: TopK changes only the loss of a 'generator', which AAE lacks; choose the loss",
     "model=lapgan augment=[diffaugment]": "augment: LAPGAN takes no augment; leave augment out",
     "model=lapgan network=dcgan": "network: this choice needs model.latent_dim, which the model does not have; choose",
     "model=lapgan network.levels=4": "network.levels: the coarsest of 4 levels of 8x8 px has a side of less than 2 px",

@@ -11,6 +11,7 @@ from torch import nn
 
 from saddlepoint import ranks, trees
 from saddlepoint.augment.base import Augment
+from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import compares_samples
@@ -34,6 +35,9 @@ class Adversarial(Game):
         frozen_blocks: number of the discriminator's first blocks that are not trained; see
             :func:`~saddlepoint.systems.freezing.freeze_blocks`.
         game: see :class:`~saddlepoint.systems.game.Game`.
+
+    Raises:
+        UserError: the loss changes only a generator's objective, and there is no player of this name.
     """
 
     discriminator: nn.Module
@@ -55,6 +59,9 @@ class Adversarial(Game):
         self.loss = loss
         self.augments = nn.ModuleDict(dict(augments or {}))
         self.check_parts({"loss": loss, **{f"augments.{name}": part for name, part in self.augments.items()}})
+        if loss.changes == "generator" and "generator" not in self.players:
+            problem = f"{type(loss).__name__} changes only the loss of a 'generator', which {type(self).__name__} lacks"
+            raise UserError(problem, "loss", "choose the loss that it wraps")
         parts = (loss, *self.regularizers.values(), *self.augments.values())
         for part in parts:
             assert isinstance(part, Part)
