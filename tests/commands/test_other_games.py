@@ -192,6 +192,7 @@ MISTAKES = {
     "model=lapgan network.levels=4": "network.levels: the coarsest of 4 levels of 8x8 px has a side of less than 2 px",
     "model=lapgan network.discriminator.levels=2": "network: there are 3 levels of the generator, and 2 of the",
     "model=lapgan conditioning=projection": "conditioning.generator: input should be 'none' or 'concat'",
+    "model=lapgan conditioning.generator=concat": "conditioning.discriminator: the generator is conditioned on labels",
     "model=lapgan loss=ragan": "loss: LAPGAN needs a loss of single samples, and RelativisticAverage compares",
     "model=lapgan loss=ebgan": "loss: EBGAN needs a discriminator that returns energies, and DiscriminatorLevel",
     "model=lapgan regularizer=[r1]": "regularizer.r1.player: there is no player 'discriminator'; did you mean",

@@ -237,3 +237,19 @@ def test_networks_and_losses_that_do_not_fit_are_rejected() -> None:
     }
     with pytest.raises(UserError, match="3 levels of the generator, and 2 of the discriminator"):
         LAPGAN(unequal, NonSaturating(), optimizers)
+
+
+@pytest.mark.parametrize(
+    ("of_generator", "of_discriminator", "line"),
+    [
+        (("concat", 2), (), r"^discriminator.conditioning: the generator is conditioned on labels \(concat\) and"),
+        ((), ("concat", 2), r"^generator.conditioning: the discriminator is conditioned on labels \(concat\) and"),
+    ],
+)
+def test_labels_in_only_one_of_the_networks_are_rejected(of_generator: Any, of_discriminator: Any, line: str) -> None:
+    networks: dict[str, nn.Module] = {
+        "generator": LAPGANGenerator(SHAPE, K, Z, 4, 8, *of_generator),
+        "discriminator": LAPGANDiscriminator(SHAPE, K, 4, 8, 0.0, *of_discriminator),
+    }
+    with pytest.raises(UserError, match=line):
+        LAPGAN(networks, NonSaturating(), {"generator": SGD, "discriminator": SGD})

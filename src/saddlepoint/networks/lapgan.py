@@ -143,6 +143,7 @@ class LabelPlane(nn.Module):
 
     def __init__(self, num_classes: int, size: tuple[int, int]) -> None:
         super().__init__()
+        self.kind: Conditioning = "concat" if num_classes else "none"
         self.num_classes, self.size = num_classes, size
         self.planes = 1 if num_classes else 0
         self.plane = nn.Linear(num_classes, math.prod(size), bias=False) if num_classes else None

@@ -20,6 +20,7 @@ from saddlepoint.networks.lapgan import LAPGANDiscriminator, LAPGANGenerator
 from saddlepoint.networks.layers.laplacian import gaussian_pyramid, up
 from saddlepoint.systems import latents
 from saddlepoint.systems.capabilities import Draw, Export, Shown, rows_of
+from saddlepoint.systems.labels import check_networks
 from saddlepoint.systems.players import OptimizerFactory
 from saddlepoint.systems.sampling import Sampling, evaluating
 from saddlepoint.turns import Critic, Turn
@@ -54,7 +55,8 @@ class LAPGAN(Sampling):
         game: see :class:`~saddlepoint.systems.game.Game`.
 
     Raises:
-        UserError: the networks have no levels or not as many, or the loss compares the samples of a batch.
+        UserError: the networks have no levels or not as many, only one of them is conditional, or the loss compares
+            the samples of a batch.
     """
 
     takes: ClassVar[tuple[type[Batch], ...]] = (ImageBatch,)
@@ -76,6 +78,8 @@ class LAPGAN(Sampling):
         if len(discriminator.levels) != count:
             problem = f"there are {count} levels of the generator, and {len(discriminator.levels)} of the discriminator"
             raise UserError(problem, "networks", "set both to the same number")
+        for levels in zip(generator.levels, discriminator.levels, strict=True):
+            check_networks(*levels, classifier_trained=False)
         both = {"discriminator": discriminator.levels, "generator": generator.levels}
         names = {f"{role}_{k}": role for k in reversed(range(count)) for role in both}
         self.roles = {name: (name,) for name in names}
