@@ -24,6 +24,9 @@ class Coder:
     def decode(self, codes: Tensor, ema: bool = True) -> Tensor:
         raise AssertionError("not asked for")
 
+    def has_discrete_codes(self) -> bool:
+        return True
+
     def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
         return (samples[:, 0, 3, 3] > 0).long() + 2 * (samples[:, 0, 5, 2] > 0).long()
 

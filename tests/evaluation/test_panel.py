@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
+import torch
+from torch import nn
 
 from saddlepoint.data import DataModule, Gaussians
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Judge, Settings
+from saddlepoint.evaluation.labels import CodeJudge
 from saddlepoint.evaluation.pairs import TranslationJudge
 from saddlepoint.evaluation.panel import assistants, panel
 from saddlepoint.evaluation.points import PointJudge
 from saddlepoint.evaluation.sets import SetJudge
 from saddlepoint.evaluation.sharing import Assistant
+from saddlepoint.losses import NonSaturating
 from saddlepoint.metrics.features import RandomFeatures
-from saddlepoint.systems import GAN, Pix2Pix
+from saddlepoint.networks import InfoGANDiscriminator, InfoGANGenerator, RecognitionHead
+from saddlepoint.systems import GAN, InfoGAN, Pix2Pix
 
 
 def kinds(judges: list[Judge]) -> list[type[Judge]]:
@@ -57,6 +63,19 @@ def test_a_translation_is_scored_as_pairs_and_as_a_set(pix2pix: Pix2Pix, pairs: 
     assert kinds(panel(pix2pix, pairs, Settings(metrics=["l1"]), RandomFeatures()).judges) == [TranslationJudge]
     assert kinds(assistants(pix2pix, pairs, RandomFeatures()).judges) == [Assistant, Judge]
     assert kinds(assistants(pix2pix, pairs, RandomFeatures(), ["l1"]).judges) == [Judge]  # as on rank 0
+
+
+@pytest.mark.parametrize(("categories", "expected"), [((10,), [CodeJudge]), ((), [])])
+def test_only_discrete_codes_are_compared_with_labels(digits: DataModule, categories: Any, expected: Any) -> None:
+    networks: dict[str, nn.Module] = {
+        "generator": InfoGANGenerator((1, 8, 8), 13, width=4, units=8),
+        "discriminator": InfoGANDiscriminator((1, 8, 8), width=4, units=8),
+        "recognition": RecognitionHead(8, categories, continuous=2, hidden=8),
+    }
+    optimizers = dict.fromkeys(networks, partial(torch.optim.SGD, lr=0.1))
+    system = InfoGAN(networks, 13, categories=categories, loss=NonSaturating(), optimizers=optimizers)
+    assert kinds(panel(system, digits, Settings(n=50), None).judges) == expected
+    assert kinds(assistants(system, digits, None).judges) == [Judge for _ in expected]
 
 
 @pytest.mark.parametrize(

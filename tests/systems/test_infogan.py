@@ -146,6 +146,27 @@ def test_the_bound_is_the_entropy_for_exact_inference_and_negative_for_wrong_inf
     assert bound(torch.zeros(400, K)) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_without_categorical_codes_only_continuous_ones_are_inferred() -> None:
+    class ContinuousHead(Head):
+        def forward(self, features: Tensor) -> Parameters:
+            return Parameters((), *self.linear(features)[:, K:].split([C, C], 1))
+
+    networks: dict[str, nn.Module] = {
+        "generator": Generator(), "discriminator": Discriminator(), "recognition": ContinuousHead()
+    }  # fmt: skip
+    options = {"categories": (), "continuous": C, "continuous_weight": 0.5, "loss": NonSaturating()}
+    system = InfoGAN(networks, latent_dim=Z, optimizers=dict.fromkeys(PLAYERS, SGD), **options)
+    assert not system.has_discrete_codes()
+    z, features = system.codes.keyed(0, 0, N), torch.randn(N, FEATURES)
+    outputs = {"fake": CriticOutput(torch.zeros(N), features)}
+    turn = Turn(torch.tensor(2.0), system.networks, torch.Generator(), latents=z, outputs=outputs)
+    system.less_information(turn)
+    mean = system.recognition.linear(features)[:, K]  # type: ignore[operator]
+    missing = -torch.distributions.Normal(mean, 1.0).log_prob(z[:, -1]).mean()
+    torch.testing.assert_close(turn.loss, 2 + 0.5 * missing)
+    assert set(turn.logs) == {"information_continuous"}
+
+
 def test_a_traversal_changes_only_one_code() -> None:
     system = build()
     system.generate = lambda draw, ema: draw.latents  # type: ignore[method-assign]

@@ -86,7 +86,7 @@ def assistants(
         or (isinstance(system, Generates) and isinstance(data.source, Gaussians))
         or (isinstance(system, Encodes) and data.info.is_image)
         or isinstance(system, HasCodePrior)
-        or (isinstance(system, Encodes | InfersCodes) and bool(data.info.class_names))
+        or (bool(data.info.class_names) and (isinstance(system, Encodes) or _infers_codes(system)))
     )
     return Panel([*judges, Judge()] if alone else judges)
 
@@ -193,11 +193,16 @@ def _codes(system: Game, data: DataModule, settings: Settings, names: list[str] 
         judges.append(PriorJudge(data, settings))
     if not data.info.class_names:
         return judges
-    if isinstance(system, InfersCodes) and (names is None or "code_accuracy" in names):
+    if _infers_codes(system) and (names is None or "code_accuracy" in names):
         judges.append(CodeJudge(data, settings))
     if isinstance(system, Encodes) and (names is None or "nearest_neighbour_accuracy" in names):
         judges.append(NeighbourJudge(data, settings))
     return judges
+
+
+def _infers_codes(system: Game) -> bool:
+    """Return whether the system infers discrete codes."""
+    return isinstance(system, InfersCodes) and system.has_discrete_codes()
 
 
 def _suffix(system: Any, direction: str) -> str:

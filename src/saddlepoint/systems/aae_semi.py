@@ -85,6 +85,10 @@ class SemiSupervisedAAE(AAE):
         z = super().draw(seed, start, count, truncation).latents
         return Draw(torch.cat([z, y.to(z.dtype)], 1), truncation=truncation)
 
+    def has_discrete_codes(self) -> bool:
+        """Return True."""
+        return True
+
     @torch.no_grad()
     def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
         """Return the most likely class, long [N], of samples [N, ...]; by the averaged weights, if wanted and there."""

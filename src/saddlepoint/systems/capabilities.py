@@ -278,6 +278,9 @@ class Traverses(Protocol):
 class InfersCodes(Protocol):
     """Infers discrete codes from samples, whose agreement with labels can be measured."""
 
+    def has_discrete_codes(self) -> bool:
+        """Return whether there are discrete codes, which may depend on the system's arguments."""
+
     def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
         """Return the most likely category, long [N], of samples [N, ...]."""
 

@@ -72,11 +72,11 @@ def negative_log_categorical(logits: Sequence[Tensor], categories: Sequence[Tens
     """Return -log Q(c|x) of categorical codes, averaged over the batch and summed over codes, in nats.
 
     Args:
-        logits: [N, K] of each code.
+        logits: [N, K] of each code, of which there is at least one.
         categories: long [N] of each code.
     """
     terms = [cross_entropy(one, c) for one, c in zip(logits, categories, strict=True)]
-    return torch.stack(terms).sum() if terms else torch.zeros(())
+    return torch.stack(terms).sum()
 
 
 def negative_log_normal(mean: Tensor, values: Tensor) -> Tensor:

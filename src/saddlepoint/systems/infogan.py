@@ -109,9 +109,11 @@ class InfoGAN(GAN):
         """Return the record of a turn with λ L_I of its generated samples subtracted from its loss."""
         _, categories, continuous = self.codes.unpack(record.latents)
         read = self.recognition(record.outputs["fake"].features)
-        logits = [at_least_float32(one) for one in read.categorical]
-        missing = {"categorical": negative_log_categorical(logits, categories)}
-        loss = record.loss + self.information_weight * missing["categorical"]
+        loss, missing = record.loss, {}
+        if self.codes.categories:
+            logits = [at_least_float32(one) for one in read.categorical]
+            missing["categorical"] = negative_log_categorical(logits, categories)
+            loss = loss + self.information_weight * missing["categorical"]
         if self.codes.continuous:
             missing["continuous"] = negative_log_normal(at_least_float32(read.mean), continuous)
             loss = loss + self.continuous_weight * missing["continuous"]
@@ -142,6 +144,10 @@ class InfoGAN(GAN):
         if truncation != 1:
             raise UserError("InfoGAN's latents hold codes, which cannot be truncated", "truncation", "set it to 1")
         return Draw(self.codes.keyed(seed, start, count))
+
+    def has_discrete_codes(self) -> bool:
+        """Return whether there are categorical codes."""
+        return len(self.codes.categories) > 0
 
     @torch.no_grad()
     def infer_codes(self, samples: Tensor, ema: bool = True) -> Tensor:
