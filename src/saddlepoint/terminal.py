@@ -19,5 +19,9 @@ def console(stderr: bool = False, width: int | None = None) -> Console:
 
 
 def say(line: str) -> None:
-    """Print a line to stdout; a long one is not broken, so that paths in it can be copied."""
-    console().print(line, soft_wrap=True)
+    """Print a line to stdout; a long one is not broken, so that paths in it can be copied.
+
+    What stdout cannot encode, such as parts of file names that are not UTF-8, is replaced by question marks.
+    """
+    out = console()
+    out.print(line.encode(out.encoding, "replace").decode(out.encoding), soft_wrap=True)

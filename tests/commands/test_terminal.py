@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -42,6 +43,15 @@ def test_paths_are_printed_as_they_are_and_the_cards_are_kept(invoke: Any, tmp_p
         assert name in outcome.out
         assert f"cards appended to [bold]{index} :smile:\n" in outcome.out
         assert read_json_lines(tmp_path / f"[bold]{index} :smile:")
+
+
+@pytest.mark.parametrize(("encoding", "shown"), [("utf-8", "caf? …\n"), ("ascii", "caf? ?\n")])
+def test_what_stdout_cannot_encode_is_replaced(encoding: str, shown: str) -> None:
+    """A file name that is not UTF-8 has surrogates, which cannot be encoded."""
+    script = r"from saddlepoint.terminal import say; say('caf\udce9 \u2026')"
+    settings = {**os.environ, "PYTHONIOENCODING": f"{encoding}:strict"}
+    done = subprocess.run([sys.executable, "-c", script], env=settings, capture_output=True, check=False)
+    assert (done.returncode, done.stdout.decode(encoding), done.stderr) == (0, shown, b"")
 
 
 SCRIPT = "import sys; from saddlepoint.commands.main import main; main()"
