@@ -25,7 +25,8 @@ def downloading(folder: Path, missing: str, remedy: str) -> Iterator[None]:
     try:
         with leaving_no_empty_folders(folder):
             yield
-    except (OSError, RuntimeError, ValueError) as error:
-        # ValueError: a damaged file that torchvision does not verify.
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+    except UserError:
+        raise
+    except Exception as error:  # of many types: of the network, the disk, gdown, or a damaged file
+        reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else type(error).__name__
         raise UserError(f"{missing}, and the download failed ({reason})", "root", remedy) from None
