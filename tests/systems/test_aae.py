@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from saddlepoint import randomness
 from saddlepoint.losses import NonSaturating
-from saddlepoint.networks import CodeDiscriminator
+from saddlepoint.networks import AAEEncoder, CodeDiscriminator
 from saddlepoint.regularizers import R1
 from saddlepoint.systems import AAE, SemiSupervisedAAE, code_priors
 from saddlepoint.types import ImageBatch
@@ -167,24 +167,12 @@ def test_a_constant_critic_does_not_move_the_encoder() -> None:
 def test_a_linear_encoder_learns_to_standardize_normal_data() -> None:
     """E(x) = a x + b with x ~ N(2, 3²): the only codes that follow N(0, 1) have |a| = 1/3 and b = -2a."""
 
-    class Linear(nn.Module):
-        shape, num_classes = (1, 1, 1), 0
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.line = nn.Linear(1, 1)
-            nn.init.ones_(self.line.weight)
-            nn.init.zeros_(self.line.bias)
-
-        def forward(self, x: Tensor, condition: None = None) -> Any:
-            return self.Output(self.line(x.flatten(1)))
-
-        class Output:
-            def __init__(self, style: Tensor) -> None:
-                self.style = style
-
     torch.manual_seed(0)
-    networks = {"encoder": Linear(), "decoder": nn.Linear(1, 1), "discriminator": CodeDiscriminator(1, 16)}
+    encoder = AAEEncoder((1, 2, 2), 1, units=1)
+    encoder.trunk = nn.Identity()  # type: ignore[assignment]  # samples are single values here
+    nn.init.ones_(encoder.style.weight)
+    nn.init.zeros_(encoder.style.bias)
+    networks = {"encoder": encoder, "decoder": nn.Linear(1, 1), "discriminator": CodeDiscriminator(1, 16)}
     optimizers = dict.fromkeys(("autoencoder", "encoder"), partial(torch.optim.Adam, lr=3e-3, betas=(0.5, 0.9)))
     optimizers["discriminator"] = partial(torch.optim.Adam, lr=1e-2, betas=(0.5, 0.9))
     # The penalty makes the game converge.
@@ -197,6 +185,6 @@ def test_a_linear_encoder_learns_to_standardize_normal_data() -> None:
         x = ImageBatch(2 + 3 * torch.randn(128, 1, 1, 1, generator=random))
         system.turn("discriminator", loss=system.discriminator_loss, batch=x)
         system.turn("encoder", loss=system.encoder_loss, batch=x)
-    a, b = system.encoder.line.weight.item(), system.encoder.line.bias.item()
+    a, b = encoder.style.weight.item(), encoder.style.bias.item()
     assert abs(3 * a) == pytest.approx(1, abs=0.2)
     assert 2 * a + b == pytest.approx(0, abs=0.2)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from saddlepoint import randomness
 from saddlepoint.errors import UserError
 from saddlepoint.losses.base import AdversarialLoss
+from saddlepoint.networks.aae import AAEEncoder
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.systems import code_priors
 from saddlepoint.systems.adversarial import Adversarial
@@ -105,6 +106,8 @@ class AAE(Reconstructing, Adversarial):
             role: network for role, network in networks.items() if role in owned or role != "category_discriminator"
         }
         super().__init__(used, loss=loss, **adversarial)
+        if not isinstance(self.encoder, AAEEncoder):
+            raise UserError("AAE needs a deterministic encoder", "networks.encoder", "choose network aae")
         if prior != "gaussian" and latent_dim != 2:
             raise UserError(f"prior '{prior}' has two dimensions, got {latent_dim}", "latent_dim", "set it to 2")
         if labels == "prior" and prior == "gaussian":

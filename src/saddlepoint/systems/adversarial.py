@@ -16,6 +16,7 @@ from saddlepoint.losses.base import AdversarialLoss
 from saddlepoint.networks.layers.precision import at_least_float32
 from saddlepoint.networks.layers.statistics import compares_samples
 from saddlepoint.parts import Part
+from saddlepoint.systems import checks
 from saddlepoint.systems.freezing import freeze_blocks
 from saddlepoint.systems.game import Game
 from saddlepoint.types import CriticOutput
@@ -37,7 +38,8 @@ class Adversarial(Game):
         game: see :class:`~saddlepoint.systems.game.Game`.
 
     Raises:
-        UserError: the loss changes only a generator's objective, and there is no player of this name.
+        UserError: the discriminator cannot be called; or the loss changes only a generator's objective, and there is no
+            player of this name.
     """
 
     discriminator: nn.Module
@@ -52,6 +54,7 @@ class Adversarial(Game):
         **game: Any,
     ) -> None:
         super().__init__(networks, **game)
+        checks.check_callable("discriminator", self.discriminator)
         if frozen_blocks:
             freeze_blocks(self.discriminator, frozen_blocks)
             for player in self.players.values():

@@ -40,6 +40,17 @@ def check_owners(
         raise UserError(f"{system} does not use a network '{unused[0]}'", "networks", "choose another network")
 
 
+def check_callable(role: str, network: nn.Module) -> None:
+    """Check that a network can be called, unlike a container of networks such as those of LAPGAN.
+
+    Raises:
+        UserError: it has no forward pass.
+    """
+    if type(network).forward is nn.Module.forward:
+        problem = f"{type(network).__name__} has no forward pass of its own"
+        raise UserError(problem, f"networks.{role}", "choose another network")
+
+
 def check_averaging(decay: float | None, half_life: Any) -> None:
     """Check that at most one rule of averaging is given.
 

@@ -40,6 +40,10 @@ class GAN(Sampling, Adversarial):
             repeated.
         adversarial: other arguments, such as ``discriminator_steps`` (the paper's k); see
             :class:`~saddlepoint.systems.adversarial.Adversarial`.
+
+    Raises:
+        UserError: the generator takes latents of another dimension, the networks' conditioning is incompatible, or the
+            loss does not support ``generator_batch_multiple``.
     """
 
     roles: Mapping[str, tuple[str, ...]] = {
@@ -72,6 +76,10 @@ class GAN(Sampling, Adversarial):
                 "generator_batch_multiple",
                 "set it to 1",
             )
+        takes = getattr(self.generator, "latent_dim", latent_dim)
+        if takes != latent_dim:
+            problem = f"the generator takes latents of dimension {takes}, got {latent_dim}"
+            raise UserError(problem, "latent_dim", f"set it to {takes}")
 
     # The algorithm -------------------------------------------------------------------------------------------------
 
