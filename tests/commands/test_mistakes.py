@@ -58,6 +58,7 @@ COMMAND_LINE = {
     "data.num_workers=-1": "data.num_workers: input should be greater than or equal to 0, got -1",
     "callbacks.scores.n=3 callbacks.scores.splits=4": "callbacks.scores.splits: 3 samples cannot be split into 4 parts",
     # incompatible settings
+    "model=infogan batch_size=1": "batch_size: batch normalization of vectors needs two samples, and 'generator'",
     "data.image_size=9": "data.image_size: network 'dcgan' supports images of 8 to 128 px",
     "data.image_size=136": "got 136x136; set it to 128",
     "data.image_size=4": "8x8 does not fit into 4x4",

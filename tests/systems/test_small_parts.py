@@ -7,8 +7,10 @@ import torch
 from scipy import stats
 from torch import nn
 
+from saddlepoint.errors import UserError
 from saddlepoint.schedules import SCHEDULES
 from saddlepoint.systems import ema, latents
+from saddlepoint.systems.checks import check_batch_size
 from saddlepoint.systems.progress import Budget, Progress
 
 
@@ -53,6 +55,16 @@ def test_ema_follows_its_recursion() -> None:
     assert torch.equal(average[1].running_mean, network[1].running_mean)
     assert average[1].num_batches_tracked == 29
     assert not any(p.requires_grad for p in average.parameters())
+
+
+def test_batch_normalization_of_vectors_needs_two_samples() -> None:
+    vectors = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    with pytest.raises(ValueError, match="Expected more than 1 value per channel"):  # what the check prevents
+        vectors(torch.zeros(1, 3))
+    with pytest.raises(UserError, match=r"^batch_size: .* vectors needs two samples, and 'd' has it; set it to 2 or"):
+        check_batch_size(1, {"g": nn.Linear(1, 1), "d": vectors})
+    check_batch_size(2, {"d": vectors})
+    check_batch_size(1, {"g": nn.BatchNorm2d(2)})
 
 
 def test_distribution_of_latents() -> None:

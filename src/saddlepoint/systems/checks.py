@@ -51,6 +51,24 @@ def check_callable(role: str, network: nn.Module) -> None:
         raise UserError(problem, f"networks.{role}", "choose another network")
 
 
+def check_batch_size(batch_size: int, networks: Mapping[str, nn.Module]) -> None:
+    """Check that a batch has the two samples that batch normalization of vectors needs in training.
+
+    Micro-batches and partial batches have at least two samples if ``batch_size`` is at least 2.
+
+    Args:
+        batch_size: number of samples per rank and batch.
+        networks: networks by role.
+
+    Raises:
+        UserError: it is 1, and a network normalizes vectors.
+    """
+    for role, network in networks.items():
+        if batch_size == 1 and any(isinstance(module, nn.BatchNorm1d) for module in network.modules()):
+            problem = f"batch normalization of vectors needs two samples, and '{role}' has it"
+            raise UserError(problem, "batch_size", "set it to 2 or more")
+
+
 def check_averaging(decay: float | None, half_life: Any) -> None:
     """Check that at most one rule of averaging is given.
 

@@ -16,6 +16,7 @@ from saddlepoint.data.labelled import labelled_batch
 from saddlepoint.errors import UserError
 from saddlepoint.evaluation.base import Panel, Settings
 from saddlepoint.evaluation.panel import assistants, panel
+from saddlepoint.systems import checks
 from saddlepoint.systems.capabilities import Generates, UsesLabelled
 from saddlepoint.systems.game import Game
 from saddlepoint.terminal import say
@@ -77,6 +78,7 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
     if encoder is not None:
         build.fill(config, info, encoder.shape_of(info.shape))
     system = build.build_system(config, () if resumed is not None else launch.overrides, encoder)
+    checks.check_batch_size(config.batch_size, system.networks)
     if resumed is not None:
         resume.check_weights(resumed.directory, resumed.checkpoint, system)
     if isinstance(system, Generates) and system.num_classes:
