@@ -64,6 +64,13 @@ def test_a_traversal_has_a_column_for_each_class_and_a_row_for_each_style() -> N
     torch.testing.assert_close(shown, system.decoder(codes))
 
 
+def test_a_picture_of_one_image_shows_one_reconstruction() -> None:
+    system, one = build(), batch()
+    real = one.samples[:1]
+    shown = system.pictures(1, 0, one)["reconstructions"].samples
+    torch.testing.assert_close(shown, torch.cat([real, system.decode(system.encode(real))]))
+
+
 def test_pictures() -> None:
     one = batch()
     shown = build("semi").pictures(4, 0, one)

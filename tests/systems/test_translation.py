@@ -192,6 +192,16 @@ def test_pictures() -> None:
     assert shown["samples_a_to_b"].columns == 4
 
 
+@pytest.mark.parametrize("n", [1, 2])
+def test_pictures_have_at_least_one_image_of_each_kind(n: int) -> None:
+    a, b = images(0, 4), images(1, 4)
+    shown = cyclegan().pictures(n, 0, Unpaired(a, b))
+    assert torch.equal(shown["samples_b_to_a"].samples[:1], b[:1])
+    system = pix2pix()
+    picture = system.pictures(n, 0, Paired(a, b))["samples"]
+    assert torch.equal(picture.samples, torch.cat([a[:1], system.translate(a[:1]), b[:1]]))
+
+
 def test_invalid_arguments() -> None:
     with pytest.raises(UserError, match="Relativistic compares the samples of a batch"):
         cyclegan(Relativistic())

@@ -162,8 +162,9 @@ class CycleGAN(Translating):
             return {}
         shown = {}
         for way, back, real in (("a_to_b", "b_to_a", held_out.a), ("b_to_a", "a_to_b", held_out.b)):
-            there = self.translate(real[: n // 3], way, seed)
-            shown[f"samples_{way}"] = rows_of(real[: n // 3], there, self.translate(there, back, seed))
+            real = real[: max(n // 3, 1)]
+            there = self.translate(real, way, seed)
+            shown[f"samples_{way}"] = rows_of(real, there, self.translate(there, back, seed))
         return shown
 
 

@@ -118,5 +118,6 @@ class Pix2Pix(Translating, Adversarial):
         """Return a picture with rows of inputs, their translations and their targets."""
         if not isinstance(held_out, Paired):
             return {}
-        inputs, targets = held_out.inputs[: n // 3], held_out.targets[: n // 3]
+        count = max(n // 3, 1)
+        inputs, targets = held_out.inputs[:count], held_out.targets[:count]
         return {"samples": rows_of(inputs, self.translate(inputs, seed=seed), targets)}

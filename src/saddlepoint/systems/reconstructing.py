@@ -61,6 +61,6 @@ class Reconstructing(Sampling):
         """Return samples, and a picture with rows of real images and their reconstructions."""
         shown = dict(super().pictures(n, seed, held_out))
         if held_out is not None:
-            real = held_out.samples[: n // 2]
+            real = held_out.samples[: max(n // 2, 1)]
             shown["reconstructions"] = rows_of(real, self.decode(self.encode(real)))
         return shown
