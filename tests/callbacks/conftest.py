@@ -29,7 +29,10 @@ def play() -> Play:
         system = build.build_system(config)
         for name, value in counters.items():
             setattr(system.progress, name, value)
-        data.configure(config.batch_size, config.seed, config.budget.images, lambda: system.progress.images_seen)
+        data.configure(
+            config.batch_size, config.seed, config.budget.images, lambda: system.progress.images_seen,
+            config.trainer.rounds_per_step or 1, lambda: system.progress.rounds,
+        )  # fmt: skip
         trainer = pl.Trainer(
             accelerator="cpu",
             max_epochs=-1,

@@ -37,6 +37,27 @@ def test_a_row_at_the_first_round_and_every_so_many(play: Any, directory: Path) 
         assert row["images_per_second"] == pytest.approx(speed, rel=0.2)  # seconds are rounded in the row
 
 
+@pytest.mark.parametrize(
+    ("every_rounds", "before", "expected"),
+    [
+        (8, 0, [8, 16, 20]),  # a multiple of the rounds per step; the last row is that of the end
+        (8, 6, [8, 16, 20]),
+        (8, 8, [16, 20]),
+        (5, 0, [8, 12, 16, 20]),  # after the steps that pass 5, 10, 15 and 20
+        (5, 10, [16, 20]),  # step 12 ends before 15
+        (2, 0, [4, 8, 12, 16, 20]),
+    ],
+)
+def test_a_row_after_each_step_that_passes_a_multiple(
+    play: Any, directory: Path, every_rounds: int, before: int, expected: list[int]
+) -> None:
+    """With 4 rounds per step, in a run that is resumed after some rounds."""
+    logger = History(RunRecord(directory, [LocalLogger(directory)]), every_rounds)
+    play([logger], "budget.images=1280", "trainer.rounds_per_step=4", rounds=before, images_seen=64 * before)
+    found = read_json_lines(directory / "history.jsonl")
+    assert [row["images_seen"] // 64 for row in found] == expected
+
+
 def test_learning_rates_are_those_of_the_step(play: Any, directory: Path) -> None:
     """Linear decay: the step that ends at s of S images has the factor 1 - (s - batch)/S."""
     overrides = ["optimizer.schedule=linear", "optimizer.generator.lr=1e-3", "optimizer.discriminator.lr=4e-3"]

@@ -14,7 +14,9 @@ from saddlepoint.tracking.record import RunRecord
 
 
 class History(pl.Callback):
-    """Logs a row every ``every_rounds`` rounds. Only then does training wait for the device.
+    """Logs a row after each step that passes a multiple of ``every_rounds``; only then does it wait for the device.
+
+    The first round is logged too, if it is a step of its own.
 
     Args:
         record: the run's record.
@@ -26,11 +28,18 @@ class History(pl.Callback):
         self.every_rounds = every_rounds
         self._since: tuple[float, int] | None = None
         self._logged_round = 0
+        self._passed = 0
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Count the multiples that earlier sessions of the run have passed."""
+        self._passed = game_of(pl_module).progress.rounds // self.every_rounds
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         """Log a row if it is due."""
         system = game_of(pl_module)
-        if system.progress.rounds % self.every_rounds == 0 or system.progress.rounds == 1:
+        passed = system.progress.rounds // self.every_rounds
+        if passed > self._passed or system.progress.rounds == 1:
+            self._passed = passed
             self._log(system)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
