@@ -24,7 +24,7 @@ from saddlepoint.data.images import Header, Pixels, decode, read_header
 from saddlepoint.data.sources.base import ArrayColumn, FileColumn, Stored
 from saddlepoint.errors import UserError
 from saddlepoint.terminal import console
-from saddlepoint.writing import whole
+from saddlepoint.writing import locked, whole
 
 T = TypeVar("T")
 
@@ -95,20 +95,40 @@ def decode_column(column: Stored, fit: Fit) -> Pixels:
 def cached_decode(column: FileColumn, fit: Fit, file: Path) -> Pixels:
     """Return the result of :func:`decode_column`, read from ``file`` if possible, else computed and written to it.
 
-    If the file cannot be written, a warning is issued.
+    Of several processes on one machine, one decodes, and the others wait and read the file. If the file cannot be
+    written, each decodes and issues a warning.
     """
-    with contextlib.suppress(OSError, ValueError, EOFError):  # missing or unreadable: decode again
-        values = np.load(file, allow_pickle=False)
-        if values.shape == (len(column), *fit.shape) and values.dtype == np.uint8:
+    shape = (len(column), *fit.shape)
+    values = _cached(file, shape)
+    if values is not None:
+        return values
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # the folder cannot be written
+            file.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(file.with_suffix(".lock")))
+        values = _cached(file, shape)  # another process may have written it meanwhile
+        if values is None:
+            values = decode_column(column, fit)
+            _cache(file, values)
+    return values
+
+
+def _cached(file: Path, shape: tuple[int, ...]) -> Pixels | None:
+    """Return the array in a file, uint8 of this shape; None if the file is missing, unreadable or of another kind."""
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        values: Pixels = np.load(file, allow_pickle=False)
+        if values.shape == shape and values.dtype == np.uint8:
             return values
-    values = decode_column(column, fit)
+    return None
+
+
+def _cache(file: Path, values: Pixels) -> None:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with whole(file) as part:
             np.save(part, values, allow_pickle=False)
     except OSError as error:
-        warnings.warn(f"{file}: cannot cache decoded images ({error.strerror}); set another cache_dir", stacklevel=2)
-    return values
+        warnings.warn(f"{file}: cannot cache decoded images ({error.strerror}); set another cache_dir", stacklevel=3)
 
 
 def read_headers(column: FileColumn) -> list[Header]:

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import http.client
 import time
 import urllib.request
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from saddlepoint.errors import UserError
-from saddlepoint.writing import explained, whole
+from saddlepoint.writing import explained, locked, whole
 
 CHUNK = 1 << 20
 TIMEOUT = 60.0  # seconds without an answer
@@ -43,7 +41,7 @@ class Downloads:
         file = self.folder / f"{hashlib.blake2b(url.encode(), digest_size=16).hexdigest()}.tar"
         with explained(self.folder, "set another cache_dir"):
             self.folder.mkdir(parents=True, exist_ok=True)
-            with _locked(file.with_suffix(".lock")):  # only one process downloads it
+            with locked(file.with_suffix(".lock")):  # only one process downloads it
                 if not file.exists():
                     with whole(file) as part:
                         _download(url, part)
@@ -62,13 +60,6 @@ class Downloads:
             total += size
             if total > self.limit and file != newest:
                 file.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also if the process is killed
-        yield
 
 
 def _download(url: str, part: BinaryIO) -> None:
