@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import secrets
+import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -75,11 +75,17 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 def locked(path: Path) -> Iterator[None]:
     """Hold the lock of a file, which is created if necessary, so that one process at a time is in the context.
 
+    Windows and some network file systems have no such locks, so that there several processes can be.
+
     Args:
         path: the file, which stays there. It should have no other purpose.
     """
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also if the process is killed
+        if sys.platform != "win32":
+            import fcntl
+
+            with contextlib.suppress(OSError):  # a file system without locks
+                fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also if the process is killed
         yield
 
 
