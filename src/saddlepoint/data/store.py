@@ -183,21 +183,23 @@ class Folder:
     def names(self) -> list[str]:
         """See :meth:`Store.names`. Links to folders are followed, as data folders are often links.
 
+        A link from a folder to itself or to a folder above it is left out.
+
         Raises:
             UserError: a folder cannot be read. Omitting it would silently change the data set.
         """
         found = []
-        visited = set()
+        above: dict[Path, frozenset[str]] = {}  # the real paths of each folder and of the folders above it
 
         def refuse(error: OSError) -> NoReturn:
             unreadable(error, Path(error.filename))
 
         for folder, folders, files in os.walk(self.path, onerror=refuse, followlinks=True):
-            real = os.path.realpath(folder)
-            if real in visited:  # reached again through a link
+            real, parents = os.path.realpath(folder), above.get(Path(folder).parent, frozenset())
+            if real in parents:  # a loop of links
                 folders.clear()
                 continue
-            visited.add(real)
+            above[Path(folder)] = parents | {real}
             folders[:] = [name for name in folders if is_data(name)]
             relative = Path(folder).relative_to(self.path)
             for file in files:
