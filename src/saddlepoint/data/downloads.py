@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import http.client
+import os
 import time
 import urllib.request
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -42,11 +44,11 @@ class Downloads:
         with explained(self.folder, "set another cache_dir"):
             self.folder.mkdir(parents=True, exist_ok=True)
             with locked(file.with_suffix(".lock")):  # only one process downloads it
-                if not file.exists():
-                    with whole(file) as part:
-                        _download(url, part)
-                file.touch()
-                opened = file.open("rb", buffering=0)
+                try:
+                    opened = file.open("rb", buffering=0)
+                except FileNotFoundError:
+                    opened = _downloaded(url, file)
+                os.utime(opened.fileno())
             self._delete_oldest(file)
         return opened
 
@@ -60,6 +62,13 @@ class Downloads:
             total += size
             if total > self.limit and file != newest:
                 file.unlink(missing_ok=True)
+
+
+def _downloaded(url: str, file: Path) -> FileIO:
+    """Write the content of a URL to a file, and return it, opened for reading before another process can delete it."""
+    with whole(file) as part:
+        _download(url, part)
+        return Path(part.name).open("rb", buffering=0)
 
 
 def _download(url: str, part: BinaryIO) -> None:

@@ -147,6 +147,26 @@ def test_a_file_is_downloaded_once_by_several_threads(tmp_path: Path, server: Se
     assert server.requests == {"/train-000003.tar": 1}
 
 
+def test_files_that_others_delete_stay_readable(tmp_path: Path, server: Server) -> None:
+    """With a limit of one byte, each download deletes the files that the other threads have just downloaded."""
+    contents = {f"{index}.tar": bytes([index]) * 1000 for index in range(4)}
+    for name, content in contents.items():
+        (tmp_path / "served" / name).write_bytes(content)
+    ours = Downloads(tmp_path / "d", 1)
+
+    def read(name: str) -> list[bytes]:
+        found = []
+        for _ in range(100):
+            with ours.open(server.address(name)) as file:
+                found.append(file.read())
+        return found
+
+    with ThreadPoolExecutor(8) as pool:
+        names = [*contents, *contents]
+        for name, found in zip(names, pool.map(read, names), strict=True):
+            assert set(found) == {contents[name]}
+
+
 def test_an_interrupted_download_is_repeated(tmp_path: Path, server: Server) -> None:
     server.truncated = 2
     with Downloads(tmp_path / "d", 1 << 30).open(server.address("train-000003.tar")) as file:
