@@ -94,7 +94,7 @@ def test_labelled_samples_are_not_part_of_checkpoints() -> None:
 @pytest.mark.parametrize(
     ("options", "line"),
     [
-        ({"prior": "gaussian", "labels": "prior"}, "labels: 'prior' needs a prior with a part for each class"),
+        ({"prior": "gaussian", "labels": "prior"}, "labels: 'prior' requires a prior with one part for each class"),
         ({"labelled": 10}, "labelled: labels are not used"),
     ],
 )
