@@ -50,7 +50,7 @@ test-all: ## the same with the lock and each supported Python that is installed,
 slow: install ## the long tests
 	$(BIN)/python -m pytest -m slow
 
-faults: install ## kill -9, full disks, closed ports: every row of docs/reliability.md, about half an hour
+faults: install ## kill -9, full disks, closed ports: the faults of docs/reliability.md, about an hour
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/faults
 
 slurm-test: install ## docs/cluster.md on a SLURM that is started and stopped here; needs root, which installs it by apt

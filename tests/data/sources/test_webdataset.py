@@ -152,7 +152,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
     "a huge member": (large, r"large.png: 1,099,511,627,776 bytes, more than 268,435,456"),
     "gzip": (
         lambda path: path.write_bytes(gzip.compress(path.read_bytes())),
-        "compressed with gzip, so that its .* plain",
+        "compressed with gzip, which does not allow random access .* plain",
     ),
     "bzip2": (lambda path: path.write_bytes(bz2.compress(path.read_bytes())), "compressed with bzip2"),
     "xz": (lambda path: path.write_bytes(lzma.compress(path.read_bytes())), "compressed with xz"),
