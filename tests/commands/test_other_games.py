@@ -104,17 +104,13 @@ def test_evaluate_gives_the_scores_of_the_run_by_the_same_judges(invoke: Any, ot
 def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path) -> None:
     """Weights, what it takes to build each network, and a graph that computes what PyTorch does.
 
-    PixelRNNs have no graph, since their recurrence would be unrolled.
+    The Diagonal BiLSTM has no graph, since its recurrence would be unrolled.
     """
     checkpoint = other_game / "checkpoints" / "last.ckpt"
     outcome = invoke("sample", f"checkpoint={checkpoint}", "export=out")
     assert outcome.code == 0, outcome.err
     exports = restore(checkpoint, "cpu").system.exports()
-    kinds = (
-        ("json", "safetensors")
-        if other_game.name in ("row_lstm", "diagonal_bilstm")
-        else ("json", "onnx", "safetensors")
-    )
+    kinds = ["json", "safetensors"] if other_game.name == "diagonal_bilstm" else ["json", "onnx", "safetensors"]
     names = {f"{name}.{kind}" for name in exports for kind in kinds}
     assert {file.name for file in (tmp_path / "out").iterdir()} == names
     for name, exported in exports.items():
@@ -128,7 +124,7 @@ def test_exports_hold_the_networks(invoke: Any, other_game: Path, tmp_path: Path
             key: (torch.rand(3, *value.shape[1:]) * 2 - 1).to(value.dtype) for key, value in exported.inputs.items()
         }
         if "onnx" not in kinds:
-            assert "no decoder.onnx: the recurrence over rows would be unrolled" in outcome.err
+            assert "no decoder.onnx: the recurrence over diagonals would be unrolled" in outcome.err
             continue
         session = onnxruntime.InferenceSession((tmp_path / "out" / f"{name}.onnx").read_bytes())
         found = session.run(None, {key: value.numpy() for key, value in given.items()})

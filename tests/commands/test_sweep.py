@@ -196,7 +196,7 @@ def test_a_sweeps_folder_names_no_code(
     content = {"hydra": {**recorded, "runtime": {"config_sources": []}}}
     (tmp_path / "multirun.yaml").write_text(json.dumps(content))
     key = code.partition("=")[0].removeprefix("+")
-    expected = f"{key}: the sweep's folder names code to be run; to trust it, add {code}"
+    expected = f"{key}: can run code, so it is not taken from the sweep's folder; to trust it, add {code}"
     assert refuse("train", "sweep.resume=.") == expected
 
 

@@ -225,7 +225,11 @@ def _check_trusted(jobs: Sequence[str], own: Mapping[str, Override], given: Mapp
         if (key == PLUGINS or not (launcher or plain)) and (
             key not in given or given[key].input_line != override.input_line
         ):
-            raise UserError("the sweep's folder names code to be run", key, f"to trust it, add {override.input_line}")
+            raise UserError(
+                "can run code, so it is not taken from the sweep's folder",
+                key,
+                f"to trust it, add {override.input_line}",
+            )
 
 
 def _is_of_hydra(key: str) -> bool:

@@ -24,14 +24,9 @@ from saddlepoint.networks.layers.pixels import PixelLayers, PixelLikelihood
 
 
 class PixelRNNLayers(PixelLayers):
-    """A 7×7 convolution with mask A, and residual LSTM layers of a subclass.
-
-    Attributes:
-        unrolls: True; a graph without loops, such as that of an export, repeats the operations of each row or column.
-    """
+    """A 7×7 convolution with mask A, and residual LSTM layers of a subclass."""
 
     lstm: type[nn.Module]
-    unrolls = True
 
     def __init__(
         self,
@@ -194,9 +189,14 @@ class RowLSTMDecoder(PixelRNNLayers):
 
 
 class DiagonalBiLSTMDecoder(PixelRNNLayers):
-    """A PixelRNN of Diagonal BiLSTM layers."""
+    """A PixelRNN of Diagonal BiLSTM layers.
+
+    Attributes:
+        unrolls: True; the graph of an export would repeat the operations of every diagonal.
+    """
 
     lstm = DiagonalBiLSTM
+    unrolls = True
 
 
 def lstm(gates: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -58,9 +58,8 @@ class ModeSeeking(Regularizer):
         latents = turn.latents.roll(1, 0)
         others = fake.roll(1, 0) if generate.of_latents_alone else generate(latents)
         pairs = slice(None) if len(latents) > 1 else slice(0)  # one sample has no other; all ranks must gather
-        of_samples, of_latents = (
-            ranks.gather(_distance(*both)[pairs]) for both in ((fake, others), (turn.latents, latents))
-        )
+        distances = torch.stack([_distance(fake, others), _distance(turn.latents, latents)], 1)
+        of_samples, of_latents = ranks.gather(distances[pairs]).unbind(1)
         if not len(of_latents):
             return turn.loss.new_zeros(())
         if self.ratio == "mean_of_ratios":
