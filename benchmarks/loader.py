@@ -2,7 +2,7 @@
 
     python benchmarks/loader.py [--rounds 5] [--batches 100]
 
-CIFAR-10's shape (50,000 images of 32x32x3, uint8), batches of 64, flips and normalisation to [-1, 1], CPU, one thread.
+CIFAR-10's shape (50,000 images of 32x32x3, uint8), batches of 64, flips and normalization to [-1, 1], CPU, one thread.
 The loaders run alternately, so that a busy machine slows all of them down equally; a ratio is the median over rounds.
 """
 

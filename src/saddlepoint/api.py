@@ -1,4 +1,4 @@
-"""The Python API: functions equivalent to the commands, with the same configs, which may be called repeatedly."""
+"""The Python API: functions equivalent to the commands, with the same configs; they may be called repeatedly."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def started() -> tuple[int, int] | None:
     """Return the number of processes per machine and of machines that torchrun, SLURM or :func:`launch` has started.
 
     Returns:
-        The two numbers, or None if none of them has started this process, or SLURM has as the only one: the batch
+        The two numbers, or None if none of them has started this process, or SLURM has started it alone: the batch
         script, a single task of ``srun``, a job of submitit. Such a process can start others by :func:`launch`.
     """
     # Imported here: these import torch, which commands that do not compute do not need.

@@ -73,20 +73,25 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is created if necessary, so that one process at a time is in the context.
+    """Hold the lock of a folder, or of a file that is created if necessary: one process at a time is in the context.
 
-    Windows and some network file systems have no such locks, so that there several processes can be.
+    Windows and some network file systems have no such locks; there, several processes can be in it.
 
     Args:
-        path: the file, which stays there. It should have no other purpose.
+        path: a folder, or a file, which stays there and should have no other purpose.
     """
-    with path.open("ab") as file:
-        if sys.platform != "win32":
-            import fcntl
-
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed, also if the process is killed
+    if sys.platform == "win32":
         yield
+        return
+    import fcntl
+
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_CREAT, 0o666)
+    try:
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(descriptor, fcntl.LOCK_EX)  # released when it is closed, also if the process is killed
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

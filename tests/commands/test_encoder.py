@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
-from saddlepoint.assembly.restore import ENCODER, find, restore
+from saddlepoint.assembly.restore import ENCODER, encoder_to_keep, find, restore
+from saddlepoint.errors import UserError
 from saddlepoint.tracking.checkpoints import load
 
 OPTIONS = ("data=digits", "features=none", "logger=none", "callbacks.samples.n=4")
@@ -78,6 +80,10 @@ def test_a_moved_checkpoint_needs_the_encoder(
     moved.mkdir()
     shutil.copy(tmp_path / "run" / "checkpoints" / "last.ckpt", moved / "mine.ckpt")
     assert restore(moved / "mine.ckpt", "cpu").system.sample(2).shape == (2, 1, 8, 8)  # type: ignore[attr-defined]
+    unknown = torch.load(moved / "mine.ckpt", weights_only=True)  # reads no file that it does not know
+    unknown["saddlepoint"]["config"]["encoder"]["sha256"] = None
+    torch.save(unknown, moved / "unknown.ckpt")
+    assert "encoder.sha256: missing key" in refuse("sample", "checkpoint=elsewhere/unknown.ckpt")
     own.rename(tmp_path / "renamed")
     line = refuse("sample", "checkpoint=elsewhere/mine.ckpt")
     assert "encoder.checkpoint: no checkpoint at vae" in line
@@ -91,6 +97,18 @@ def test_a_moved_checkpoint_needs_the_encoder(
     assert restore(moved / "mine.ckpt", "cpu").system.sample(2).shape == (2, 1, 8, 8)  # type: ignore[attr-defined]
     shutil.copy(moved / "mine.ckpt", moved / ENCODER)
     assert "is not the encoder that the run started with" in refuse("sample", "checkpoint=elsewhere/mine.ckpt")
+
+
+def test_an_encoder_that_is_still_being_trained_is_refused(own: Path) -> None:
+    """Between reading the encoder and copying it, its run has saved another one."""
+    known = hashlib.sha256(find(str(own)).read_bytes()).hexdigest()
+    config = OmegaConf.create({"encoder": {"checkpoint": str(own), "sha256": known}})
+    assert encoder_to_keep(config, None) == find(str(own)).read_bytes()
+    shutil.copy(own / "checkpoints" / "last.ckpt", find(str(own)))
+    with find(str(own)).open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(UserError, match="has changed while it was read; start again"):
+        encoder_to_keep(config, None)
 
 
 def test_what_does_not_fit_is_refused(refuse: Callable[..., str], own: Path, trained: Path) -> None:

@@ -154,6 +154,27 @@ def test_gray_samples_meet_a_colour_reference_as_they_are(evaluate: Any, digits:
     assert values(evaluate("samples=a.npz", *asked)) == pytest.approx(colour, rel=1e-5)
 
 
+def test_alpha_is_kept_where_the_data_have_it(evaluate: Any, refuse: Any, digits: np.ndarray, tmp_path: Path) -> None:
+    rgba = np.repeat(digits[..., None], 4, axis=3)
+    np.savez(tmp_path / "mine.npz", images=rgba[:300])
+    np.savez(tmp_path / "real.npz", train_images=rgba[300:700], test_images=rgba[700:1000])
+    asked = ("samples=mine.npz", "data=image_folder", "data.root=real.npz", "data.channels=4", "data.image_size=8")
+    card = evaluate(*asked, "features=random", "metrics=[fid]")["fid_random"]
+    assert card["fit"] is None
+    assert card["value"] == pytest.approx(
+        evaluate(*asked, "features=random", "fit=pad")["fid_random"]["value"], rel=1e-5
+    )
+
+
+@pytest.mark.usefixtures("digits")
+def test_metrics_have_the_names_of_their_scores(evaluate: Any, refuse: Any, trained: Path) -> None:
+    asked = ("samples=a.npz", "reference=b.npz", "features=random")
+    assert {"fid_random", "support_pixels"} <= evaluate(*asked, "metrics=[fid_random,duplicates_pixels]").keys()
+    assert evaluate(f"checkpoint={trained}", "n=64", "metrics=[fid_classifier]").keys() == {"fid_classifier"}
+    line = refuse("evaluate", *asked, "metrics=[fid_classifier]")
+    assert line.startswith("metrics: unknown metric 'fid_classifier'; choose from fid, fid_infinity, is")
+
+
 @pytest.mark.parametrize("kind", [np.float64, np.float32])
 def test_moments_in_a_file_give_the_fid_of_their_images(
     evaluate: Any, digits: np.ndarray, tmp_path: Path, kind: type

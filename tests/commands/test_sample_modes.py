@@ -210,6 +210,8 @@ REFUSED = {
     "mask=top": "mask: mode=grid does not use it; leave it out",
     "mode=animation": "or 'animate', got 'animation'",
     "fps=0": "fps: input should be greater than or equal to 0.1, got 0",
+    "fps=3": "fps: applies only to gif and mp4; leave it out, or set format=gif",
+    "export=x fps=3": "fps: applies only to gif and mp4; leave it out, or set format=gif",
     "fps=60": "fps: input should be less than or equal to 50, got 60",
     "n=100000000000": "n: input should be less than or equal to 10000000, got 100000000000",
     "columns=100000": "columns: input should be less than or equal to 1000, got 100000",

@@ -11,8 +11,18 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from saddlepoint.commands import sweep as sweep_files
 from saddlepoint.metrics.cards import short
 from saddlepoint.writing import read_json_lines
+
+
+def test_a_summary_that_was_not_written_is_that_of_no_finished_run(tmp_path: Path) -> None:
+    assert sweep_files.summary(tmp_path, 0) == {}
+    (tmp_path / "0_dcgan").mkdir()
+    assert sweep_files.summary(tmp_path, 0) == {}
+    for text, expected in (("", {}), ('{"best"', {}), ('{"best": {"fid": 1.0}}', {"best": {"fid": 1.0}})):
+        (tmp_path / "0_dcgan" / "summary.json").write_text(text)
+        assert sweep_files.summary(tmp_path, 0) == expected
 
 
 def only(paths: Any) -> Path:
@@ -186,6 +196,8 @@ def test_a_job_that_slurm_requeues_continues_its_own_run(
         ([], ["hydra.launcher.setup=[theirs]"], "hydra.launcher.setup=[theirs]"),
         ([], ["hydra.launcher.n_jobs=${oc.env:HOME}"], "hydra.launcher.n_jobs=${oc.env:HOME}"),
         ([], ["+hydra.job.env_set.PATH=theirs"], "+hydra.job.env_set.PATH=theirs"),
+        ([], ["+hydra.sweeper.params.plugins='[theirs]'"], "+hydra.sweeper.params.plugins='[theirs]'"),
+        ([], ["+hydra.sweeper.params.hydra.callbacks=theirs"], "+hydra.sweeper.params.hydra.callbacks=theirs"),
     ],
 )
 def test_a_sweeps_folder_names_no_code(

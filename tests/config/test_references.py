@@ -56,9 +56,22 @@ def test_secrets_are_refused_by_their_keys() -> None:
             refuse_secrets(["seed=1", f"+{key}=s3cr3t"])
         assert caught.value.key == key
         assert "s3cr3t" not in str(caught.value)
-    refuse_secrets(["seed=1", "run.name=my_secret", "~token"])
+    refuse_secrets(["seed=1", "run.name=my_secret", "~token", "network.num_tokens=16", "+key.token=${oc.env:KEY}"])
 
 
 def test_secrets_are_removed_from_what_is_written() -> None:
-    config = {"logger": {"api_key": "abc", "tags": [{"password": "x", "n": 1}]}, "token": None}
-    assert redacted(config) == {"logger": {"api_key": "…", "tags": [{"password": "…", "n": 1}]}, "token": None}
+    config = {"logger": {"api_key": "abc", "tags": [{"password": "x", "n": 1}]}, "token": None, "secrets": ["a"]}
+    removed = {"logger": {"api_key": "…", "tags": [{"password": "…", "n": 1}]}, "token": None, "secrets": "…"}
+    assert redacted(config) == removed
+
+
+def test_settings_that_are_no_secrets_are_kept() -> None:
+    """Without them, a checkpoint could not be read."""
+    config = {
+        "num_tokens": 16,
+        "class_token": True,
+        "tokenizer": "bpe",
+        "token": {"width": 8},
+        "key_token": "${model.k}",
+    }
+    assert redacted(config) == config

@@ -122,7 +122,17 @@ def test_cmyk_becomes_rgb():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-@pytest.mark.parametrize(("orientation", "turn"), [(3, 2), (6, -1), (8, 1)])
+@pytest.mark.parametrize("exif", [b"Exif\0\0garbage", b"Exif\0\0II", b"Exif\0\0II*\0\x08\0\0\0"])
+def test_an_image_with_damaged_exif_data_is_not_turned(kind, exif):
+    stripes = np.zeros((16, 48, 3), dtype=np.uint8)
+    stripes[:, :16] = 255
+    raw = encode(stripes, kind, exif=exif)
+    assert read_header(raw, "x")[:2] == (16, 48)
+    assert np.abs(load(raw, 3).astype(int) - stripes).mean() < 2
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+@pytest.mark.parametrize(("orientation", "turn"), [(3, 2), (6, -1), (8, 1), (9, 0)])
 def test_the_exif_orientation_is_applied(kind, orientation, turn):
     stripes = np.zeros((16, 48, 3), dtype=np.uint8)
     stripes[:, :16] = 255

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
 
 from saddlepoint.data import ImageFolder
-from saddlepoint.data.store import Folder
+from saddlepoint.data.store import Archive, Folder
 
 Nested = Callable[[Path], Path]
 
@@ -29,6 +31,21 @@ def test_class_folders_that_are_links_to_one_folder(nested: Nested, tmp_path: Pa
     expected = [f"{name}/{index}.png" for name in ("one", "two") for index in range(20)]
     assert Folder(tmp_path / "a").names() == sorted(expected)
     assert ImageFolder(str(tmp_path / "a")).open().class_names == ("one", "two")
+
+
+def test_backslashes_in_a_zip_file_separate_folders(tmp_path: Path) -> None:
+    """As some programs on Windows write them."""
+    picture = io.BytesIO()
+    Image.new("L", (4, 4)).save(picture, "PNG")
+    with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
+        for split in ("train", "test"):
+            archive.writestr(f"{split}\\", b"")
+            for name in ("cat", "dog"):
+                archive.writestr(f"{split}\\{name}\\0.png", picture.getvalue())
+    contents = ImageFolder(str(tmp_path / "pets.zip")).open()
+    assert contents.class_names == ("cat", "dog")
+    assert [len(contents.splits[split][0]) for split in ("train", "held_out")] == [2, 2]
+    assert Archive(tmp_path / "pets.zip").read("train/cat/0.png") == picture.getvalue()
 
 
 def test_loops_of_links_end(tmp_path: Path) -> None:

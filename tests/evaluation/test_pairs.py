@@ -119,6 +119,27 @@ def test_reconstructions_in_pixels_and_features(tmp_path: Path) -> None:
     assert features.beside["shuffled"] == pytest.approx((a - b.roll(1, 0)).norm(dim=1).mean().item())
 
 
+@pytest.mark.parametrize("n", [1, 3])
+def test_an_image_is_not_its_own_baseline(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, n: int) -> None:
+    """The last batch, or the only one, may have a single image."""
+    monkeypatch.setattr("saddlepoint.evaluation.base.AT_ONCE", 2)
+    data, extractor = DataModule(Digits()), RandomFeatures()
+    extractor.prepare(data, tmp_path)
+    judge = ReconstructionJudge(data, Settings(n=n), ["l1"], extractor)
+    l1, features = judge.score(Darker())  # type: ignore[arg-type]
+    assert l1.n == n
+    if n == 1:
+        assert l1.beside == {}
+        assert "shuffled" not in (features.beside or {})
+        return
+    real = quantise(data.batch("held_out", 0, 2).samples)
+    distance = (real[0].double() - real[1].double()).abs().mean().item() / 255
+    assert l1.beside == {"another_image": pytest.approx(distance, abs=1e-6)}
+    a, b = (extractor(one).pool.double() for one in (real, quantise(data.batch("held_out", 0, 2).samples / 2)))
+    assert features.beside is not None
+    assert features.beside["shuffled"] == pytest.approx((a - b.roll(1, 0)).norm(dim=1).mean().item())
+
+
 def test_what_can_be_had_at_a_size(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert figures_for((3, 64, 64), None) == ["l1", "psnr", "ssim"]

@@ -95,6 +95,25 @@ def test_a_signal_to_two_ranks(user: Any, rank: int | None, name: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("refused", [False, True])
+def test_a_job_that_cannot_be_requeued_is_stopped(user: Any, refused: bool) -> None:
+    """Containers often do not have SLURM's commands."""
+    scontrol = user.folder / "bin" / "scontrol"
+    if refused:
+        scontrol.parent.mkdir()
+        scontrol.write_text("#!/bin/sh\necho 'Access denied' >&2\nexit 1\n")
+        scontrol.chmod(0o755)
+    job = {"SLURM_JOB_ID": "7", "PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
+    process = user.start(*user.tiny, user.long, "run.dir=run", environment=job)
+    after_rounds(user, process)
+    process.send(signal.SIGUSR1)
+    assert process.wait() == 143
+    assert_saved(user, process, "SIGUSR1")
+    reason = "Access denied" if refused else "scontrol: No such file or directory"
+    assert f"the job was not requeued ({reason}); to requeue it: scontrol requeue 7" in process.err
+
+
+@pytest.mark.slow
 def test_slurm_warns_only_the_second_of_two_ranks(user: Any) -> None:
     """On several machines, SLURM's signal does not arrive everywhere at once; rank 0 requeues the job all the same."""
     (scontrol := user.folder / "bin" / "scontrol").parent.mkdir()

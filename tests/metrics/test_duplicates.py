@@ -7,7 +7,7 @@ from scipy.spatial.distance import cdist
 
 from saddlepoint.metrics.base import Sample, small_pixels
 from saddlepoint.metrics.collisions import near_copies
-from saddlepoint.metrics.duplicates import NEIGHBOURS, PAIRS, Duplicates
+from saddlepoint.metrics.duplicates import NEIGHBOURS, PAIRS, Duplicates, by_class, class_references
 from saddlepoint.metrics.neighbours import closest_pairs, nearest_neighbours
 from saddlepoint.metrics.support import Support, estimate
 
@@ -119,6 +119,19 @@ def test_the_collapsed_class_is_named(grid) -> None:
     assert found.note.startswith("class 1: collapsed")
     assert found.beside["class_0"] > 1000
     assert found.details["classes"].tolist() == [0, 1]
+
+
+def test_a_collapsed_class_is_named_where_another_has_more_copies() -> None:
+    """Class 0 is small, so its bound is wide: it has the higher rate of copies and no verdict, unlike class 1."""
+    generator = torch.Generator().manual_seed(0)
+    real, rows = (torch.randn(2100, 16, generator=generator) for _ in range(2))
+    classes = (torch.arange(2100) >= 100).long()
+    references = class_references(real, classes, 2)
+    rows[1], rows[150:300] = rows[0], rows[300:450]
+    note = by_class("pixels", rows, classes, references, None, None)[0].note
+    assert note is not None
+    assert note.startswith("class 0: no collapse seen")
+    assert note.endswith("; also collapsed: classes 1")
 
 
 def test_no_verdict_if_the_sharpness_differs(grid) -> None:

@@ -171,6 +171,14 @@ def test_runs_with_the_same_settings_and_seed_have_different_names(write_run: An
     assert [row.name for row in arrange(find(str(tmp_path)).runs).rows] == ["dcgan seed 0", "dcgan seed 0 (2)"]
 
 
+def test_null_and_none_of_a_key_are_two_settings(write_run: Any, tmp_path: Path) -> None:
+    for index, value in enumerate((None, "none", None, "none")):
+        write_run(tmp_path / str(index), seed=index // 2, changes={"data.source.label": value})
+    groups = arrange(find(str(tmp_path)).runs).groups
+    labels = {group.label: sorted(row.run.setup.seed for row in group.rows) for group in groups}
+    assert labels == {"data.source.label=null": [0, 1], "data.source.label=none": [0, 1]}
+
+
 def test_scores_are_selected_by_name(card: Any, write_run: Any, tmp_path: Path) -> None:
     write_run(tmp_path / "a", cards=[card(5.0, 64, "kid_classifier"), card(5.0, 64), card(5.0, 64, n=10)])
     table = arrange(find(str(tmp_path)).runs)

@@ -54,13 +54,17 @@ def test_the_first_blocks_are_frozen(network: Network, count: int, names: set[st
 
 
 @pytest.mark.parametrize(
-    ("network", "first"),
-    [(StyleGAN2Discriminator, "blocks.0."), (ProGANDiscriminator, "blocks.1.")],  # in the order of the forward pass
+    ("network", "block", "from_rgb"),  # in the order of the forward pass; coarser sizes enter later blocks
+    [
+        (partial(StyleGAN2Discriminator), "blocks.0.", "from_rgb.0."),
+        (partial(StyleGAN2Discriminator, architecture="skip"), "blocks.0.", "from_rgb.0."),
+        (ProGANDiscriminator, "blocks.1.", "from_rgb.2."),
+    ],
 )
-def test_networks_that_convert_colors_first(network: type[nn.Module], first: str) -> None:
+def test_networks_that_convert_colours_first(network: Network, block: str, from_rgb: str) -> None:
     built = network((1, 16, 16), 4)
     freeze_blocks(built, 1)
-    names = {name for name, _ in built.named_parameters() if name.startswith(("from_rgb.", first))}
+    names = {name for name, _ in built.named_parameters() if name.startswith((from_rgb, block))}
     assert frozen(built) == names
     assert {name.partition(".")[0] for name in names} == {"from_rgb", "blocks"}
 

@@ -10,6 +10,7 @@ from torch import nn
 from saddlepoint.errors import UserError
 from saddlepoint.schedules import SCHEDULES
 from saddlepoint.systems import ema, latents
+from saddlepoint.systems.capabilities import rows_of
 from saddlepoint.systems.checks import check_batch_size
 from saddlepoint.systems.progress import Budget, Progress
 
@@ -89,3 +90,10 @@ def test_keyed_latents_do_not_depend_on_start_and_count() -> None:
     for start, count in ((0, 1), (63, 2), (100, 150), (299, 1)):
         assert torch.equal(latents.keyed("normal", 3, 5, start, count), table[start : start + count])
     assert math.isclose(float(table.std()), 1.0, abs_tol=0.1)
+
+
+def test_rows_of_pictures_are_filled_up() -> None:
+    above, below = torch.arange(5.0).view(5, 1, 1, 1), torch.arange(5.0, 10.0).view(5, 1, 1, 1)
+    shown, columns = rows_of(above, below, columns=3)
+    assert columns == 3
+    assert shown.flatten().tolist() == [0, 1, 2, 5, 6, 7, 3, 4, -1, 8, 9, -1]

@@ -42,6 +42,13 @@ def test_training_images_stand_below_their_samples() -> None:
     assert dark.sum() == pytest.approx(cyan(above).sum(), rel=0.1)
 
 
+def test_transparent_pixels_are_white() -> None:
+    images = torch.tensor([200, 0, 0, 0], dtype=torch.uint8).view(4, 1, 1).expand(1, 2, 4, 8, 8)
+    opaque = torch.full((1, 2, 3, 8, 8), 255, dtype=torch.uint8)
+    pictures = [np.asarray(diagnostics.closest_pairs(one, one, [1.0], 0.5, "")) for one in (images, opaque)]
+    np.testing.assert_array_equal(*pictures)
+
+
 def test_the_curve_is_drawn_where_it_lies() -> None:
     """For 100 images, P(duplicate) reaches 1/2 at s = 12, which is in the left third of an axis from 2 to 1000."""
     drawn = torch.randint(100, (1000,), generator=torch.Generator().manual_seed(0))

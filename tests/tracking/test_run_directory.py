@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from saddlepoint.errors import UserError
-from saddlepoint.tracking.run_directory import claim, create, stamp
+from saddlepoint.tracking.run_directory import claim, contents, create, discard, stamp
 from saddlepoint.writing import append_json_line, read_json_lines, write_atomically
 
 
@@ -51,6 +51,37 @@ def test_claim_takes_new_and_empty_folders_only(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is not empty"):
         claim(tmp_path / "a")
     assert not any((tmp_path / "a" / "b").iterdir())
+
+
+def test_a_run_that_has_saved_a_checkpoint_is_not_begun_again(tmp_path: Path) -> None:
+    """Another process may have trained between the search for a checkpoint and the claim."""
+    (tmp_path / "checkpoints").mkdir()
+    for name in ("config.yaml", "history.jsonl"):
+        (tmp_path / name).touch()
+    assert claim(tmp_path, again=True) == tmp_path
+    assert not (tmp_path / "history.jsonl").exists()
+    for name in ("history.jsonl", "checkpoints/last.ckpt"):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match="has saved a checkpoint since this one was started"):
+        claim(tmp_path, again=True)
+    assert (tmp_path / "history.jsonl").exists()
+
+
+def test_what_was_there_before_a_run_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "notes.txt").touch()
+    before = contents(tmp_path)
+    assert before == {"old", "notes.txt"}
+    for name in ("samples", "wandb"):
+        (tmp_path / name / "deep").mkdir(parents=True)
+    (tmp_path / "config.yaml").touch()
+    (tmp_path / "link").symlink_to(tmp_path / "old")
+    discard(tmp_path, before)
+    assert contents(tmp_path) == before
+    assert contents(tmp_path / "new") is None
+    (tmp_path / "new" / "samples").mkdir(parents=True)
+    discard(tmp_path / "new", None)
+    assert contents(tmp_path) == before
 
 
 @pytest.mark.parametrize("make", [lambda path: create(path, "run"), claim], ids=["create", "claim"])

@@ -45,7 +45,7 @@ class GameStrategy(DDPStrategy):
         self.model = self.lightning_module
 
     def barrier(self, name: str | None = None) -> None:
-        """Synchronise all ranks, except for saving, since only rank 0 knows when a score has improved."""
+        """Synchronize all ranks, except for saving, since only rank 0 knows when a score has improved."""
         if name != "Trainer.save_checkpoint":
             super().barrier(name)
 

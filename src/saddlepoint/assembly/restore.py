@@ -14,14 +14,13 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from saddlepoint.assembly.build import build_system
 from saddlepoint.config.references import check_references
-from saddlepoint.data.store import given_path, status
+from saddlepoint.data.store import given_path, read_file, status
 from saddlepoint.errors import UserError
 from saddlepoint.systems.capabilities import Encodes
 from saddlepoint.systems.encoders import FrozenEncoder
 from saddlepoint.systems.game import Game
 from saddlepoint.tracking import checkpoints, wandb_artifact
 from saddlepoint.types import DataInfo
-from saddlepoint.writing import write_atomically
 
 ENCODER = "encoder.ckpt"
 """A run's own copy of the checkpoint of its encoder, in the run's folder."""
@@ -134,8 +133,11 @@ def encoder_of(
         except UserError as error:
             remedy = error.remedy if run is None else f"put it there, or as {ENCODER} into {run}"
             raise UserError(error.problem, "encoder.checkpoint", remedy) from None
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    if config.encoder.get("sha256") not in (None, digest):
+    expected = config.encoder.get("sha256")
+    if run is not None and expected is None:
+        raise UserError("missing key", "encoder.sha256", "restore the original checkpoint")
+    digest = hashlib.sha256(read_file(path)).hexdigest()
+    if expected not in (None, digest):
         raise UserError(
             f"{path} is not the encoder that the run started with", "encoder.checkpoint", "restore the original file"
         )
@@ -161,14 +163,26 @@ def encoder_of(
     return FrozenEncoder(restored.system)
 
 
-def keep_encoder(config: DictConfig, run: Path) -> None:
-    """Copy the encoder's checkpoint, if the run has one, into the run's folder, so that the run needs no other folder.
+def encoder_to_keep(config: DictConfig, run: Path | None) -> bytes | None:
+    """Return the checkpoint of the run's encoder, of which the run's folder gets a copy and so needs no other folder.
+
+    Args:
+        config: the run's config, with ``encoder.sha256``.
+        run: the folder of a resumed run; None for a new run.
+
+    Returns:
+        The file's bytes; None if the run has no encoder, or has the copy.
 
     Raises:
-        OSError: if it cannot be written.
+        UserError: if the checkpoint has changed since :func:`encoder_of` read it, because it is still being trained.
     """
-    if config.get("encoder") and status(run / ENCODER) is None:
-        write_atomically(run / ENCODER, find(config.encoder.checkpoint).read_bytes())
+    if not config.get("encoder") or (run is not None and status(run / ENCODER) is not None):
+        return None
+    path = find(config.encoder.checkpoint)
+    content = read_file(path)
+    if hashlib.sha256(content).hexdigest() != config.encoder.sha256:
+        raise UserError(f"{path} has changed while it was read", "encoder.checkpoint", "start again")
+    return content
 
 
 def within(path: Path, key: str, error: UserError) -> UserError:
@@ -177,7 +191,7 @@ def within(path: Path, key: str, error: UserError) -> UserError:
     return UserError(f"{path}: {where}{error.problem}", key, error.remedy)
 
 
-def initialise(system: Game, path: Path, model: str) -> None:
+def initialize(system: Game, path: Path, model: str) -> None:
     """Load the networks' weights and their averages from a checkpoint of the same model.
 
     Raises:

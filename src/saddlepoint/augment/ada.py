@@ -28,7 +28,7 @@ class ADA(Augment):
 
     There are three differences from the paper. Geometric transformations are one affine map with bilinear sampling and
     reflection at the borders; the paper uses wavelet filters. p is clipped to [0, 1]; the paper has only the lower
-    bound. r_t is the mean sign of D(x) minus the score at which the optimal critic is undecided, which is 0 for the
+    bound. r_t is the mean sign of D(x) - s, where s is the optimal critic's score for p_data = p_g, which is 0 for the
     logistic losses without label smoothing. With accumulation, r_t is that of the last micro-batch. p and r_t are
     logged in the turns of D as ``ada_probability`` and ``ada_sign``.
     """

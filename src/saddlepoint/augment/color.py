@@ -1,4 +1,4 @@
-"""Affine maps of RGB colors as [N, 4, 4] matrices, for images with 1, 3 or 4 channels."""
+"""Affine maps of RGB colours as [N, 4, 4] matrices, for images with 1, 3 or 4 channels."""
 
 from __future__ import annotations
 

@@ -16,12 +16,12 @@ Policy = Literal["color", "translation", "cutout"]
 
 
 class DiffAugment(Augment):
-    """Color transformation, translation and cutout, drawn independently for each image (section 3.2).
+    """Colour transformation, translation and cutout, drawn independently for each image (section 3.2).
 
     - ``color``: adds U(-½, ½) to the brightness, then multiplies the saturation by U(0, 2) and the contrast by
       U(½, 3/2); a fourth channel is not changed;
     - ``translation``: translation by whole pixels, up to ⅛ of each side, rounded, with zero padding;
-    - ``cutout``: sets a rectangle of half of each side, centered anywhere in the image, to zero.
+    - ``cutout``: sets a rectangle of half of each side, centred anywhere in the image, to zero.
     """
 
     def __init__(self, policy: Sequence[Policy] = ("color", "translation", "cutout")) -> None:

@@ -60,7 +60,7 @@ def warp(images: Tensor, maps: Tensor) -> Tensor:
     Args:
         images: [N, C, H, W].
         maps: maps from output coordinates (x, y, 1) to input coordinates (x, y), [N, 2 or 3, 3]. Coordinates are in
-            pixels, with the origin at the center of the image and y pointing down.
+            pixels, with the origin at the centre of the image and y pointing down.
     """
     height, width = images.shape[2:]
     y = torch.arange(height, device=images.device, dtype=maps.dtype)[:, None] - (height - 1) / 2

@@ -35,7 +35,7 @@ def transform(
     - ``blit``: mirroring, rotation by multiples of 90°, translation by whole pixels up to ⅛ of each side;
     - ``geometric``: isotropic scaling, rotation, anisotropic scaling, rotation again, translation;
     - ``color``: brightness, contrast, luma flip, hue, saturation;
-    - ``cutout``: a rectangle of half of each side, centered anywhere in the image, is set to zero.
+    - ``cutout``: a rectangle of half of each side, centred anywhere in the image, is set to zero.
 
     Args:
         samples: [N, C, H, W].

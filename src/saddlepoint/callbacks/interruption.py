@@ -38,7 +38,7 @@ class Interruption(pl.Callback):
         self._before: dict[int, Any] = {}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Replace Lightning's signal handlers, which exit with code 0 or synchronise ranks from within a handler."""
+        """Replace Lightning's signal handlers, which exit with code 0 or synchronize ranks from within a handler."""
         signals = [signal.SIGTERM, signal.SIGINT, *([signal.SIGUSR1] if "SLURM_JOB_ID" in os.environ else [])]
         self._before = {number: signal.signal(number, self._on_signal) for number in signals}
 
@@ -62,7 +62,7 @@ class Interruption(pl.Callback):
             shlex.quote(f"resume={self.checkpoints.record.directory}"),
         )  # fmt: skip
         if number == signal.SIGUSR1:
-            subprocess.run(["scontrol", "requeue", os.environ["SLURM_JOB_ID"]], check=False)
+            _requeue(os.environ["SLURM_JOB_ID"])
         raise SystemExit(128 + (signal.SIGTERM if number == signal.SIGUSR1 else number))
 
     def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -82,3 +82,14 @@ class Interruption(pl.Callback):
         if number == signal.SIGINT and self._received == signal.SIGINT:
             raise KeyboardInterrupt
         self._received = number
+
+
+def _requeue(job: str) -> None:
+    """Ask SLURM to run this job again; containers often do not have its commands."""
+    try:
+        answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
+        problem = answer.stderr.strip() if answer.returncode else None
+    except OSError as error:
+        problem = f"scontrol: {error.strerror}"
+    if problem is not None:
+        log.warning("the job was not requeued (%s); to requeue it: scontrol requeue %s", problem, job)

@@ -83,6 +83,9 @@ def _check(config: DictConfig) -> list[str]:
     formats = formats or (["gif"] if config.mode == "animate" else ["grid"])
     if config.mode == "animate" and (still := [form for form in formats if form not in ANIMATIONS]):
         raise UserError(f"mode=animate writes animations, not {still[0]}", "format", "choose gif or mp4")
+    animated = config.export is None and any(form in ANIMATIONS for form in formats)
+    if config.fps != defaults.fps and not animated:
+        raise UserError("applies only to gif and mp4", "fps", "leave it out, or set format=gif")
     if "mp4" in formats:
         animations.check_mp4()
     return formats

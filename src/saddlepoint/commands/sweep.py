@@ -42,6 +42,8 @@ SETTINGS_OF_HYDRA = re.compile(
     rf"hydra\.(mode|sweep\.(dir|subdir)|sweeper\.(max_batch_size|params\..*)|job\.name|launcher\.({'|'.join(RESOURCES)}))"
 )
 """Settings of Hydra that a sweep is resumed with, if they have no interpolation."""
+PARAMS = "hydra.sweeper.params."
+"""Hydra makes an override of the jobs from each key below this one."""
 
 _sweep_directory: Path | None = None
 
@@ -139,7 +141,7 @@ def own_folder(folder: str) -> Path:
 
 
 def ended() -> Path | None:
-    """Return the folder of the sweep that this process has run, once, or None if it runs no sweep."""
+    """Return the folder of the sweep that this process has run and forget it; None if there is none."""
     global _sweep_directory
     directory, _sweep_directory = _sweep_directory, None
     return directory
@@ -153,8 +155,11 @@ def folder_of(directory: Path, number: int) -> Path | None:
 def summary(directory: Path, number: int) -> dict[str, Any]:
     """Return the summary of a job of the sweep in ``directory``; empty if its run has not finished."""
     folder = folder_of(directory, number)
-    file = None if folder is None else folder / "summary.json"
-    return json.loads(file.read_text()) if file is not None and file.exists() else {}
+    try:
+        found: dict[str, Any] = json.loads((folder / "summary.json").read_text()) if folder is not None else {}
+    except (FileNotFoundError, ValueError):  # empty if an earlier version was killed while writing it
+        return {}
+    return found
 
 
 def continued(line: CommandLine) -> CommandLine:
@@ -219,17 +224,21 @@ def _check_trusted(jobs: Sequence[str], own: Mapping[str, Override], given: Mapp
     if PLUGINS in given and PLUGINS not in stored:
         raise UserError("the sweep has no plugins", PLUGINS, "leave it out; jobs keep their settings")
     for key, override in stored.items():
-        launcher = key == LAUNCHER and override.value() in ("basic", *LAUNCHERS)
-        harmless = SETTINGS_OF_HYDRA.fullmatch(key) and not re.search(r"\$\{|_target_", str(override.input_line))
-        plain = not _is_of_hydra(key) or harmless
-        if (key == PLUGINS or not (launcher or plain)) and (
-            key not in given or given[key].input_line != override.input_line
-        ):
+        if _can_run_code(key, override) and (key not in given or given[key].input_line != override.input_line):
             raise UserError(
                 "can run code, so it is not taken from the sweep's folder",
                 key,
                 f"to trust it, add {override.input_line}",
             )
+
+
+def _can_run_code(key: str, override: Override) -> bool:
+    of_jobs = key.removeprefix(PARAMS)
+    if of_jobs.split(".")[0] == PLUGINS or (of_jobs != key and _is_of_hydra(of_jobs)):
+        return True
+    if not _is_of_hydra(key) or (key == LAUNCHER and override.value() in ("basic", *LAUNCHERS)):
+        return False
+    return not SETTINGS_OF_HYDRA.fullmatch(key) or bool(re.search(r"\$\{|_target_", str(override.input_line)))
 
 
 def _is_of_hydra(key: str) -> bool:

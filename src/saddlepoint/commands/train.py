@@ -81,6 +81,7 @@ def launch() -> Launch:
 def _in_processes(asked: Launch, number: int) -> float | None:
     sources = HydraConfig.get().runtime.config_sources
     folders = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    folders += [line for line in HydraConfig.get().overrides.hydra if line.lstrip("+").startswith("hydra.searchpath=")]
     environment = {} if asked.sweep is None else {SWEEP: json.dumps([str(asked.sweep[0]), asked.sweep[1]])}
     processes.launch(["train", *folders, *asked.overrides], number, environment)
     return _best({} if asked.sweep is None else sweep.summary(*asked.sweep))

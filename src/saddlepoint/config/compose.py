@@ -39,7 +39,7 @@ def composed(command: str, overrides: Sequence[str] = (), folder: str | None = N
     """Compose a command's config.
 
     Args:
-        command: ``train``, ``evaluate`` or ``sample``.
+        command: ``train``, ``evaluate``, ``sample``, ``explore`` or ``report``.
         overrides: overrides such as ``model=wgan_gp``; see :func:`saddlepoint.config.overrides.from_settings` for
             Python values.
         folder: a folder of additional configs, like ``--config-dir``.
@@ -187,7 +187,7 @@ def _composed(line: CommandLine, overrides: Sequence[str]) -> DictConfig:
 
 @contextmanager
 def _hydra() -> Iterator[None]:
-    """Initialise Hydra temporarily; the state of a Hydra application running in this process is restored on exit."""
+    """Initialize Hydra temporarily; the state of a Hydra application running in this process is restored on exit."""
     running = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:

@@ -71,7 +71,7 @@ class LoggerConfig(Strict):
 
 
 class NormConfig(Strict):
-    """Normalisation layers of the networks."""
+    """Normalization layers of the networks."""
 
     generator: NormKind = "batch"
     discriminator: NormKind = "batch"

@@ -43,6 +43,9 @@ def _first_mistake(error: ValidationError, schema: type[BaseModel]) -> UserError
         return UserError("unknown key", key, suggestion(str(mistake["loc"][-1]), _fields(schema, mistake["loc"][:-1])))
     if mistake["type"] == "missing":
         return UserError("missing key", key)
+    if mistake["type"] == "model_type":
+        keys = ", ".join(f"{key}.{field}" for field in _fields(schema, path))
+        return UserError(f"a group of keys, which cannot be set to {mistake['input']}", key, f"set its keys: {keys}")
     return wrong_value(key, mistake["input"], mistake["msg"])
 
 

@@ -35,7 +35,7 @@ class Downloads:
     limit: int
 
     def open(self, url: str) -> BinaryIO:
-        """Return a file, opened for reading; it is downloaded if it is not in the folder. Deleting it leaves it open.
+        """Return a file, opened for reading; it is downloaded if it is not in the folder. It stays open if deleted.
 
         Raises:
             UserError: it cannot be downloaded, or the folder cannot be written.

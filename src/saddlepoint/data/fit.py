@@ -27,7 +27,7 @@ class Fit:
         height: in pixels.
         width: in pixels.
         channels: 1 for gray, 3 for RGB, 4 for RGBA.
-        policy: ``pad`` centres the image on a background of 0 (-1 after normalisation), with any odd row or column
+        policy: ``pad`` centres the image on a background of 0 (-1 after normalization), with any odd row or column
             below and to the right, and rejects larger images; ``crop`` resizes the image to the smallest size that
             covers the target and crops the centre; ``resize`` ignores the aspect ratio.
     """

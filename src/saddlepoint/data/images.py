@@ -95,12 +95,15 @@ def _opened(raw: bytes, where: str) -> Iterator[Image.Image]:
 def _orientation(image: Image.Image) -> int:
     """Return the EXIF orientation in the header, without decoding the image as ``getexif`` of a PNG would.
 
-    It is 1 for a TIFF, whose orientation Pillow applies itself.
+    It is 1 for a TIFF, whose orientation Pillow applies itself, and for images with damaged EXIF data.
     """
     if image.format == "TIFF":
         return 1
-    orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
-    return orientation if isinstance(orientation, int) else 1
+    try:
+        orientation = Image.Image.getexif(image).get(ORIENTATION, 1)
+    except Exception:  # of many types
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _is_gray(image: Image.Image) -> bool:

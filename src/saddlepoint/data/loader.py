@@ -156,7 +156,7 @@ class _Loader:
         return batch
 
     def _transformed(self, values: Tensor, drawn: Draws) -> Tensor:
-        """Return rows as network inputs: images cropped, mirrored, binarised and normalised; points unchanged."""
+        """Return rows as network inputs: images cropped, mirrored, binarised and normalized; points unchanged."""
         if values.dim() != 4:
             return values
         if drawn.corners is not None:

@@ -226,11 +226,15 @@ class Folder:
 
 
 class Archive:
-    """The files in a zip file. May be shared by threads and worker processes; each process opens the file itself."""
+    """The files in a zip file. May be shared by threads and worker processes; each process opens the file itself.
+
+    Backslashes in names, which some programs on Windows write, separate folders as slashes do.
+    """
 
     def __init__(self, path: Path):
         self.path = path
         self._zip: zipfile.ZipFile | None = None
+        self._members: dict[str, zipfile.ZipInfo] = {}
         self._process = -1
 
     def _file(self) -> zipfile.ZipFile:
@@ -241,11 +245,16 @@ class Archive:
             except Exception as error:  # besides BadZipFile: an unknown version, a name that is not UTF-8 …
                 problem = f"{self.path}: not a readable zip file ({error})"
                 raise UserError(problem, None, "copy or download it again") from None
+            self._members = {member.filename.replace("\\", "/"): member for member in self._zip.infolist()}
             self._process = os.getpid()
         return self._zip
 
+    def _member(self, name: str) -> zipfile.ZipInfo:
+        self._file()
+        return self._members[name]
+
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_zip": None, "_process": -1}
+        return {"path": self.path, "_zip": None, "_members": {}, "_process": -1}
 
     def names(self) -> list[str]:
         """See :meth:`Store.names`."""
@@ -257,7 +266,7 @@ class Archive:
             if _points_outside(member):
                 problem = f"{self.path}: {member.filename!r} points outside the archive"
                 raise UserError(problem, None, "remove it from the archive")
-        return sorted({member.filename for member in members if not member.is_dir() and is_data(member.filename)})
+        return sorted(name for name in self._members if not name.endswith("/") and is_data(name))
 
     def read(self, name: str) -> bytes:
         """See :meth:`Store.read`. The declared size is checked, which zipfile does not exceed, and so is the CRC."""
@@ -266,18 +275,18 @@ class Archive:
             problem = f"{self.path}:{name}: {size:,} bytes unpacked, more than {MAX_FILE_BYTES:,}"
             raise UserError(problem, None, "remove it")
         try:
-            return self._file().read(name)
+            return self._file().read(self._member(name))
         except Exception as error:  # of many types: bad CRC, bad deflate data, encryption, unknown method …
             problem = f"{self.path}:{name}: cannot be unpacked ({error})"
             raise UserError(problem, None, "copy the archive again") from None
 
     def size(self, name: str) -> int:
         """See :meth:`Store.size`."""
-        return self._file().getinfo(name).file_size
+        return self._member(name).file_size
 
     def crc32(self, name: str) -> int:
         """See :meth:`Store.crc32`. The archive's directory contains it."""
-        return self._file().getinfo(name).CRC
+        return self._member(name).CRC
 
     def digest(self, names: Sequence[str]) -> str:
         """Return a hash of names, sizes and CRC-32s of these members; contents are compared with the CRC when read."""

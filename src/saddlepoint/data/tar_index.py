@@ -20,6 +20,7 @@ from saddlepoint.writing import whole
 
 INDEX_VERSION = 1
 MAX_LABEL_BYTES = 1 << 20
+INT64 = range(-(1 << 63), 1 << 63)
 
 # A shard's digest covers the content of all its images up to this size, else of some evenly spaced ones.
 HASH_WHOLE_BYTES = 16 << 20
@@ -96,7 +97,7 @@ def read_index(file: BinaryIO, path: Path | str) -> Index:
 
 
 def _members(file: BinaryIO, path: Path | str) -> Iterator[tuple[str, tarfile.TarInfo]]:
-    """Yield the regular members of a tar file with their normalised names."""
+    """Yield the regular members of a tar file with their normalized names."""
     start = file.read(6)
     if kind := next((kind for magic, kind in COMPRESSED.items() if start.startswith(magic)), None):
         problem = f"{path}: compressed with {kind}, which does not allow random access to its members"
@@ -118,7 +119,7 @@ def _members(file: BinaryIO, path: Path | str) -> Iterator[tuple[str, tarfile.Ta
         file.seek(end)
         if file.read(tarfile.BLOCKSIZE) != tarfile.NUL * tarfile.BLOCKSIZE:
             raise tarfile.ReadError(f"damaged or truncated after {end:,} bytes")
-    except (tarfile.TarError, ValueError, OverflowError, MemoryError) as error:
+    except (tarfile.TarError, ValueError, OverflowError, MemoryError, RecursionError) as error:
         raise UserError(f"{path}: not a readable tar file ({error})", None, "copy or download it again") from None
 
 
@@ -139,11 +140,14 @@ def _label(where: str, content: bytes) -> int | None:
         except (ValueError, RecursionError):
             raise UserError(f"{where}: not valid JSON", None, "repair or remove it") from None
         label = record.get("label") if isinstance(record, dict) else None
-        return label if isinstance(label, int) and not isinstance(label, bool) else None
+        return label if isinstance(label, int) and not isinstance(label, bool) and label in INT64 else None
     try:
-        return int(content)
+        label = int(content)
+        if label not in INT64:
+            raise ValueError
+        return label
     except ValueError:
-        problem = f"{where}: {content[:20].decode(errors='replace')!r} is not an integer"
+        problem = f"{where}: {content[:20].decode(errors='replace')!r} is not an integer of 64 bits"
         raise UserError(problem, "labels", "set it to none, or replace the .cls members") from None
 
 

@@ -31,7 +31,7 @@ class Shard(NamedTuple):
     Attributes:
         location: its path or URL.
         images: its index.
-        stamp: of the last modification, to recognise a file that has been replaced; 0 for a URL.
+        stamp: of the last modification, to recognize a file that has been replaced; 0 for a URL.
         downloads: where the file of a URL is kept; None for a path.
     """
 

@@ -1,4 +1,4 @@
-"""Crops, flips, binarisation and normalisation of the pixels of a batch, computed on the training device."""
+"""Crops, flips, binarisation and normalization of the pixels of a batch, computed on the training device."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def flips(seed: int, start: int, count: int, purpose: str = "flip") -> Tensor:
 def mirror(pixels: Tensor, flip: Tensor) -> Tensor:
     """Mirror the images, uint8 [N, H, W, C], for which ``flip``, bool [N], is True."""
     # Bitwise selection by a mask of 0 or 255 is four times as fast as torch.where on bytes. Boolean indexing would
-    # synchronise with the GPU.
+    # synchronize with the GPU.
     mask = flip.to(torch.uint8).neg()[:, None, None, None]
     return pixels ^ ((pixels ^ pixels.flip(2)) & mask)
 

@@ -163,7 +163,7 @@ def _fitted(config: DictConfig, reference: DataModule) -> tuple[DataModule, str 
         module = _module(config.samples, size, config.fit, channels)
         _inspected(module, "samples")
         return module, config.fit
-    module = _module(config.samples, None, "pad")
+    module = _module(config.samples, None, "pad", 4 if channels == 4 else None)  # alpha is kept on request
     try:
         found = _inspected(module, "samples").shape
     except UserError as error:
@@ -172,7 +172,7 @@ def _fitted(config: DictConfig, reference: DataModule) -> tuple[DataModule, str 
         raise UserError(error.problem, "samples", _remedy(real)) from None
     if found == real.shape:
         return module, None
-    if found[0] in (channels, 1) and channels in (1, 3):  # converting gray to RGB does not change an image
+    if found[0] in (channels, 1) and channels in (1, 3, 4):  # converting gray to RGB does not change an image
         if found[1:] == (height, width):
             return _module(config.samples, size, "pad", channels), None
         if found[1:] == reference.native_size():
@@ -218,7 +218,7 @@ def _evaluator(
         raise UserError(f"{n} samples cannot be split into {splits} parts", "splits", "reduce it")
     catalogue.build(names, extractor, config.seed, splits)
     nothing_held_out = real.info.sizes["held_out"] == 0
-    if extractor.predicts_labels and nothing_held_out:
+    if (extractor.predicts_labels or extractor.counts_modes) and nothing_held_out:
         raise UserError(
             f"the {extractor.name} is tested on held-out images, and {config.reference} has none",
             "features",

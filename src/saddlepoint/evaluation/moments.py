@@ -49,9 +49,9 @@ def statistics(
         mean, covariance = (torch.from_numpy(array) for array in read_moments(path))
     except UserError as error:
         raise error.at("reference") from None
+    prepare(extractor, samples)  # networks of some features have several sizes
     if len(mean) != extractor.dim:
         problem = f"{path} is of {len(mean)} features, and {extractor.name} has {extractor.dim}"
         raise UserError(problem, "reference", "give a file of these features, or choose others")
-    prepare(extractor, samples)
     digest = cache.digest({"mu": mean, "sigma": covariance})
     return RealStatistics.from_moments(path.stem, digest, mean, covariance, extractor)

@@ -250,8 +250,8 @@ class ReconstructionJudge(PairJudge):
             yield real, system.decode(system.encode(real, self.settings.ema), self.settings.ema), real
 
     def baselines(self, given: Tensor, truth: Tensor) -> dict[str, Tensor]:
-        """Return another image of the batch as a baseline for the reconstruction."""
-        return {"another_image": truth.roll(1, 0)}
+        """Return another image of the batch, if there is one, as a baseline for the reconstruction."""
+        return {"another_image": truth.roll(1, 0)} if len(truth) > 1 else {}
 
     def score(self, system: Game) -> list[ScoreCard]:
         """Return one card per figure."""
@@ -264,8 +264,11 @@ class ReconstructionJudge(PairJudge):
         for real, made, _ in self.pairs(system):
             x, y = (extractor(quantise(images)).pool.double().cpu() for images in (real, made))
             own.append(torch.linalg.vector_norm(x - y, dim=1))
-            shuffled.append(torch.linalg.vector_norm(x - y.roll(1, 0), dim=1))
-        seconds, beside = time.perf_counter() - begin, {"shuffled": float(torch.cat(shuffled).mean())}
+            if len(x) > 1:
+                shuffled.append(torch.linalg.vector_norm(x - y.roll(1, 0), dim=1))
+        seconds, beside = time.perf_counter() - begin, {}
+        if shuffled:
+            beside["shuffled"] = float(torch.cat(shuffled).mean())
         about = {"features": extractor.name, "features_version": extractor.version, "resize": extractor.resize}
         name, beside = self.name.format("features"), {**beside, **extractor.beside}
         return [*cards, self.card(system, name, torch.cat(own), seconds, beside=beside, **about)]

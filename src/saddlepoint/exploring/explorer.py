@@ -24,7 +24,7 @@ from saddlepoint.systems.capabilities import Encodes, HasLatents, Translates, ro
 from saddlepoint.tracking import pictures
 
 WAY = 9
-"""Number of samples that are shown on the way between two seeds."""
+"""Number of samples on the path between two seeds."""
 SLIDERS = 8
 """Number of directions that are shown at a time."""
 

@@ -66,7 +66,7 @@ def _between_classes(config: DictConfig, restored: Restored, labels: Sequence[in
 def arithmetic(config: DictConfig, restored: Restored) -> tuple[Tensor, int]:
     """Return a - b + c of the mean latents of three rows of samples, followed by samples nearby.
 
-    Radford et al. 2016, arXiv:1511.06434, section 6.3.2. The last column of rows a, b and c is the sample of the mean.
+    Radford et al. 2015, arXiv:1511.06434, section 6.3.2. The last column of rows a, b and c is the sample of the mean.
     """
     system = system_of(restored)
     terms = [list(term) for term in config.terms]

@@ -40,7 +40,7 @@ OF_LABELS: frozenset[Need] = frozenset({"labels", "class_moments"})
 """The needs that only samples with labels meet."""
 
 PIXELS_SIDE = 32
-"""Images are averaged down to this many pixels a side for comparison: enough to recognise copies, and affordable for
+"""Images are averaged down to this many pixels a side for comparison: enough to recognize copies, and affordable for
 50,000 images."""
 
 

@@ -52,13 +52,19 @@ DEFAULT = ("fid", "is", "kid", "precision", "nearest_train", "duplicates", "clas
 def build(names: Sequence[str], extractor: FeatureExtractor, seed: int, splits: int) -> list[Metric]:
     """Return the named metrics, without those that the extractor does not support (no Inception Score without logits).
 
+    Names may have the endings of scores: ``fid_classifier`` is ``fid`` with an extractor of this name.
+
     Raises:
         UserError: a name is unknown.
     """
     families = {score: metric for metric in METRICS.values() for score in (metric.name, *metric.also)}
+    known = dict(families)
+    for score, family in families.items():
+        ends = (extractor.name, *(["pixels"] if "pixels" in family.needs else []))
+        known |= {f"{score}_{end}": family for end in ends}
     for name in names:
-        if name not in families:
+        if name not in known:
             remedy = suggestion(name, families) or f"choose from {', '.join(families)}"
             raise UserError(f"unknown metric '{name}'", "metrics", remedy)
-    metrics = [family(seed, splits) for family in dict.fromkeys(families[name] for name in names)]
+    metrics = [family(seed, splits) for family in dict.fromkeys(known[name] for name in names)]
     return [metric for metric in metrics if metric.applies_to(extractor)]

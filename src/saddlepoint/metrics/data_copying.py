@@ -29,7 +29,7 @@ CELLS = 3
 ENOUGH = 20
 """Cells with at most this number of samples are left out (τ = 20 / m)."""
 STARTS = 10
-"""Number of initialisations of k-means."""
+"""Number of initializations of k-means."""
 
 
 class DataCopying(Metric):

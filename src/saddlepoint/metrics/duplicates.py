@@ -256,8 +256,8 @@ def by_class(
     verdicts = {index: support.verdict(found[index], real[index], unlike) for index in found}
     collapsed = [str(index) for index in found if verdicts[index].startswith("collapsed")]
     note = f"class {worst}: {verdicts[worst]}"
-    if len(collapsed) > 1:
-        note += f"; also collapsed: classes {', '.join(index for index in collapsed if index != str(worst))}"
+    if others := [index for index in collapsed if index != str(worst)]:
+        note += f"; also collapsed: classes {', '.join(others)}"
     interval = (found[worst].at_least, found[worst].at_most) if found[worst].pairs else None
     beside = {f"class_{index}": one.size for index, one in found.items()}
     details = {

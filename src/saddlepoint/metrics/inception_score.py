@@ -24,7 +24,7 @@ def inception_score(logits: Tensor, splits: int = 10) -> tuple[float, float]:
     """Return the score's mean and standard deviation over ``splits`` consecutive parts, computed in float64.
 
     Args:
-        logits: unnormalised log p(y|x), [N, K], in an order that does not depend on the class.
+        logits: unnormalized log p(y|x), [N, K], in an order that does not depend on the class.
         splits: number of parts, in [1, N].
 
     >>> inception_score(torch.zeros(10, 4), splits=1)

@@ -22,7 +22,7 @@ ten images of CIFAR-10 by 0.12 (1 σ)."""
 BLUR = 1.0
 """σ in pixels of the blurred baseline."""
 NOISE = 25.0
-"""σ in grey levels of the noised baseline, a tenth of the range."""
+"""σ in gray levels of the noised baseline, a tenth of the range."""
 
 
 def log_sharpness(images: Tensor) -> Tensor:
@@ -51,7 +51,7 @@ def log_sharpness(images: Tensor) -> Tensor:
 
 
 def log_contrast(images: Tensor) -> Tensor:
-    """Return the log of each image's standard deviation over pixels and channels, in grey levels, clamped to >= 1.
+    """Return the log of each image's standard deviation over pixels and channels, in gray levels, clamped to >= 1.
 
     Args:
         images: uint8 [N, C, H, W].
@@ -98,6 +98,6 @@ def blurred(images: Tensor, sigma: float = BLUR) -> Tensor:
 
 
 def noised(images: Tensor, random: torch.Generator, sigma: float = NOISE) -> Tensor:
-    """Return uint8 images with Gaussian noise of ``sigma`` grey levels added, rounded and clamped."""
+    """Return uint8 images with Gaussian noise of ``sigma`` gray levels added, rounded and clamped."""
     noise = sigma * torch.randn(images.shape, generator=random)
     return (images.float() + noise).round().clamp(0, 255).to(torch.uint8)

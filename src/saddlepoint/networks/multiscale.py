@@ -23,7 +23,7 @@ from saddlepoint.types import CriticOutput
 class MultiScaleDiscriminator(nn.Module):
     """Patch discriminators of an image and of reduced images; see :class:`~saddlepoint.networks.PatchDiscriminator`.
 
-    The maps of logits are enlarged to the size of the largest, by nearest-neighbor interpolation, and become the
+    The maps of logits are enlarged to the size of the largest, by nearest-neighbour interpolation, and become the
     channels of one map, so that a loss, which is a mean over logits, weights all scales equally. The paper's loss is
     the sum over the scales.
     """

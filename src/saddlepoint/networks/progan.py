@@ -80,7 +80,7 @@ def _as_loaded(network: nn.Module, keys: object) -> None:
 
 
 class ProGANGenerator(Growing):
-    """Convolutions with pixel norm after nearest-neighbour upsampling, and a linear layer to colors at each size.
+    """Convolutions with pixel norm after nearest-neighbour upsampling, and a linear layer to colours at each size.
 
     In training mode it returns images of the newest level's size. In evaluation mode images have the full size,
     upsampled by the nearest neighbour, and are clamped to [-1, 1].

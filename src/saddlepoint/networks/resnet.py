@@ -214,7 +214,7 @@ class UpBlock(Conditional):
         """Map [N, inputs, h, w] to [N, outputs, 2h, 2w]; the condition is passed to conditional norms."""
         residual = self.conv1(_double(relu(conditioned(self.norm1, x, condition))))
         residual = self.conv2(relu(conditioned(self.norm2, residual, condition)))
-        # 1×1 convolution and nearest-neighbor upsampling commute; convolving first takes a quarter of the operations.
+        # 1×1 convolution and nearest-neighbour upsampling commute; convolving first takes a quarter of the operations.
         return residual + _double(self.skip(x))
 
 
@@ -279,5 +279,5 @@ def _critic_layout(shape: Sequence[int], pyramid: Pyramid, width: int) -> tuple[
 
 
 def _double(x: Tensor) -> Tensor:
-    """Return images of twice the size, by nearest-neighbor upsampling."""
+    """Return images of twice the size, by nearest-neighbour upsampling."""
     return interpolate(x, scale_factor=2.0, mode="nearest")

@@ -36,8 +36,8 @@ Architecture = Literal["skip", "resnet", "orig"]
 class StyleGAN2Generator(nn.Module):
     """A mapping network f from latents to styles and a synthesis network g from styles to images.
 
-    Every convolution of g has its own style; there are L = 2·levels + 2 styles, and the convolution to colors at a size
-    shares the style of the first convolution at the next size. Noise is added after each convolution.
+    Every convolution of g has its own style; there are L = 2·levels + 2 styles, and the convolution to colours at a
+    size shares the style of the first convolution at the next size. Noise is added after each convolution.
 
     Attributes:
         style_count: the number L of styles.

@@ -41,7 +41,7 @@ class TransGANGenerator(nn.Module):
     """A linear layer from latents to a grid of tokens, and stages of transformer blocks.
 
     Between stages, a pixel shuffle doubles the sides of the grid and divides the width by four. Tokens of the last
-    stage are pixels, which a linear layer maps to colors, without tanh. In evaluation mode, images are clamped to
+    stage are pixels, which a linear layer maps to colours, without tanh. In evaluation mode, images are clamped to
     [-1, 1].
     """
 

@@ -12,7 +12,7 @@ from saddlepoint.turns import Turn
 
 
 class R1(Regularizer):
-    """The zero-centered gradient penalty on real samples, γ/2 E_{p_data} ‖∇D(x)‖₂² (equation 9).
+    """The zero-centred gradient penalty on real samples, γ/2 E_{p_data} ‖∇D(x)‖₂² (equation 9).
 
     With ``interval`` > 1 it is the lazy penalty of Karras et al. 2020, arXiv:1912.04958, appendix B.
 

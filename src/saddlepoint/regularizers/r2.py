@@ -9,7 +9,7 @@ from saddlepoint.turns import Turn
 
 
 class R2(R1):
-    """The zero-centered gradient penalty on generated samples, γ/2 E_{p_G} ‖∇D(x)‖₂² (equation 10).
+    """The zero-centred gradient penalty on generated samples, γ/2 E_{p_G} ‖∇D(x)‖₂² (equation 10).
 
     See :class:`~saddlepoint.regularizers.r1.R1` for the arguments.
     """

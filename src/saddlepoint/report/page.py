@@ -33,7 +33,7 @@ from saddlepoint.report.verdicts import Verdict
 from saddlepoint.writing import write_atomically
 
 MARK = "<!-- A report by Saddlepoint -->"
-"""The second line of every page, by which a report is recognised that may be overwritten."""
+"""The second line of every page, by which a report is recognized that may be overwritten."""
 SCRIPTS = ("dom", "table", "verdicts", "curves", "pictures", "parallel", "configs", "main")
 """The scripts of the page, in the order in which they run."""
 

@@ -132,6 +132,27 @@ def named(overrides: Iterable[str]) -> set[str]:
     return {override.partition("=")[0].lstrip("+~") for override in overrides}
 
 
+def identity(setup: Setup, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the values of ``names``, equal for runs with the same settings.
+
+    A group without a choice and a key that a run does not have are null.
+
+    >>> setup = Setup(0, {"augment": "[]"}, {"data.source.label": "none"})
+    >>> identity(setup, ["augment", "data.source.label", "model.ema_decay"])
+    ('null', 'none', 'null')
+    """
+    values = (_key(setup, name) for name in names)
+    return tuple(
+        ABSENT[0] if value in ABSENT and name not in setup.keys else value
+        for name, value in zip(names, values, strict=True)
+    )
+
+
+def full_label(setup: Setup, names: Sequence[str]) -> str:
+    """Return the values of ``names`` as ``name=value``."""
+    return " ".join(f"{name}={_key(setup, name)}" for name in names)
+
+
 def label(setup: Setup, names: Sequence[str]) -> str:
     """Return a short name for the values of ``names``: the value alone for a single group, else ``name=value``.
 

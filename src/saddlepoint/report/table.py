@@ -164,12 +164,15 @@ def arrange(runs: Sequence[Run], explicit: Iterable[str] = ()) -> Table:
     following = [name for name in settings.all_differing(setups) if name not in names]
     columns = _columns(runs)
     shared = _common([budget(run) for run in runs])
-    grouped: dict[str, list[Run]] = {}
+    grouped: dict[tuple[str, ...], list[Run]] = {}
     for run in runs:
-        grouped.setdefault(settings.label(run.setup, needed), []).append(run)
+        grouped.setdefault(settings.identity(run.setup, needed), []).append(run)
+    short = [settings.label(members[0].setup, needed) for members in grouped.values()]
     taken: dict[str, int] = {}
     groups = []
-    for label, members in grouped.items():
+    for label, members in zip(short, grouped.values(), strict=True):
+        if short.count(label) > 1:  # null and none, which short labels leave out
+            label = settings.full_label(members[0].setup, needed)
         members.sort(key=lambda run: (run.setup.seed, str(run.path)))
         rows = [
             Row(run, _name(label, run, taken), label, [_score(run, column) for column in columns]) for run in members

@@ -17,7 +17,7 @@ COLUMNS = 8
 QUERIES = ((0.5, 0.5), (0.25, 0.25), (0.25, 0.75), (0.75, 0.25), (0.75, 0.75))
 """Query positions, as fractions of the height and the width."""
 MARK = (1.0, -1.0, -1.0)
-"""Color of the query position: red."""
+"""Colour of the query position: red."""
 
 
 def pictures(system: Sampling, network: nn.Module, seed: int) -> Mapping[str, Shown]:

@@ -90,6 +90,8 @@ Shown = Picture | Scatter
 def rows_of(*images: Tensor, columns: int = 10) -> Picture:
     """Return a picture with image i of each argument above image i of the next argument.
 
+    An incomplete row is filled up with black images.
+
     Args:
         images: float [N, C, H, W] each; grayscale images are converted to RGB if others are RGB.
         columns: maximum number of images per row.
@@ -97,8 +99,9 @@ def rows_of(*images: Tensor, columns: int = 10) -> Picture:
     channels = max(one.shape[1] for one in images)
     shown = [one.expand(-1, channels, -1, -1) if one.shape[1] == 1 else one for one in images]
     columns = min(columns, len(images[0]))
-    whole = len(images[0]) - len(images[0]) % columns  # an incomplete last row would misalign the rows below it
-    chunks = zip(*(one[:whole].split(columns) for one in shown), strict=True)
+    missing = -len(images[0]) % columns
+    filled = [torch.cat([one, one.new_full((missing, *one.shape[1:]), -1)]) for one in shown]
+    chunks = zip(*(one.split(columns) for one in filled), strict=True)
     return Picture(torch.cat([part.to(shown[0].device) for chunk in chunks for part in chunk]), columns)
 
 

@@ -17,7 +17,7 @@ def freeze_blocks(network: nn.Module, count: int) -> None:
 
     The blocks are the layers with weight matrices or kernels in the network's ``trunk`` or ``blocks``: convolutions,
     linear layers or residual blocks, in the order of the forward pass. Normalization between frozen blocks is frozen
-    too; running statistics are not.
+    too; running statistics are not. Of layers for each size of the image, those of the frozen blocks are frozen.
 
     Args:
         network: the discriminator.
@@ -30,7 +30,8 @@ def freeze_blocks(network: nn.Module, count: int) -> None:
     layers = children.get("trunk", children.get("blocks"))
     if not isinstance(layers, nn.Sequential | nn.ModuleList):
         raise UserError(f"{type(network).__name__} has no sequence of blocks", "frozen_blocks", "set it to 0")
-    ordered = [*layers][::-1] if isinstance(network, Growing) else [*layers]  # a network that grows has the last first
+    order = -1 if isinstance(network, Growing) else 1  # a network that grows has the last layer first
+    ordered = [*layers][::order]
     blocks = [layer for layer in ordered if any(parameter.dim() > 1 for parameter in layer.parameters())]
     if count > len(blocks):
         problem = f"{type(network).__name__} has {len(blocks)} blocks, and {count} are to be frozen"
@@ -39,7 +40,10 @@ def freeze_blocks(network: nn.Module, count: int) -> None:
     for child in network.children():
         if child is layers:
             break
-        if not isinstance(child, CriticLabels):
+        if isinstance(child, nn.ModuleList):
+            for layer in [*child][::order][:count]:
+                layer.requires_grad_(False)
+        elif not isinstance(child, CriticLabels):
             child.requires_grad_(False)
     for layer in ordered:
         if layer is trained:

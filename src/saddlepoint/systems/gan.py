@@ -21,7 +21,7 @@ from saddlepoint.systems.adversarial import Adversarial
 from saddlepoint.systems.capabilities import Draw, Export, Shown
 from saddlepoint.systems.encoders import FrozenEncoder
 from saddlepoint.systems.labels import check_networks, trains_classifier
-from saddlepoint.systems.sampling import Sampling, evaluating
+from saddlepoint.systems.sampling import Sampling, block_of, evaluating
 from saddlepoint.turns import Bound, Critic, Turn
 from saddlepoint.types import Batch, CriticOutput
 
@@ -67,6 +67,7 @@ class GAN(Sampling, Adversarial):
     ) -> None:
         super().__init__(networks, loss=loss, ema_decay=ema_decay, **adversarial)
         check_networks(self.generator, self.discriminator, trains_classifier(dict(self.regularizers)), loss.reads)
+        self.block = block_of(getattr(self.generator, "shape", ()))
         self.latent_dim = latent_dim
         self.prior = prior
         self.generator_batch_multiple = generator_batch_multiple

@@ -5,6 +5,7 @@ arXiv:1710.10196.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -17,6 +18,8 @@ from saddlepoint.errors import UserError
 from saddlepoint.networks.progan import Growing, ProGANDiscriminator, down, up
 from saddlepoint.systems.gan import GAN
 from saddlepoint.types import Batch, ImageBatch
+
+log = logging.getLogger(__name__)
 
 
 class ProGAN(GAN):
@@ -73,6 +76,8 @@ class ProGAN(GAN):
     def grow(self) -> None:
         """Set the level and α; reset the optimizers' moments when a fade begins or ends, as in the authors' code."""
         if self._phase is None:  # of the checkpoint, if the run continues
+            if self.progress.images_seen == 0 and self.global_rank == 0:
+                self.warn_of_short_budget()
             level, alpha = self.generator.grown.tolist()
             self._phase = int(level), alpha < 1
         for role in ("generator", "discriminator"):
@@ -82,6 +87,20 @@ class ProGAN(GAN):
             for optimizer in self.raw_optimizers:
                 optimizer.state.clear()
         self._phase = phase
+
+    def warn_of_short_budget(self) -> None:
+        """Warn if the run ends before the networks have grown."""
+        images, levels = self.budget.images, self.generator.levels
+        needed = levels * (self.stabilise_images + self.fade_images)
+        if images is None or images > needed:
+            return
+        level, _ = self.growth(images)
+        side = min(self.generator.shape[1:])
+        log.warning(
+            "with budget.images=%s the networks grow to %d px only, instead of %d px; to train images of this size, "
+            "set model.stabilise_images and model.fade_images to %s, or budget.images to more than %s",
+            images, side >> levels - level, side, f"{images // (2 * levels + 1):,}", f"{needed:,}",
+        )  # fmt: skip
 
     @torch.no_grad()
     def faded(self, images: Tensor) -> Tensor:

@@ -18,6 +18,9 @@ from saddlepoint.systems.capabilities import Draw, Picture, Shown
 from saddlepoint.systems.game import Game
 from saddlepoint.types import Batch
 
+LARGEST = 128
+"""Side of the largest square images of which 64 are generated at once."""
+
 
 @contextmanager
 def evaluating(*networks: nn.Module) -> Iterator[None]:
@@ -32,12 +35,27 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
             network.train(training)
 
 
+def block_of(shape: Sequence[int]) -> int:
+    """Return the number of samples that are generated at once: 64, and for images above 128 px fewer, to save memory.
+
+    It divides 64, the number of samples whose latents are drawn together.
+
+    >>> [block_of((3, side, side)) for side in (32, 128, 129, 256, 1024)]
+    [64, 64, 32, 16, 1]
+    """
+    block = randomness.SAMPLES_PER_KEY
+    while block > 1 and len(shape) == 3 and block * shape[1] * shape[2] > randomness.SAMPLES_PER_KEY * LARGEST**2:
+        block //= 2
+    return block
+
+
 class Sampling(Game):
     """A game that generates samples. Subclasses implement :meth:`draw` and :meth:`generate`.
 
     Attributes:
-        block: batch size of generation. It is fixed because the last bits of a convolution's output depend on the batch
-            size; so sample i is bitwise the same in a grid of 64 and in an evaluation of 50,000.
+        block: batch size of generation, see :func:`block_of`. It does not depend on the number of samples, because the
+            last bits of a convolution's output depend on the batch size; so sample i is bitwise the same in a grid of
+            64 and in an evaluation of 50,000.
         label_shares: class frequencies of the training data, float [K], from which labels are drawn; uniform until
             :meth:`learn_labels` is called. A buffer that only conditional systems have.
     """

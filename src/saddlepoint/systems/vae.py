@@ -34,7 +34,7 @@ class VAE(Reconstructing):
     - estimator ``B``: log p(x|z) - KL(q(z|x) ‖ N(0, I)), the divergence in closed form (equation 7, appendix B).
 
     Both are unbiased estimators of the bound; B typically has lower variance. Images are in [-1, 1]. A Bernoulli
-    decoder models (x + 1) / 2 in [0, 1]: bits if the data is binarized, otherwise intensities that are treated as
+    decoder models (x + 1) / 2 in [0, 1]: bits if the data is binarised, otherwise intensities that are treated as
     probabilities, in which case the bound is not a likelihood of the images. A Gaussian decoder models the density of
     x. Generated samples are the decoder's means.
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from saddlepoint.metrics import support
 from saddlepoint.metrics.support import Support
-from saddlepoint.tracking.pictures import to_picture
+from saddlepoint.tracking.pictures import on_white, to_picture
 
 PAIRS_ACROSS = 5
 TILE, GAP, TEXT = 96, 6, 24
@@ -53,7 +53,8 @@ def closest_pairs(
         for row, images in enumerate([pairs] if nearest is None else [pairs, nearest]):
             for column, image in enumerate(images[index]):
                 place = left + column * (width + GAP), top + TEXT * 0.8 + row * (height + GAP)
-                tile = to_picture(image).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
+                opaque = on_white(image[None])[0] if len(image) == 4 else image
+                tile = to_picture(opaque).convert("RGB").resize((width, height), Image.Resampling.NEAREST)
                 picture.paste(tile, (int(place[0]), int(place[1])))
                 if row == 0 and distance <= radius:
                     corners = (place[0] - 2, int(place[1]) - 2, place[0] + width + 1, int(place[1]) + height + 1)

@@ -114,7 +114,7 @@ class RunRecord:
             if card.metric == self.monitor and self._improves(card):
                 self.best = card
         if self.best is not None:
-            # A separate key: define_metric(summary="min") would remove the plain one, which W&B sweeps optimise.
+            # A separate key: define_metric(summary="min") would remove the plain one, which W&B sweeps optimize.
             row[f"{self.best.metric}{BEST}"] = self.best.value
         row["evaluation_seconds"] = round(seconds, 3)
         self.log(progress, row)

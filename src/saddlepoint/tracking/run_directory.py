@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -42,7 +43,7 @@ def claim(directory: Path, again: bool = False) -> Path:
         again: allow the directory of a run that was stopped before its first checkpoint, and delete its history.
 
     Raises:
-        UserError: if it is not empty or cannot be created.
+        UserError: if it is not empty or cannot be created, or another process has begun to train there meanwhile.
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -51,11 +52,38 @@ def claim(directory: Path, again: bool = False) -> Path:
         raise UserError(f"cannot write to {directory}: {error.strerror}", "run.dir", "choose another folder") from None
     if occupied and again and (directory / "config.yaml").exists():
         hold(directory)()  # raises if a process is still training there
+        if any(directory.glob("checkpoints/*.ckpt")):
+            problem = f"a run in {directory} has saved a checkpoint since this one was started"
+            raise UserError(problem, "run.dir", "start again to continue it")
         for name in ("history.jsonl", "scores.jsonl"):
             (directory / name).unlink(missing_ok=True)
     elif occupied:
         raise UserError(f"{directory} is not empty", "run.dir", "choose another folder")
     return directory
+
+
+def contents(directory: Path) -> frozenset[str] | None:
+    """Return the names in a directory, or None if it does not exist."""
+    return frozenset(entry.name for entry in directory.iterdir()) if directory.is_dir() else None
+
+
+def discard(directory: Path, before: frozenset[str] | None) -> None:
+    """Delete what a run that could not start has written.
+
+    Args:
+        directory: the run's directory.
+        before: the :func:`contents` before the run; they are kept, and with them the directory.
+    """
+    if before is None:
+        shutil.rmtree(directory)
+        return
+    for entry in directory.iterdir():
+        if entry.name in before:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def hold(directory: Path) -> Callable[[], None]:

@@ -66,7 +66,7 @@ def checkpoint_files(entries: Mapping[str, Any]) -> list[str]:
     """Return the names of an artifact's checkpoint files.
 
     Files in folders are left out, and so are references: they name files of this machine or addresses in its network,
-    which the author of the artifact may not be able to read himself.
+    which the author of the artifact may not be able to read.
 
     Args:
         entries: the entries of the artifact's manifest by path.

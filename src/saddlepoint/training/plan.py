@@ -86,7 +86,7 @@ def prepare(config: DictConfig, launch: Launch) -> Plan:
     if config.model.get("frozen_blocks") and not config.init_from:
         raise UserError("blocks with random weights would be frozen", "model.frozen_blocks", "set init_from")
     if config.init_from and resumed is None:
-        restore.initialise(system, restore.find(config.init_from, "init_from"), choices["model"])
+        restore.initialize(system, restore.find(config.init_from, "init_from"), choices["model"])
     data.configure(
         config.batch_size, config.seed, stop=config.budget.images, start=lambda: system.progress.images_seen,
         rounds_per_step=lightning.rounds_per_step(config, info), rounds=lambda: system.progress.rounds,

@@ -25,13 +25,15 @@ from saddlepoint.training.plan import Plan
 def start_record(plan: Plan) -> RunRecord:
     """Create the run's directory (or reuse that of a resumed run), write the config and open the loggers."""
     config, choices, sweep, resumed = plan.config, plan.choices, plan.launch.sweep, plan.resumed
+    encoder = restore.encoder_to_keep(config, None if resumed is None else resumed.directory)
     directory = resumed.directory if resumed is not None else _new_directory(plan)
     content = plain_config(config)
     text = OmegaConf.to_yaml(OmegaConf.create({**content, "choices": choices}))
     record = RunRecord(directory, monitor=plan.judge.monitor, release=run_directory.hold(directory))
     try:
         writing.write_atomically(directory / "config.yaml", text.encode())
-        restore.keep_encoder(config, directory)
+        if encoder is not None:
+            writing.write_atomically(directory / restore.ENCODER, encoder)
     except OSError as error:
         record.release()
         problem = f"cannot write to {directory}: {error.strerror}"

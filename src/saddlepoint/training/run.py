@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,13 +26,16 @@ from saddlepoint.callbacks.scores import Scores
 from saddlepoint.callbacks.singular_values import SingularValues
 from saddlepoint.callbacks.theory import Theory
 from saddlepoint.data import Gaussians
+from saddlepoint.data.store import given_path
 from saddlepoint.errors import UserError
 from saddlepoint.systems.capabilities import Generates
 from saddlepoint.systems.game import Game
+from saddlepoint.tracking import run_directory
 from saddlepoint.tracking.record import RunRecord
 from saddlepoint.training import loggers
 from saddlepoint.training.plan import Launch, Plan, prepare
 from saddlepoint.training.recording import describe, start_record, summarise
+from saddlepoint.writing import write_atomically
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ def train(config: DictConfig, launch: Launch) -> Run:
 
 
 def _train(plan: Plan) -> Run:
+    before = run_directory.contents(given_path(plan.config.run.dir)) if plan.config.run.dir else None
     record, trainer = start_record(plan) if processes.rank() == 0 else RunRecord(Path()), plan.trainer
     trainer.callbacks.extend(build_callbacks(plan, record))  # type: ignore[attr-defined]
     try:
@@ -74,7 +77,8 @@ def _train(plan: Plan) -> Run:
             _fit(plan)
         if trainer.is_global_zero:
             summary = json.dumps(summarise(record, plan.system), indent=2)
-            (record.directory / "summary.json").write_text(summary + "\n")
+            with failures.explained(plan.config, record):
+                write_atomically(record.directory / "summary.json", f"{summary}\n".encode())
             if loggers.settings(plan.config).artifacts == "best":
                 from saddlepoint.training import artifacts  # imports what exporting needs
 
@@ -83,7 +87,7 @@ def _train(plan: Plan) -> Run:
     except UserError:  # a part cannot be applied to its first turn; nothing has been trained
         record.finish()
         if plan.resumed is None and plan.system.progress.rounds == 0 and processes.rank() == 0:
-            shutil.rmtree(record.directory)
+            run_directory.discard(record.directory, before)
         raise
     finally:
         record.finish()

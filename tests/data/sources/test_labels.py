@@ -73,6 +73,7 @@ def test_a_stylegan_archive_without_labels_has_no_classes(folder: Path) -> None:
         ([[name, 0.5] for name in NAMES], r"the label of 00000/img00000000.png is 0.5; give a name or an integer"),
         (NAMES, r"labels of another form; it should be \{\"labels\": \[\[\"name.png\", 0\], …\]\}"),
         ("{", r"dataset.json is not JSON"),
+        ("[" * 100_000, r"dataset.json is not JSON \(maximum recursion depth exceeded"),
     ],
 )
 def test_incomplete_and_other_labels_of_archives_are_refused(folder: Path, labels: Any, named: str) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import pickle
+import time
 import zipfile
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +36,27 @@ def refuse() -> None:
 def test_every_error_is_one_line_and_leaves_no_folder(tmp_path: Path, fail: Callable[[], Any], reason: str) -> None:
     def download() -> None:
         with downloading(tmp_path / "data" / "celeba", "files are missing", "copy them there"):
-            (tmp_path / "data" / "celeba").mkdir(parents=True)
             fail()
 
     with pytest.raises(UserError) as caught:
         download()
     assert str(caught.value) == f"root: files are missing, and the download failed ({reason}); copy them there"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_of_several_downloads_at_a_time(tmp_path: Path) -> None:
+    events = []
+
+    def download(name: str) -> None:
+        with downloading(tmp_path / "data", "files are missing", "copy them there"):
+            events.append(f"{name} begins")
+            time.sleep(0.1)
+            events.append(f"{name} ends")
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(download, "ab"))
+    first, second = events[0][0], events[2][0]
+    assert events == [f"{first} begins", f"{first} ends", f"{second} begins", f"{second} ends"]
     assert list(tmp_path.iterdir()) == []
 
 

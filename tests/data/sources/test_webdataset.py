@@ -168,6 +168,10 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: write_tar(path, [("1.png", b""), ("1.cls", b"cat")]),
         "1.cls: 'cat' is not an int",
     ),
+    "a label of more than 64 bits": (
+        lambda path: write_tar(path, [("1.png", b""), ("1.cls", b"9" * 23)]),
+        "1.cls: '99999999999999999999' is not an integer of 64 bits",
+    ),
     "damaged JSON": (lambda path: write_tar(path, [("1.png", b""), ("1.json", b"{")]), "1.json: not valid JSON"),
     "labels of some": (
         lambda path: write_tar(path, [("1.png", b""), ("2.png", b""), ("2.cls", b"1")]),

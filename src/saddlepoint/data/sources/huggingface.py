@@ -37,9 +37,9 @@ NO_LABELS = "none"
 class HuggingFace(Source):
     """Images of a data set that the ``datasets`` library reads, which maps its tables into memory.
 
-    If the names of files, or those of their folders, contain the words ``train`` and one of ``held_out``, ``test``,
-    ``val``, ``valid`` and ``validation``, these are the splits; those of a data set on the hub are its own. Without
-    them, the rows whose number hashes to 0 modulo 10 are held out.
+    If the names of files, or those of their folders, contain the words ``train`` and one of
+    :data:`~saddlepoint.data.sources.splits.HELD_OUT_NAMES`, these are the splits; those of a data set
+    on the hub are its own. Without them, the rows whose number hashes to 0 modulo 10 are held out.
 
     Args:
         root: a ``.parquet`` or ``.arrow`` file, a pattern of such files, a folder, or a name on the hub.

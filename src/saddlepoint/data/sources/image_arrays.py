@@ -23,10 +23,10 @@ Read = tuple[npz.Images, Labels | None]
 def open_arrays(path: Path, labelled: bool = True) -> Contents:
     """Return the images of an ``.npz`` or ``.npy``, and the labels of an ``.npz``.
 
-    If an ``.npz`` has ``train_images`` and one of ``held_out_images``, ``test_images``, ``val_images``,
-    ``valid_images``, ``validation_images``, these are the splits. Otherwise the images are in ``images`` or ``arr_0``,
-    and those whose number hashes to 0 modulo 10 are held out. Labels are in ``labels`` or, for instance,
-    ``train_labels``, integers [N] or [N, 1].
+    If an ``.npz`` has ``train_images`` and, for instance, ``test_images`` or another of
+    :data:`~saddlepoint.data.sources.splits.HELD_OUT_NAMES`, these are the splits. Otherwise the images are in
+    ``images`` or ``arr_0``, and those whose number hashes to 0 modulo 10 are held out. Labels are in ``labels`` or, for
+    instance, ``train_labels``, integers [N] or [N, 1].
 
     Args:
         path: the file.

@@ -27,7 +27,7 @@ class ImageFolder(Source):
 
     The formats are PNG, JPEG, WebP, BMP, TIFF, GIF, AVIF, JPEG 2000 and PPM, and HEIC with the extra ``heic``. Outer
     folders that contain all images, as they often exist in zip files, are ignored. Then ``train/`` and the first of
-    ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/``, ``dev/`` that exists are the splits, in any case,
+    ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/``, ``dev/``, ``eval/`` are the splits, in any case,
     also as ``training/`` and ``testing/``. Without them, the images whose relative name hashes to 0 modulo 10 are held
     out, so that adding images does not move others to the other split; each split has at least two images, or one if
     there are fewer than four in all. Within a split, an image's class is its first folder; images outside folders have

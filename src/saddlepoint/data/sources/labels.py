@@ -110,8 +110,8 @@ def from_dataset_json(found: Found) -> Classes | None:
     where = f"{found.store.path}: {stored}"
     try:
         content = json.loads(found.store.read(stored))
-    except ValueError as error:
-        raise UserError(f"{where} is not JSON ({error})", None, "mend or remove it") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{where} is not JSON ({error})", None, "repair or remove it") from None
     if not isinstance(content, dict) or "labels" not in content:
         return None
     if content["labels"] is None:
@@ -160,7 +160,7 @@ def _rows(raw: bytes, path: Path) -> Iterator[dict[str, Any]]:
             return
         delimiter = "\t" if path.suffix.lower() == ".tsv" else max(",;\t", key=lines[0].count) if lines else ","
         yield from csv.DictReader(lines, delimiter=delimiter, restkey="further cells")
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, TypeError, RecursionError, csv.Error) as error:
         raise UserError(f"{path}: not a readable table ({error})", "labels", "save it as UTF-8") from None
 
 

@@ -18,7 +18,7 @@ REMEDY = "give a folder or zip file with train/ and one of held_out/, test/ and 
 class PairedFolder(Source):
     """Pairs of images in one folder or zip file (Isola et al. 2017, arXiv:1611.07004).
 
-    ``train/`` and the first of ``held_out/``, ``test/``, ``val/``, ``valid/``, ``validation/`` that exists are the
+    ``train/`` and the first of :data:`~saddlepoint.data.sources.splits.HELD_OUT_NAMES` that exists are the
     splits; without them a tenth of the pairs is held out by the hashes of their names, as in
     :class:`~saddlepoint.data.sources.image_folder.ImageFolder`.
 

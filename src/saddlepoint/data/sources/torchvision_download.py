@@ -8,11 +8,14 @@ from pathlib import Path
 
 from saddlepoint.data.store import leaving_no_empty_folders
 from saddlepoint.errors import UserError
+from saddlepoint.writing import locked
 
 
 @contextmanager
 def downloading(folder: Path, missing: str, remedy: str) -> Iterator[None]:
     """Convert the errors of a download by torchvision to one line, and remove folders that it leaves empty.
+
+    One process at a time downloads to a folder, and the others then find the files there.
 
     Args:
         folder: where the files are stored.
@@ -24,7 +27,9 @@ def downloading(folder: Path, missing: str, remedy: str) -> Iterator[None]:
     """
     try:
         with leaving_no_empty_folders(folder):
-            yield
+            folder.mkdir(parents=True, exist_ok=True)
+            with locked(folder):
+                yield
     except UserError:
         raise
     except Exception as error:  # of many types: of the network, the disk, gdown, or a damaged file

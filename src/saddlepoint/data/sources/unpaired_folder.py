@@ -19,7 +19,7 @@ class UnpairedFolder(Source):
     """Images of two domains, a and b, in folders or zip files (Zhu et al. 2017, arXiv:1703.10593).
 
     Either one root with ``trainA``, ``trainB``, ``testA``, ``testB``, or two folders. In each domain, ``train`` and the
-    first of ``held_out``, ``test``, ``val``, ``valid``, ``validation`` that exists are the splits; without them a tenth
+    first of :data:`~saddlepoint.data.sources.splits.HELD_OUT_NAMES` that exists are the splits; without them a tenth
     is held out by the hashes of the names, as in :class:`~saddlepoint.data.sources.image_folder.ImageFolder`.
 
     Args:

@@ -36,8 +36,9 @@ class WebDataset(Source):
     The image of a sample is its member with the suffix of an image, and its label is the integer in its ``.cls``
     member, else ``label`` in its ``.json`` member. Samples without an image and all other members are ignored.
 
-    If the names of shards, or those of their folders, contain the words ``train`` and one of ``held_out``, ``test``,
-    ``val``, ``valid`` and ``validation``, these are the splits, unless ``held_out`` is given. Without them, the images
+    If the names of shards, or those of their folders, contain the words ``train`` and one of
+    :data:`~saddlepoint.data.sources.splits.HELD_OUT_NAMES`, these are the splits, unless ``held_out`` is
+    given. Without them, the images
     whose name with their shard's hashes to 0 modulo 10 are held out.
 
     Shards at URLs are downloaded whole when they are needed, and the order of training keeps the images of a few shards

@@ -33,7 +33,7 @@ ENOUGH = 0.985
 class SmallCNN(nn.Module):
     """Three convolutions, a 4×4 map, one hidden layer of 128 units under dropout, one linear layer: 0.19 M weights.
 
-    It has no batch normalisation, because with running statistics of real images the network's predictions for almost
+    It has no batch normalization, because with running statistics of real images the network's predictions for almost
     real images become uncertain, where a human has no difficulty. The 4×4 map preserves the layout, so that misplaced
     strokes have an effect.
 

@@ -42,8 +42,8 @@ class BipartiteAttention(nn.Module):
         kind: ``simplex`` or ``duplex``.
         heads: number of heads, a divisor of D.
         iterations: number of times that ``duplex`` assigns pixels to centroids.
-        dropout: probability with which an element of A is set to zero in training mode, and with which a latent is,
-            for all pixels; each is half of this number.
+        dropout: twice the probability that an element of A is set to zero in training mode, and twice the probability
+            that a latent is, for all pixels.
 
     Raises:
         UserError: the number of heads does not divide D.

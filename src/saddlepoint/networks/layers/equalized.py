@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from saddlepoint.errors import UserError
+from saddlepoint.networks.layers.conditioning import STYLE_STD, AdaIN
 from saddlepoint.networks.layers.init import WEIGHTED
 
 
@@ -62,7 +63,7 @@ def equalize(layer: Layer, gain: float = math.sqrt(2), multiplier: float = 1.0, 
 def apply_equalized_rate(module: nn.Module, spectral_norm: bool = False) -> None:
     """Apply :class:`EqualizedRate` to every convolution and linear layer, in place.
 
-    Weights are redrawn from N(0, 1) and biases are set to zero.
+    Weights are redrawn from N(0, 1) and biases are set to zero. Layers of :class:`AdaIN` keep their initial scale.
 
     Args:
         module: a network.
@@ -77,6 +78,7 @@ def apply_equalized_rate(module: nn.Module, spectral_norm: bool = False) -> None
             "equalized",
             "turn one of them off",
         )
+    styles = {layer.affine for layer in module.modules() if isinstance(layer, AdaIN)}
     for layer in list(module.modules()):
         if isinstance(layer, WEIGHTED):
-            equalize(layer)
+            equalize(layer, STYLE_STD * math.sqrt(layer.weight[0].numel()) if layer in styles else math.sqrt(2))

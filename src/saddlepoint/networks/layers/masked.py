@@ -89,7 +89,7 @@ def groups(features: int, channels: int) -> Tensor:
 
 
 def window(features: Tensor, rows: tuple[int, int], columns: tuple[int, int]) -> Tensor:
-    """Return rows and columns of maps [N, F, H, W], each from the first to before the second, with zeros outside."""
+    """Return rows [a, b) and columns [c, d) of maps [N, F, H, W], with zeros outside the maps."""
     (top, bottom), (left, right) = rows, columns
     height, width = features.shape[2:]
     inside = features[:, :, max(top, 0) : min(bottom, height), max(left, 0) : min(right, width)]

@@ -1,4 +1,4 @@
-"""Layers of style-based generators: from latents to styles, and from styles to features and colors.
+"""Layers of style-based generators: from latents to styles, and from styles to features and colours.
 
 Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN", arXiv:1912.04958.
 """

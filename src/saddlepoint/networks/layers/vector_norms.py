@@ -78,7 +78,7 @@ def conditional_classes(conditioning: GeneratorConditioning, num_classes: int) -
         raise UserError(
             f"BigGAN's generator does not support '{conditioning}'",
             "conditioning",
-            "choose batchnorm or none: conditioning=projection or none",
+            "choose batchnorm or none: conditioning=projection, batchnorm or none",
         )
     return classes_of(conditioning, num_classes)
 
