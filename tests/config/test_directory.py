@@ -15,10 +15,12 @@ def test_groups_and_options_of_both_folders(tmp_path: Path) -> None:
     assert options("mygroup", str(tmp_path)) == ["sub/a"]
     assert options("nowhere") == []
     assert "_shared" not in options("loss", str(tmp_path))
-    listed = all_options(str(tmp_path)).splitlines()
+    listed = all_options("train", str(tmp_path)).splitlines()
     assert "mygroup/sub: a" in listed
     assert f"loss: {', '.join(options('loss', str(tmp_path)))}" in listed
     assert not any(line.startswith("hydra") for line in listed)
+    assert [line.partition(":")[0] for line in all_options("evaluate").splitlines()[2:-1]] == ["data", "features"]
+    assert all_options("sample") == ""
 
 
 def test_defaults_name_groups_with_their_choices() -> None:

@@ -51,6 +51,9 @@ def test_no_other_variable_and_no_other_resolver(value: str) -> None:
 
 
 def test_secrets_are_refused_by_their_keys() -> None:
+    for override in ("+hf.tokens=[s3cr3t]", "+key.token=${oc.env:KEY,s3cr3t}", "+a.password=123"):
+        with pytest.raises(UserError, match="looks like a secret"):
+            refuse_secrets([override])
     for key in ("logger.api_key", "wandb_token", "data.source.password", "API-KEY", "aws_secret"):
         with pytest.raises(UserError) as caught:
             refuse_secrets(["seed=1", f"+{key}=s3cr3t"])
@@ -60,9 +63,11 @@ def test_secrets_are_refused_by_their_keys() -> None:
 
 
 def test_secrets_are_removed_from_what_is_written() -> None:
-    config = {"logger": {"api_key": "abc", "tags": [{"password": "x", "n": 1}]}, "token": None, "secrets": ["a"]}
+    config = {"logger": {"api_key": "abc", "tags": [{"password": 123, "n": 1}]}, "token": None, "secrets": [{"a": "b"}]}
     removed = {"logger": {"api_key": "…", "tags": [{"password": "…", "n": 1}]}, "token": None, "secrets": "…"}
     assert redacted(config) == removed
+    config = {"credentials": {"private": "x"}, "access_tokens": ["x"], "token": {"of": "x"}, "a_token": "${oc.env:A,x}"}
+    assert set(redacted(config).values()) == {"…"}
 
 
 def test_settings_that_are_no_secrets_are_kept() -> None:
@@ -71,7 +76,7 @@ def test_settings_that_are_no_secrets_are_kept() -> None:
         "num_tokens": 16,
         "class_token": True,
         "tokenizer": "bpe",
-        "token": {"width": 8},
-        "key_token": "${model.k}",
+        "token": {"_target_": "x"},
+        "a_token": "${b.c}",
     }
     assert redacted(config) == config

@@ -7,10 +7,12 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 from saddlepoint.data import ImageFolder
 from saddlepoint.data.store import Archive, Folder
+from saddlepoint.errors import UserError
 
 Nested = Callable[[Path], Path]
 
@@ -46,6 +48,10 @@ def test_backslashes_in_a_zip_file_separate_folders(tmp_path: Path) -> None:
     assert contents.class_names == ("cat", "dog")
     assert [len(contents.splits[split][0]) for split in ("train", "held_out")] == [2, 2]
     assert Archive(tmp_path / "pets.zip").read("train/cat/0.png") == picture.getvalue()
+    with zipfile.ZipFile(tmp_path / "pets.zip", "a") as archive:
+        archive.writestr("train/cat/0.png", b"")
+    with pytest.raises(UserError, match=r"train/cat/0.png is there twice, with slashes and with backslashes"):
+        Archive(tmp_path / "pets.zip").names()
 
 
 def test_loops_of_links_end(tmp_path: Path) -> None:

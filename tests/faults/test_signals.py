@@ -98,13 +98,13 @@ def test_a_signal_to_two_ranks(user: Any, rank: int | None, name: str) -> None:
 @pytest.mark.parametrize("refused", [False, True])
 def test_a_job_that_cannot_be_requeued_is_stopped(user: Any, refused: bool) -> None:
     """Containers often do not have SLURM's commands."""
-    scontrol = user.folder / "bin" / "scontrol"
+    (scontrol := user.folder / "bin" / "scontrol").parent.mkdir()
     if refused:
-        scontrol.parent.mkdir()
         scontrol.write_text("#!/bin/sh\necho 'Access denied' >&2\nexit 1\n")
         scontrol.chmod(0o755)
-    job = {"SLURM_JOB_ID": "7", "PATH": f"{scontrol.parent}:{os.environ['PATH']}"}
-    process = user.start(*user.tiny, user.long, "run.dir=run", environment=job)
+    process = user.start(
+        *user.tiny, user.long, "run.dir=run", environment={"SLURM_JOB_ID": "7", "PATH": str(scontrol.parent)}
+    )
     after_rounds(user, process)
     process.send(signal.SIGUSR1)
     assert process.wait() == 143

@@ -72,3 +72,6 @@ def test_inside_the_project_a_part_is_its_file_and_its_yaml(tmp_path: Path) -> N
     checkpoint = train(tmp_path, tmp_path, "model=mine")
     assert checkpoint["saddlepoint"]["config"]["loss"]["_target_"] == "saddlepoint.losses.SquaredHinge"
     assert checkpoint["progress"]["images_seen"] == 320
+    shutil.rmtree(tmp_path / "run")
+    checkpoint = train(tmp_path, tmp_path, "model=eager")
+    assert checkpoint["saddlepoint"]["config"]["model"]["_target_"] == "saddlepoint.systems.EagerGAN"

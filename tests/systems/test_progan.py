@@ -17,6 +17,7 @@ from saddlepoint.networks import DCGANGenerator, ProGANDiscriminator, ProGANGene
 from saddlepoint.regularizers import Drift, GradientPenalty
 from saddlepoint.systems import ProGAN
 from saddlepoint.systems.capabilities import HasLatents
+from saddlepoint.systems.progress import Budget
 from saddlepoint.turns import Turn
 from saddlepoint.types import CriticOutput, ImageBatch
 
@@ -179,3 +180,25 @@ def test_samples_have_the_full_size_from_the_start() -> None:
 def test_networks_that_do_not_grow_are_refused() -> None:
     with pytest.raises(UserError, match="ProGAN needs a generator that grows"):
         ProGAN({"generator": DCGANGenerator(SHAPE, Z, 4), "discriminator": build().discriminator}, optimizers={})
+
+
+@pytest.mark.parametrize(
+    ("budget", "expected"),
+    [
+        (700, "ends with 4 px, before images of 16 px are fully grown; to train these, set model.stabilise_images and "
+              "model.fade_images to 140, or budget.images to more than 2400"),
+        (2300, "ends with a fade to 16 px, before images of 16 px are fully grown"),
+        (2400, "ends with 16 px, before images of 16 px are fully grown"),
+        (2401, None),
+        (None, None),
+    ],
+)  # fmt: skip
+def test_a_budget_that_ends_too_early_is_named(
+    caplog: pytest.LogCaptureFixture, budget: int | None, expected: str | None
+) -> None:
+    system = build(budget=Budget(images=budget))
+    system.grow()
+    system.grow()
+    texts = [record.getMessage() for record in caplog.records]
+    assert len(texts) == (expected is not None)
+    assert expected is None or expected in texts[0]

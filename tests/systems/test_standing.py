@@ -61,6 +61,18 @@ def test_they_are_means_over_batches_of_means_and_unbiased_variances(truncation:
         assert torch.equal(network.other.running_var, torch.ones(2))
 
 
+def test_batches_are_as_large_for_large_images() -> None:
+    """Samples above 128 px are generated in smaller blocks, whose variances would be smaller."""
+    torch.manual_seed(0)
+    system = gan(Normalized(), (2,), 3)
+    with standing_statistics(system, 5, 1.0, batches=7):
+        expected = system.network("generator").norm.running_var.clone()
+    system.block = 4
+    with standing_statistics(system, 5, 1.0, batches=7):
+        assert torch.equal(system.network("generator").norm.running_var, expected)
+        assert system.block == 4
+
+
 def test_all_layers_equal_those_of_update_bn() -> None:
     torch.manual_seed(0)
     system = gan(DCGANGenerator((1, 8, 8), 6, 8), (1, 8, 8), 6)

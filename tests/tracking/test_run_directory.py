@@ -79,6 +79,7 @@ def test_what_was_there_before_a_run_is_kept(tmp_path: Path) -> None:
     discard(tmp_path, before)
     assert contents(tmp_path) == before
     assert contents(tmp_path / "new") is None
+    assert contents(tmp_path / ("a" * 300)) is None
     (tmp_path / "new" / "samples").mkdir(parents=True)
     discard(tmp_path / "new", None)
     assert contents(tmp_path) == before

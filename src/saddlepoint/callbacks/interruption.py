@@ -88,7 +88,7 @@ def _requeue(job: str) -> None:
     """Ask SLURM to run this job again; containers often do not have its commands."""
     try:
         answer = subprocess.run(["scontrol", "requeue", job], capture_output=True, text=True, check=False)
-        problem = answer.stderr.strip() if answer.returncode else None
+        problem = (answer.stderr.strip() or f"exit code {answer.returncode}") if answer.returncode else None
     except OSError as error:
         problem = f"scontrol: {error.strerror}"
     if problem is not None:

@@ -93,7 +93,8 @@ def run(command: str, arguments: Sequence[str]) -> None:
     set_up_logging()
     if line.multirun:
         compose.check_jobs(line)
-    OmegaConf.register_new_resolver("choices", lambda: all_options(line.folder), replace=True)  # for conf/hydra/help
+    # For conf/hydra/help.
+    OmegaConf.register_new_resolver("choices", lambda: all_options(command, line.folder), replace=True)
     sys.argv = [f"{command}.py", *line.options, *line.overrides]  # read by hydra.main
     entry = hydra.main(config_path=str(config_directory()), config_name=command, version_base="1.3")(_task(line))
     try:

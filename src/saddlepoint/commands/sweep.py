@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from saddlepoint import writing
 from saddlepoint.config.compose import typed
+from saddlepoint.config.directory import groups, options
 from saddlepoint.config.mistakes import LAUNCHERS
 from saddlepoint.config.overrides import CommandLine, parse, quote
 from saddlepoint.errors import RunError, UserError
@@ -39,11 +40,11 @@ RESOURCES = (
 )
 """Settings of launchers that cannot name code; shell commands, for instance, can be in ``setup``."""
 SETTINGS_OF_HYDRA = re.compile(
-    rf"hydra\.(mode|sweep\.(dir|subdir)|sweeper\.(max_batch_size|params\..*)|job\.name|launcher\.({'|'.join(RESOURCES)}))"
+    rf"hydra\.(mode|sweep\.(dir|subdir)|sweeper\.max_batch_size|job\.name|launcher\.({'|'.join(RESOURCES)}))"
 )
-"""Settings of Hydra that a sweep is resumed with, if they have no interpolation."""
+"""Settings of Hydra that a sweep is resumed with, if their values are numbers or single lines without references."""
 PARAMS = "hydra.sweeper.params."
-"""Hydra makes an override of the jobs from each key below this one."""
+"""Hydra makes an override of the jobs from each key below this one; the result is in the record of the sweep."""
 
 _sweep_directory: Path | None = None
 
@@ -157,7 +158,7 @@ def summary(directory: Path, number: int) -> dict[str, Any]:
     folder = folder_of(directory, number)
     try:
         found: dict[str, Any] = json.loads((folder / "summary.json").read_text()) if folder is not None else {}
-    except (FileNotFoundError, ValueError):  # empty if an earlier version was killed while writing it
+    except (OSError, ValueError):  # empty if an earlier version was killed while writing it
         return {}
     return found
 
@@ -181,21 +182,23 @@ def continued(line: CommandLine) -> CommandLine:
         content: Any = OmegaConf.to_container(OmegaConf.load(directory / "multirun.yaml"), resolve=False)
         stored = content["hydra"]
         jobs, sources = _jobs(stored), [*stored["runtime"]["config_sources"]]
-        own = {override.key_or_group: override for override in parse(stored["overrides"]["hydra"])}
+        own = [
+            one for one in parse(stored["overrides"]["hydra"]) if one.is_delete() or not _key(one).startswith(PARAMS)
+        ]
     except (OSError, yaml.YAMLError, OmegaConfBaseException, HydraException, LookupError, TypeError, AttributeError):
         raise UserError(f"no sweep in {directory}", RESUME, "give the folder of a sweep, with multirun.yaml") from None
-    _check_trusted(jobs, own, given)
     for source in sources if line.folder is None else ():
         if source["provider"] == "command-line":
             problem, remedy = "the sweep has a config folder, which can name code", f"add --config-dir={source['path']}"
             raise UserError(problem, RESUME, f"to trust it, {remedy}")
+    _check_trusted([*parse(jobs), *own], given, line.folder)
     changed = {key for key in given if _is_of_hydra(key)} | {"hydra.mode", "hydra.sweep.dir"}
     if LAUNCHER in changed:  # the settings of one launcher are not those of another
-        changed |= {key for key in own if key.startswith("hydra.launcher.")}
+        changed |= {_key(override) for override in own if _key(override).startswith("hydra.launcher.")}
     folder = quote(str(directory))
     overrides = (
         *(override for override in jobs if not override.startswith(f"{RESUME}=")),
-        *(str(override.input_line) for key, override in own.items() if key not in changed),
+        *(str(override.input_line) for override in own if _key(override) not in changed),
         *(str(override.input_line) for key, override in given.items() if _is_of_hydra(key)),
         f"hydra.sweep.dir={folder}",
         f"{RESUME}={folder}",
@@ -214,32 +217,66 @@ def _jobs(stored: Mapping[str, Any]) -> list[str]:
     return [*{override.get_key_element(): str(override.input_line) for override in listed}.values()]
 
 
-def _check_trusted(jobs: Sequence[str], own: Mapping[str, Override], given: Mapping[str, Override]) -> None:
+def _check_trusted(stored: Sequence[Override], given: Mapping[str, Override], folder: str | None) -> None:
     """Check that the folder of a sweep, which may be someone else's, names no code that the user has not named again.
 
+    Args:
+        stored: the overrides in the folder.
+        given: those on the command line, by their keys.
+        folder: the folder of the user's own configs.
+
     Raises:
-        UserError: if it names plugins, or settings of Hydra that can name code, that are not on the command line.
+        UserError: if it names plugins, settings of Hydra that can name code, or choices that do not exist, which are
+            not on the command line.
     """
-    stored = {**{override.key_or_group: override for override in parse(jobs)}, **own}
-    if PLUGINS in given and PLUGINS not in stored:
+    if PLUGINS in given and not any(_key(override) == PLUGINS for override in stored):
         raise UserError("the sweep has no plugins", PLUGINS, "leave it out; jobs keep their settings")
-    for key, override in stored.items():
-        if _can_run_code(key, override) and (key not in given or given[key].input_line != override.input_line):
+    for override in stored:
+        key = _key(override)
+        if _can_run_code(override, folder) and (key not in given or given[key].input_line != override.input_line):
             raise UserError(
                 "can run code, so it is not taken from the sweep's folder",
                 key,
-                f"to trust it, add {override.input_line}",
+                f"to trust it, add {' '.join(str(override.input_line).split())}",
             )
 
 
-def _can_run_code(key: str, override: Override) -> bool:
-    of_jobs = key.removeprefix(PARAMS)
-    if of_jobs.split(".")[0] == PLUGINS or (of_jobs != key and _is_of_hydra(of_jobs)):
+def _can_run_code(override: Override, folder: str | None) -> bool:
+    """Return whether an override names code, or a file outside the folders of configs, which can."""
+    key = _key(override)
+    if override.package is not None or _first(key) == PLUGINS:
         return True
-    if not _is_of_hydra(key) or (key == LAUNCHER and override.value() in ("basic", *LAUNCHERS)):
+    if _is_of_hydra(key):
+        return not _is_harmless(override)
+    if key not in groups(folder) or override.is_delete():
+        return False  # a key of the config, which is checked as on a command line
+    text = re.sub(r"\b(choice|sort|shuffle)\(", "(", str(override.input_line).partition("=")[2])
+    words = {word for word in re.split(r"[\s,\[\]()'\"]+", text) if word}
+    return not words <= {"null", *options(key, folder)}
+
+
+def _is_harmless(override: Override) -> bool:
+    """Return whether a setting of Hydra cannot name code. Launchers write strings into scripts, line by line."""
+    if override.is_delete():
+        return _key(override).startswith(PARAMS)
+    if override.is_sweep_override():
         return False
-    return not SETTINGS_OF_HYDRA.fullmatch(key) or bool(re.search(r"\$\{|_target_", str(override.input_line)))
+    value = override.value()
+    if _key(override) == LAUNCHER:
+        return value in ("basic", *LAUNCHERS)
+    if isinstance(value, str) and ("${" in value or not value.isprintable()):
+        return False
+    scalar = value is None or isinstance(value, int | float | str)
+    return scalar and bool(SETTINGS_OF_HYDRA.fullmatch(_key(override)))
+
+
+def _key(override: Override) -> str:
+    return str(override.key_or_group)
+
+
+def _first(key: str) -> str:
+    return re.split(r"[./]", key)[0]
 
 
 def _is_of_hydra(key: str) -> bool:
-    return key.startswith(("hydra.", "hydra/"))
+    return _first(key) == "hydra"

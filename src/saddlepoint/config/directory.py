@@ -51,14 +51,16 @@ def options(group: str, folder: str | None = None) -> list[str]:
     return sorted(filter(is_choice, names))
 
 
-def all_options(folder: str | None = None) -> str:
-    """Return one line per group with its choices, for ``--help``."""
+def all_options(command: str, folder: str | None = None) -> str:
+    """Return the part of ``--help`` on a command's groups, with one line per group; empty if it has none."""
+    used = groups(folder) if command == "train" else defaults(command).keys() - {"network"}  # which evaluate ignores
     lines = []
-    for group in sorted(groups(folder)):
+    for group in sorted(used):
         names = [name for name in options(group, folder) if "/" not in name]
         if names and not group.startswith("hydra"):
             lines.append(f"{group}: {', '.join(names)}")
-    return "\n".join(lines)
+    several = " (a list for groups that take several: regularizer=[a,b])" if command == "train" else ""
+    return "\n".join([f"Groups and their choices, group=choice{several}:\n", *lines, "\n"]) if lines else ""
 
 
 def defaults(config: str) -> dict[str, Any]:

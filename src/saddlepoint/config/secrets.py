@@ -8,11 +8,13 @@ from typing import Any
 
 from saddlepoint.errors import UserError
 
-SECRET = re.compile(r"api[_-]?key|secret|token$|password|passwd|credential", re.IGNORECASE)
-"""Matches keys of secrets, but not ``num_tokens`` or ``tokenizer``."""
-
-INTERPOLATION = re.compile(r"\$\{[^}]*\}")
-"""Matches values that name where a secret is stored; configs are written without resolving them."""
+SECRET = re.compile(r"api[_-]?key|secret|password|passwd|credential", re.IGNORECASE)
+"""Matches keys of secrets."""
+TOKEN = re.compile(r"tokens?$", re.IGNORECASE)
+"""Matches keys of secrets if their values are text, since ``num_tokens`` is a number."""
+REFERENCE = re.compile(r"\$\{(oc\.env:\w+|[\w.]+)\}")
+"""Matches values that only name where a secret is; configs are written without resolving them."""
+NUMBER = re.compile(r"[-+.\deE]+|true|false|null", re.IGNORECASE)
 
 
 def refuse_secrets(overrides: Iterable[str]) -> None:
@@ -23,7 +25,9 @@ def refuse_secrets(overrides: Iterable[str]) -> None:
     """
     for override in overrides:
         key, equals, value = override.partition("=")
-        if equals and SECRET.search(key) and not INTERPOLATION.fullmatch(value.strip("'\"")):
+        value = value.strip("'\"")
+        secret = SECRET.search(key) or (TOKEN.search(key) and not NUMBER.fullmatch(value))
+        if equals and secret and not REFERENCE.fullmatch(value):
             raise UserError(
                 "this looks like a secret, and command lines are not private",
                 key.lstrip("+~"),
@@ -32,10 +36,10 @@ def refuse_secrets(overrides: Iterable[str]) -> None:
 
 
 def redacted(node: Any) -> Any:
-    """Return plain containers in which the values of secrets, which are strings, are replaced by ``…``.
+    """Return plain containers in which the values of secrets are replaced by ``…``.
 
-    >>> redacted({"logger": {"api_key": "abc", "project": "x"}, "class_token": True})
-    {'logger': {'api_key': '…', 'project': 'x'}, 'class_token': True}
+    >>> redacted({"logger": {"api_key": "abc", "project": "x"}, "num_tokens": 16})
+    {'logger': {'api_key': '…', 'project': 'x'}, 'num_tokens': 16}
     """
     if isinstance(node, dict):
         return {key: "…" if _is_secret(str(key), value) else redacted(value) for key, value in node.items()}
@@ -43,8 +47,9 @@ def redacted(node: Any) -> Any:
 
 
 def _is_secret(key: str, value: Any) -> bool:
-    if not SECRET.search(key):
+    if not value or (isinstance(value, str) and REFERENCE.fullmatch(value)):
         return False
-    if isinstance(value, list):
-        return any(_is_secret(key, one) for one in value)
-    return isinstance(value, str) and bool(value) and not INTERPOLATION.fullmatch(value)
+    if SECRET.search(key):
+        return True
+    part = isinstance(value, dict) and "_target_" in value  # a layer called token, for instance
+    return bool(TOKEN.search(key)) and not part and not isinstance(value, int | float)

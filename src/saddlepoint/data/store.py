@@ -245,9 +245,19 @@ class Archive:
             except Exception as error:  # besides BadZipFile: an unknown version, a name that is not UTF-8 …
                 problem = f"{self.path}: not a readable zip file ({error})"
                 raise UserError(problem, None, "copy or download it again") from None
-            self._members = {member.filename.replace("\\", "/"): member for member in self._zip.infolist()}
+            self._members = self._by_name(self._zip)
             self._process = os.getpid()
         return self._zip
+
+    def _by_name(self, file: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
+        members: dict[str, zipfile.ZipInfo] = {}
+        for member in file.infolist():
+            name = member.filename.replace("\\", "/")
+            if name in members and members[name].filename != member.filename:
+                problem = f"{self.path}: {name} is there twice, with slashes and with backslashes"
+                raise UserError(problem, None, "remove one of them from the archive")
+            members[name] = member
+        return members
 
     def _member(self, name: str) -> zipfile.ZipInfo:
         self._file()

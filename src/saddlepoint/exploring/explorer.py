@@ -85,7 +85,7 @@ class Explorer:
         self.system = restored.system
         if isinstance(self.system, HasLatents):
             # Samples of the page need not equal those of other batch sizes bit by bit, and smaller batches are faster.
-            self.system.block = 1 + WAY
+            self.system.block = min(self.system.block, 1 + WAY)
         self.directions = lru_cache(self._directions)
 
     @property

@@ -89,17 +89,18 @@ class ProGAN(GAN):
         self._phase = phase
 
     def warn_of_short_budget(self) -> None:
-        """Warn if the run ends before the networks have grown."""
+        """Warn if the run ends before images of the full size have been trained without a fade."""
         images, levels = self.budget.images, self.generator.levels
         needed = levels * (self.stabilise_images + self.fade_images)
         if images is None or images > needed:
             return
-        level, _ = self.growth(images)
+        level, alpha = self.growth(images)
         side = min(self.generator.shape[1:])
+        reached = f"{side >> levels - level} px" if alpha == 1 else f"a fade to {side >> levels - level} px"
         log.warning(
-            "with budget.images=%s the networks grow to %d px only, instead of %d px; to train images of this size, "
-            "set model.stabilise_images and model.fade_images to %s, or budget.images to more than %s",
-            images, side >> levels - level, side, f"{images // (2 * levels + 1):,}", f"{needed:,}",
+            "with budget.images=%d, training ends with %s, before images of %d px are fully grown; to train these, set "
+            "model.stabilise_images and model.fade_images to %d, or budget.images to more than %d",
+            images, reached, side, max(images // (2 * levels + 1), 1), needed,
         )  # fmt: skip
 
     @torch.no_grad()

@@ -66,11 +66,14 @@ def standing_statistics(
 
     hooks = [norm.register_forward_pre_hook(use_batch) for norm in norms if norm.track_running_stats]
     other = randomness.key(seed, "standing statistics")
+    block = system.block
     try:
+        system.block = randomness.SAMPLES_PER_KEY  # statistics of smaller batches would be too small
         try:
             for _ in system.sample_blocks(batches * system.block, seed=other, truncation=truncation, ema=ema):
                 pass
         finally:
+            system.block = block
             for hook in hooks:
                 hook.remove()
             for norm, training in zip(norms, modes, strict=True):

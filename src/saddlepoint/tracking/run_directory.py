@@ -63,8 +63,11 @@ def claim(directory: Path, again: bool = False) -> Path:
 
 
 def contents(directory: Path) -> frozenset[str] | None:
-    """Return the names in a directory, or None if it does not exist."""
-    return frozenset(entry.name for entry in directory.iterdir()) if directory.is_dir() else None
+    """Return the names in a directory, or None if it does not exist or cannot be read."""
+    try:
+        return frozenset(entry.name for entry in directory.iterdir())
+    except OSError:
+        return None
 
 
 def discard(directory: Path, before: frozenset[str] | None) -> None:

@@ -69,8 +69,9 @@ def train(config: DictConfig, launch: Launch) -> Run:
 
 
 def _train(plan: Plan) -> Run:
-    before = run_directory.contents(given_path(plan.config.run.dir)) if plan.config.run.dir else None
-    record, trainer = start_record(plan) if processes.rank() == 0 else RunRecord(Path()), plan.trainer
+    first, trainer = processes.rank() == 0, plan.trainer
+    before = run_directory.contents(given_path(plan.config.run.dir)) if first and plan.config.run.dir else None
+    record = start_record(plan) if first else RunRecord(Path())
     trainer.callbacks.extend(build_callbacks(plan, record))  # type: ignore[attr-defined]
     try:
         with failures.explained(plan.config, record):
@@ -86,7 +87,7 @@ def _train(plan: Plan) -> Run:
         return Run(record.directory, plan.system, record)
     except UserError:  # a part cannot be applied to its first turn; nothing has been trained
         record.finish()
-        if plan.resumed is None and plan.system.progress.rounds == 0 and processes.rank() == 0:
+        if plan.resumed is None and plan.system.progress.rounds == 0 and first:
             run_directory.discard(record.directory, before)
         raise
     finally:

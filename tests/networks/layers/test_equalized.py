@@ -7,7 +7,8 @@ import torch
 from torch import nn
 from torch.nn.functional import conv2d, linear
 
-from saddlepoint.networks.layers.equalized import equalize
+from saddlepoint.networks.layers.conditioning import STYLE_STD, AdaIN
+from saddlepoint.networks.layers.equalized import apply_equalized_rate, equalize
 
 
 @pytest.mark.parametrize(
@@ -42,3 +43,12 @@ def test_the_first_step_of_adam_is_multiplied() -> None:
     steps = [(new - old).detach().abs() for new, old in zip((layer.weight, layer.bias), before, strict=True)]
     torch.testing.assert_close(steps[0], torch.full((4, 25), 0.01 * 0.1 * 2 / 5), rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(steps[1], torch.full((4,), 0.01 * 0.1), rtol=1e-4, atol=1e-6)
+
+
+def test_gains_of_adain_start_near_one() -> None:
+    torch.manual_seed(0)
+    layers = nn.ModuleList([AdaIN(200, 100), nn.Linear(100, 200)])
+    apply_equalized_rate(layers)
+    style, other = layers[0].affine.weight, layers[1].weight
+    assert style.std().item() == pytest.approx(STYLE_STD, rel=0.02)
+    assert other.std().item() == pytest.approx(math.sqrt(2 / 100), rel=0.02)
