@@ -203,6 +203,7 @@ def test_a_job_that_slurm_requeues_continues_its_own_run(
         (["regularizer=[r1,../../theirs]"], [], "regularizer=[r1,../../theirs]"),
         (["+features@hydra.callbacks.x=random"], [], "+features@hydra.callbacks.x=random"),
         (["+loss@plugins=hinge"], [], "+loss@plugins=hinge"),
+        (["Experiment=../../theirs"], [], "Experiment=../../theirs"),  # a group where file names have no case
         (
             ["+hydra.launcher.n_jobs={_target_:theirs.f}"],
             ["++hydra.launcher.n_jobs={}"],

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from saddlepoint.data import ImageFolder
-from saddlepoint.data.store import Archive, Folder
+from saddlepoint.data.archive import Archive
+from saddlepoint.data.store import Folder
 from saddlepoint.errors import UserError
 
 Nested = Callable[[Path], Path]

@@ -26,6 +26,7 @@ from saddlepoint.config.compose import typed
 from saddlepoint.config.directory import groups, options
 from saddlepoint.config.mistakes import LAUNCHERS
 from saddlepoint.config.overrides import CommandLine, parse, quote
+from saddlepoint.config.schema import TrainConfig
 from saddlepoint.errors import RunError, UserError
 from saddlepoint.tracking import run_directory
 from saddlepoint.writing import append_json_line
@@ -226,8 +227,8 @@ def _check_trusted(stored: Sequence[Override], given: Mapping[str, Override], fo
         folder: the folder of the user's own configs.
 
     Raises:
-        UserError: if it names plugins, settings of Hydra that can name code, or choices that do not exist, which are
-            not on the command line.
+        UserError: if it names plugins, settings of Hydra that can name code, or keys or choices that do not exist,
+            which are not on the command line.
     """
     if PLUGINS in given and not any(_key(override) == PLUGINS for override in stored):
         raise UserError("the sweep has no plugins", PLUGINS, "leave it out; jobs keep their settings")
@@ -248,8 +249,10 @@ def _can_run_code(override: Override, folder: str | None) -> bool:
         return True
     if _is_of_hydra(key):
         return not _is_harmless(override)
-    if key not in groups(folder) or override.is_delete():
-        return False  # a key of the config, which is checked as on a command line
+    if key not in groups(folder):
+        return _first(key) not in TrainConfig.model_fields  # keys of the config are checked as on a command line
+    if override.is_delete():
+        return False
     text = re.sub(r"\b(choice|sort|shuffle)\(", "(", str(override.input_line).partition("=")[2])
     words = {word for word in re.split(r"[\s,\[\]()'\"]+", text) if word}
     return not words <= {"null", *options(key, folder)}

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
+from saddlepoint.data.archive import is_outside
 from saddlepoint.data.images import SUFFIXES
 from saddlepoint.data.sources.folders import suffix_of
-from saddlepoint.data.store import MAX_FILE_BYTES, MAX_FILES, is_data, is_outside, raw_name
+from saddlepoint.data.store import MAX_FILE_BYTES, MAX_FILES, is_data, raw_name
 from saddlepoint.errors import UserError
 from saddlepoint.writing import whole
 

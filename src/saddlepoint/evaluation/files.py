@@ -172,7 +172,7 @@ def _fitted(config: DictConfig, reference: DataModule) -> tuple[DataModule, str 
         raise UserError(error.problem, "samples", _remedy(real)) from None
     if found == real.shape:
         return module, None
-    if found[0] in (channels, 1) and channels in (1, 3, 4):  # converting gray to RGB does not change an image
+    if found[0] in (channels, 1):  # converting gray to RGB does not change an image
         if found[1:] == (height, width):
             return _module(config.samples, size, "pad", channels), None
         if found[1:] == reference.native_size():

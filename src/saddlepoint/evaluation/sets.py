@@ -59,7 +59,8 @@ class SetJudge(Judge):
         self.evaluator, self.samples, self.real = evaluator, samples or Generated(), real
         self.ema, self.judges_labels, self.suffix, self.embedding = ema, judges_labels, suffix, embedding
         self.monitor = evaluator.monitor + suffix
-        self.names = [name + end for name in names_of(evaluator) for end in {"", suffix}]
+        served = [name for metric in evaluator.metrics for name in catalogue.names_of(metric, evaluator.extractor)]
+        self.names = [name + end for name in served for end in {"", suffix}]
         self.announced = False
 
     def score(self, system: Game) -> list[ScoreCard]:
@@ -176,15 +177,6 @@ def reseeded(evaluator: Evaluator, seed: int) -> Evaluator:
         return evaluator
     names, splits = [metric.name for metric in evaluator.metrics], evaluator.metrics[0].splits
     return Evaluator(evaluator.extractor, evaluator.reference, names, evaluator.n, seed, splits)
-
-
-def names_of(evaluator: Evaluator) -> list[str]:
-    """Return the names by which an evaluator's scores can be requested: with and without the name of the features."""
-    found = []
-    for metric in evaluator.metrics:
-        ends = ("", f"_{evaluator.extractor.name}", *(["_pixels"] if "pixels" in metric.needs else []))
-        found += [name + end for name in (metric.name, *metric.also) for end in ends]
-    return found
 
 
 def check_servable(names: Sequence[str] | None, evaluator: Evaluator, labelled: bool = True) -> None:

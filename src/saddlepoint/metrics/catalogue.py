@@ -52,19 +52,26 @@ DEFAULT = ("fid", "is", "kid", "precision", "nearest_train", "duplicates", "clas
 def build(names: Sequence[str], extractor: FeatureExtractor, seed: int, splits: int) -> list[Metric]:
     """Return the named metrics, without those that the extractor does not support (no Inception Score without logits).
 
-    Names may have the endings of scores: ``fid_classifier`` is ``fid`` with an extractor of this name.
+    Args:
+        names: see :func:`names_of`.
+        extractor: the features that the metrics are computed from.
+        seed: of subsets and splits.
+        splits: of the Inception Score.
 
     Raises:
         UserError: a name is unknown.
     """
-    families = {score: metric for metric in METRICS.values() for score in (metric.name, *metric.also)}
-    known = dict(families)
-    for score, family in families.items():
-        ends = (extractor.name, *(["pixels"] if "pixels" in family.needs else []))
-        known |= {f"{score}_{end}": family for end in ends}
+    known = {name: family for family in METRICS.values() for name in names_of(family, extractor)}
     for name in names:
         if name not in known:
-            remedy = suggestion(name, families) or f"choose from {', '.join(families)}"
+            short = [score for family in METRICS.values() for score in (family.name, *family.also)]
+            remedy = suggestion(name, short) or f"choose from {', '.join(short)}"
             raise UserError(f"unknown metric '{name}'", "metrics", remedy)
     metrics = [family(seed, splits) for family in dict.fromkeys(known[name] for name in names)]
     return [metric for metric in metrics if metric.applies_to(extractor)]
+
+
+def names_of(metric: Metric | type[Metric], extractor: FeatureExtractor) -> list[str]:
+    """Return the names by which a metric's scores can be requested: with and without the name of the features."""
+    ends = ("", f"_{extractor.name}", *(["_pixels"] if "pixels" in metric.needs else []))
+    return [score + end for score in (metric.name, *metric.also) for end in ends]

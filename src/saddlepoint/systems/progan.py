@@ -96,12 +96,16 @@ class ProGAN(GAN):
             return
         level, alpha = self.growth(images)
         side = min(self.generator.shape[1:])
-        reached = f"{side >> levels - level} px" if alpha == 1 else f"a fade to {side >> levels - level} px"
         log.warning(
-            "with budget.images=%d, training ends with %s, before images of %d px are fully grown; to train these, set "
-            "model.stabilise_images and model.fade_images to %d, or budget.images to more than %d",
-            images, reached, side, max(images // (2 * levels + 1), 1), needed,
-        )  # fmt: skip
+            "with budget.images=%d, training ends with %s%d px, before images of %d px are fully grown; to train "
+            "these, set model.stabilise_images and model.fade_images to %d, or budget.images to more than %d",
+            images,
+            "a fade to " if alpha < 1 else "",
+            side >> levels - level,
+            side,
+            max(images // (2 * levels + 1), 1),
+            needed,
+        )
 
     @torch.no_grad()
     def faded(self, images: Tensor) -> Tensor:

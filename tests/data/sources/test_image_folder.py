@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from saddlepoint.data import DataModule, ImageFolder
+from saddlepoint.data import archive as archive_module
 from saddlepoint.data import store as store_module
 from saddlepoint.errors import UserError
 
@@ -207,10 +208,10 @@ def test_a_zip_that_python_cannot_list_is_named(tmp_path, at, content, reason):
 
 def test_zip_members_are_bounded(tmp_path, monkeypatch):
     path = archive(make(tmp_path / "a", NESTED), tmp_path / "a.zip")
-    monkeypatch.setattr(store_module, "MAX_FILE_BYTES", 10)
+    monkeypatch.setattr(archive_module, "MAX_FILE_BYTES", 10)
     with pytest.raises(UserError, match="bytes unpacked, more than 10"):
         seen(path)
-    monkeypatch.setattr(store_module, "MAX_FILES", 5)
+    monkeypatch.setattr(archive_module, "MAX_FILES", 5)
     with pytest.raises(UserError, match="60 members, more than 5"):
         ImageFolder(str(path)).open()
 

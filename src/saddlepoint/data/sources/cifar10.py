@@ -8,11 +8,12 @@ from typing import cast
 import numpy as np
 import torchvision
 
+from saddlepoint.data.archive import open_store
 from saddlepoint.data.images import SUFFIXES
 from saddlepoint.data.sources.base import Contents, FileColumn, Labels, Source, Table, digest, digest_of
 from saddlepoint.data.sources.folders import suffix_of
 from saddlepoint.data.sources.torchvision_download import downloading
-from saddlepoint.data.store import given_path, open_store, status
+from saddlepoint.data.store import given_path, status
 from saddlepoint.errors import UserError
 from saddlepoint.types import Split
 

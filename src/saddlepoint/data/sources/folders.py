@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from saddlepoint.data.archive import open_store
 from saddlepoint.data.images import HEIC, NAMES, SUFFIXES
-from saddlepoint.data.store import Store, open_store
+from saddlepoint.data.store import Store
 from saddlepoint.errors import UserError
 
 IMAGES = f"{NAMES.replace(' or ', ' and ')} images"
